@@ -1,0 +1,127 @@
+namespace Weir.Keys;
+
+/// <summary>Which function at the server a push goes through. The number is on the wire and in the map.</summary>
+public enum UpdateRuleKind : byte
+{
+    /// <summary>w += v.</summary>
+    Add = 0,
+
+    /// <summary>w = v.</summary>
+    Assign = 1,
+
+    /// <summary>w -= alpha * g.</summary>
+    Sgd = 2,
+
+    /// <summary>Adagrad, Duchi, Hazan and Singer 2011.</summary>
+    Adagrad = 3,
+
+    /// <summary>Adam, Kingma and Ba 2015, algorithm 1.</summary>
+    Adam = 4,
+
+    /// <summary>FTRL-proximal, McMahan et al. 2013, algorithm 1.</summary>
+    Ftrl = 5,
+}
+
+/// <summary>
+/// An update rule with its parameters, as a table declares it and the map carries it. Immutable and compared by value.
+/// </summary>
+public sealed record UpdateRule
+{
+    private UpdateRule(UpdateRuleKind kind, float a = 0, float b = 0, float c = 0, float d = 0)
+    {
+        Kind = kind;
+        (A, B, C, D) = (a, b, c, d);
+    }
+
+    /// <summary>Which rule.</summary>
+    public UpdateRuleKind Kind { get; }
+
+    internal float A { get; }
+
+    internal float B { get; }
+
+    internal float C { get; }
+
+    internal float D { get; }
+
+    /// <summary>w += v: sums, counters, averages.</summary>
+    public static UpdateRule Add { get; } = new(UpdateRuleKind.Add);
+
+    /// <summary>w = v: the last write stands.</summary>
+    public static UpdateRule Assign { get; } = new(UpdateRuleKind.Assign);
+
+    /// <summary>Gradient descent, w -= alpha * g.</summary>
+    /// <param name="alpha">The learning rate, above 0.</param>
+    public static UpdateRule Sgd(float alpha) => new(UpdateRuleKind.Sgd, Positive(alpha, nameof(alpha)));
+
+    /// <summary>Adagrad: n += g^2, w -= alpha * g / (sqrt(n) + epsilon).</summary>
+    /// <param name="alpha">The learning rate, above 0.</param>
+    /// <param name="epsilon">Guards 0/0; 0 is allowed, a zero gradient then changes nothing.</param>
+    public static UpdateRule Adagrad(float alpha, float epsilon = 1e-8f) =>
+        new(UpdateRuleKind.Adagrad, Positive(alpha, nameof(alpha)), NotNegative(epsilon, nameof(epsilon)));
+
+    /// <summary>Adam with bias correction; a row's step count is its own, so rare rows are corrected as if new.</summary>
+    /// <param name="alpha">The step size, above 0.</param>
+    /// <param name="beta1">Decay of the first moment, in [0, 1).</param>
+    /// <param name="beta2">Decay of the second moment, in [0, 1).</param>
+    /// <param name="epsilon">Added to the root, above 0.</param>
+    public static UpdateRule Adam(float alpha = 0.001f, float beta1 = 0.9f, float beta2 = 0.999f, float epsilon = 1e-8f) =>
+        new(UpdateRuleKind.Adam, Positive(alpha, nameof(alpha)), Fraction(beta1, nameof(beta1)), Fraction(beta2, nameof(beta2)), Positive(epsilon, nameof(epsilon)));
+
+    /// <summary>FTRL-proximal with per-coordinate rates; L1 gives exact zeros.</summary>
+    /// <param name="alpha">The rate's numerator, above 0.</param>
+    /// <param name="beta">The rate's smoothing, at least 0.</param>
+    /// <param name="l1">The L1 penalty, at least 0.</param>
+    /// <param name="l2">The L2 penalty, at least 0.</param>
+    public static UpdateRule Ftrl(float alpha, float beta = 1, float l1 = 0, float l2 = 0) =>
+        new(UpdateRuleKind.Ftrl, Positive(alpha, nameof(alpha)), NotNegative(beta, nameof(beta)), NotNegative(l1, nameof(l1)), NotNegative(l2, nameof(l2)));
+
+    /// <summary>The bytes of a rule in the map: kind, three of padding, four parameters.</summary>
+    internal const int EncodedBytes = 20;
+
+    internal void Write(ref ByteWriter writer)
+    {
+        writer.UInt32((uint)Kind);
+        writer.Single(A);
+        writer.Single(B);
+        writer.Single(C);
+        writer.Single(D);
+    }
+
+    /// <summary>Reads foreign bytes; false where the kind is unknown or a parameter is not a finite number of its range.</summary>
+    internal static bool TryRead(ref ByteReader reader, out UpdateRule rule)
+    {
+        uint kind = reader.UInt32();
+        float a = reader.Single(), b = reader.Single(), c = reader.Single(), d = reader.Single();
+        rule = Add;
+        if (reader.Failed || kind > (uint)UpdateRuleKind.Ftrl)
+        {
+            return false;
+        }
+
+        rule = new UpdateRule((UpdateRuleKind)kind, a, b, c, d);
+        return rule.Kind switch
+        {
+            UpdateRuleKind.Sgd => IsPositive(a),
+            UpdateRuleKind.Adagrad => IsPositive(a) && IsNotNegative(b),
+            UpdateRuleKind.Adam => IsPositive(a) && IsFraction(b) && IsFraction(c) && IsPositive(d),
+            UpdateRuleKind.Ftrl => IsPositive(a) && IsNotNegative(b) && IsNotNegative(c) && IsNotNegative(d),
+            _ => true,
+        };
+    }
+
+    private static bool IsPositive(float value) => value > 0 && float.IsFinite(value);
+
+    private static bool IsNotNegative(float value) => value >= 0 && float.IsFinite(value);
+
+    private static bool IsFraction(float value) => value is >= 0 and < 1;
+
+    private static float Positive(float value, string name) =>
+        IsPositive(value) ? value : throw new ArgumentOutOfRangeException(name, value, "must be a finite number above 0");
+
+    private static float NotNegative(float value, string name) =>
+        IsNotNegative(value) ? value : throw new ArgumentOutOfRangeException(name, value, "must be a finite number, 0 or above");
+
+    private static float Fraction(float value, string name) =>
+        IsFraction(value) ? value : throw new ArgumentOutOfRangeException(name, value, "must be at least 0 and below 1");
+}

@@ -1,0 +1,7 @@
+namespace Weir.Tests;
+
+public class SmokeTests
+{
+    [Fact]
+    public void Runs() => Assert.Equal(64, Wire.FrameHeader.Size);
+}
