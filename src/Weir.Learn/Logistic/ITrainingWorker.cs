@@ -1,0 +1,29 @@
+namespace Weir.Learn.Logistic;
+
+/// <summary>
+/// What a training loop sees of a parameter server: one worker's pushes, pulls and clock on one table of width 1. A value for each key;
+/// keys of a call are distinct.
+/// </summary>
+internal interface ITrainingWorker
+{
+    /// <summary>Which worker, 0 up to <see cref="Count"/> - 1.</summary>
+    int Index { get; }
+
+    /// <summary>How many workers the job has.</summary>
+    int Count { get; }
+
+    /// <summary>The last finished iteration, 0 before the first; what lies above it is to be done, or done again after a takeover.</summary>
+    long Clock { get; }
+
+    /// <summary>
+    /// Fills <paramref name="values"/> with the weights of the keys, once every worker's clock is at least the current iteration -
+    /// <paramref name="delayBound"/> - 1; at once where the bound is null.
+    /// </summary>
+    Task PullAsync(ReadOnlyMemory<ulong> keys, Memory<float> values, int? delayBound, CancellationToken cancellation);
+
+    /// <summary>Pushes the gradient of each key. The memory may be used again once the task is done.</summary>
+    Task PushAsync(ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, CancellationToken cancellation);
+
+    /// <summary>Ends the current iteration; done once its pushes are acknowledged.</summary>
+    Task ClockAsync(CancellationToken cancellation);
+}
