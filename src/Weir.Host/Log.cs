@@ -17,6 +17,7 @@ namespace Weir.Host;
 /// 1008  Error        a connection failed by a defect of this program
 /// 1100  Critical     a node stopped by an exception
 /// 1101  Error        a client stopped by an exception
+/// 1102  Information  what a node has to say: a peer refused, a map it joined
 /// </code>
 /// </summary>
 internal static partial class Log
@@ -50,6 +51,9 @@ internal static partial class Log
 
     [LoggerMessage(1100, LogLevel.Critical, "{Node} stopped: an exception came out of it, and state that cannot be explained is not served")]
     public static partial void NodeFailed(ILogger log, Exception fault, string node);
+
+    [LoggerMessage(1102, LogLevel.Information, "{Node}: {Note}")]
+    public static partial void NodeNote(ILogger log, string node, string note);
 
     [LoggerMessage(1101, LogLevel.Error, "{Client} stopped: an exception came out of it")]
     public static partial void ClientFailed(ILogger log, Exception fault, string client);

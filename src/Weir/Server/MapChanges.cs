@@ -271,7 +271,7 @@ internal static class MapChanges
         }
 
         RingMember[] members = [.. map.Members.Select(m => new RingMember(m.Node, (int)m.WeightPercent, m.Zone))];
-        ulong[][] chains = Ring.Chains(members, map.SegmentBits, 1);
+        ulong[][] chains = new Ring(members).Place(map.SegmentBits, replicas: 0);
         int[] heads = [.. chains.Select(chain => index[chain[0]])];
         uint[] epochs = [.. heads.Select((head, s) =>
             map.Heads[s] >= 0 && map.Heads[s] < map.Members.Length && map.Members[map.Heads[s]].Node == map.Members[head].Node ? map.Epochs[s] : (uint)map.Version + 1)];

@@ -56,9 +56,9 @@ internal sealed record ServerOptions
             faults.Add($"MemoryLimitBytes is {MemoryLimitBytes}; it must be at least 1 MiB");
         }
 
-        if (WeightPercent is 0 or > 100_000)
+        if (WeightPercent is 0 or > Ring.MaxWeightPercent)
         {
-            faults.Add($"WeightPercent is {WeightPercent}; it must be 1 to 100,000");
+            faults.Add($"WeightPercent is {WeightPercent}; it must be 1 to {Ring.MaxWeightPercent}");
         }
 
         return faults;

@@ -98,7 +98,7 @@ internal readonly record struct JoinNodeBody(ulong Node, ulong Incarnation, uint
     {
         var reader = new ByteReader(body);
         message = new JoinNodeBody(reader.UInt64(), reader.UInt64(), reader.UInt32(), reader.Text(), reader.Text());
-        return reader.AtEnd && message.Node != 0 && message.Address.Length > 0 && message.WeightPercent is > 0 and <= 100_000;
+        return reader.AtEnd && message.Node != 0 && message.Address.Length > 0 && message.WeightPercent is > 0 and <= 10_000;
     }
 }
 
