@@ -128,6 +128,18 @@ internal sealed class ClientCore : IMachine, IDisposable
     {
     }
 
+    /// <summary>Where the client's sessions stand, in lines for people.</summary>
+    public string Describe()
+    {
+        lock (State.Gate)
+        {
+            return $"client {State.Process % 1000} map {State.Map?.Version} " + string.Join(" ", Pushes.Sessions.Select(s =>
+                $"[session {s.Id} worker {s.Worker} clock {s.Clock} iteration {s.Iteration} failure {s.Failure?.Status} open "
+                + string.Join(",", s.Open.Select(o => $"{o.Iteration}:ended={o.Ended},waiting={o.WaitingCalls},notHeld={o.NotHeld},notAcked={o.NotAcknowledged},sents={o.Sents?.Count}"))
+                + " parts " + string.Join(",", s.Streams.SelectMany(x => x.Pending.Select(p => $"{x.Segment}.{p.N}={p.State}"))) + "]"));
+        }
+    }
+
     /// <summary>
     /// Asks a node one question and gives the answer's body. Fails with <see cref="Status.Unreachable"/> where no answer comes in time.
     /// </summary>
