@@ -74,12 +74,18 @@ public class NodeLoopTests
     {
         var machine = new SerialMachine();
         await using NodeLoop loop = Loop(machine, FramePool.Shared);
-        await Until.TrueAsync(() => machine.Ticks > 0, "the loop ticks by itself");
-        loop.Receive(new LinkId(1), Numbered(FramePool.Shared, 0));
-        loop.EndReceive();
+        int here = 0;
+        for (int i = 0; i < 100; i++)
+        {
+            loop.Receive(new LinkId(1), Numbered(FramePool.Shared, i));
+            loop.EndReceive();
+            here += Volatile.Read(ref machine.Handled) == i + 1 && machine.LastThread == Environment.CurrentManagedThreadId ? 1 : 0;
+        }
 
-        // A tick may have had the loop at that moment; then it takes the frame along.
-        await Until.TrueAsync(() => machine.Handled == 1 && machine.TurnsEnded > 0, "the frame is handled");
+        // A tick may have had the loop at a moment; then it takes the frame along.
+        await Until.TrueAsync(() => machine.Handled == 100 && machine.Ticks > 0, "all are handled, and the loop ticks by itself");
+        Assert.InRange(here, 90, 100);
+        Assert.InRange(machine.TurnsEnded, 90, int.MaxValue);
     }
 
     [Fact]
@@ -182,6 +188,7 @@ public class NodeLoopTests
         public int OutOfOrder;
         public int TurnsEnded;
         public int Ticks;
+        public int LastThread;
 
         public Action? BeforeEach { get; init; }
 
@@ -199,6 +206,7 @@ public class NodeLoopTests
             }
 
             frame.Release();
+            LastThread = Environment.CurrentManagedThreadId;
             Handled++;
             Volatile.Write(ref PerLink[link.Value], number + 1);
             Leave();
