@@ -46,7 +46,15 @@ internal sealed class NodeLoop : IFrameSink, IThreadPoolWorkItem, IAsyncDisposab
     /// <param name="log">Hears of a failure.</param>
     /// <param name="name">The node's name in logs and meters.</param>
     /// <param name="pool">Where <see cref="Place"/> rents; null is the shared one.</param>
-    public NodeLoop(IMachine machine, ITimers timers, HostOptions options, ILogger log, string name, FramePool? pool = null)
+    /// <param name="tickMs">Milliseconds between ticks; <see cref="Timeout.Infinite"/> is none.</param>
+    public NodeLoop(
+        IMachine machine,
+        ITimers timers,
+        HostOptions options,
+        ILogger log,
+        string name,
+        FramePool? pool = null,
+        int tickMs = IMachine.TickMs)
     {
         options.Validate();
         _machine = machine;
@@ -58,7 +66,7 @@ internal sealed class NodeLoop : IFrameSink, IThreadPoolWorkItem, IAsyncDisposab
         // The ticker's state is the loop: no closure for each tick. It starts once all fields stand.
         _ticker = new Timer(static loop => ((NodeLoop)loop!).QueueTick(), this, Timeout.Infinite, Timeout.Infinite);
         HostMeters.Watch(this, "mailbox", () => QueuedBytes);
-        _ticker.Change(IMachine.TickMs, IMachine.TickMs);
+        _ticker.Change(tickMs, tickMs);
     }
 
     /// <summary>Ends when the loop was disposed; fails with the exception that came out of the machine.</summary>

@@ -47,7 +47,10 @@ public class NodeLoopTests
     {
         var pool = new FramePool();
         var machine = new SerialMachine();
-        await using NodeLoop loop = Loop(machine, pool);
+        
+        // Without ticks, which would wake a loop that fell asleep over a post.
+        await using var loop = new NodeLoop(
+            machine, new HostTimers(), HostOptions.Default, NullLogger.Instance, "node", pool, Timeout.Infinite);
 
         // Two threads that each wait for their own frame to be handled before the next: the loop goes idle all the time.
         await Task.WhenAll(Enumerable.Range(0, 2).Select(thread => Task.Run(

@@ -128,7 +128,7 @@ public class TcpEchoTests
     [Fact]
     public async Task A_peer_that_does_not_read_is_given_up_at_the_bound_and_its_frames_come_back_to_the_pool()
     {
-        var options = TcpOptions.Default with { MaxQueuedBytes = 4 << 20 };
+        var options = TcpOptions.Default with { MaxQueuedBytes = 4 << 20, MaxConnectingBytes = 2 << 20 };
         await using var server = new EchoServer(options);
         using System.Net.Sockets.Socket silent = await server.ConnectAsync();
         byte[] frame = TestFrames.Bytes(1, 900_000);
