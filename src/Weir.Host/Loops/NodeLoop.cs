@@ -18,9 +18,6 @@ internal sealed class NodeLoop : IFrameSink, IThreadPoolWorkItem, IAsyncDisposab
     // After so many turns in a row a caller's thread gets its time back.
     private const int TurnsBeforeHandover = 8;
 
-    // What a queued note that carries no frame weighs against the mailbox's bound: about its size in memory.
-    private const int NoteBytes = 256;
-
     private readonly IMachine _machine;
     private readonly ITimers _timers;
     private readonly ILogger _log;
@@ -211,7 +208,7 @@ internal sealed class NodeLoop : IFrameSink, IThreadPoolWorkItem, IAsyncDisposab
             }
 
             _mailbox.Enqueue(post);
-            _queuedBytes += NoteBytes;
+            _queuedBytes += post.Bytes;
             if (_running)
             {
                 return true;
@@ -396,11 +393,5 @@ internal sealed class NodeLoop : IFrameSink, IThreadPoolWorkItem, IAsyncDisposab
         {
             _completion.TrySetException(fault);
         }
-    }
-
-    // A frame; a text: the link is down; a function: a question; none of these: a tick.
-    private readonly record struct Post(LinkId Link, FrameBuffer? Frame, object? Note)
-    {
-        public int Bytes => Frame?.Capacity ?? NoteBytes;
     }
 }

@@ -47,7 +47,7 @@ public class NodeLoopTests
     {
         var pool = new FramePool();
         var machine = new SerialMachine();
-        
+
         // Without ticks, which would wake a loop that fell asleep over a post.
         await using var loop = new NodeLoop(
             machine, new HostTimers(), HostOptions.Default, NullLogger.Instance, "node", pool, Timeout.Infinite);
