@@ -33,6 +33,7 @@ internal enum FrameKind : byte
     OpenSession = 24,
     EndSession = 25,
     DropTable = 26,
+    EndJob = 33,
     Leave = 27,
     AdminReply = 28,
     Scan = 29,

@@ -1,0 +1,121 @@
+using System.Security.Cryptography;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Weir.Client;
+using Weir.Host.InProcess;
+using Weir.Host.Loops;
+using Weir.Placement;
+using Weir.Server;
+using Weir.World;
+
+namespace Weir.Host;
+
+/// <summary>What an embedded cluster is made of. Immutable.</summary>
+public sealed record EmbeddedOptions
+{
+    /// <summary>Server nodes, 1 to 1,000. Default 1: one loop keeps a core busy.</summary>
+    public int Servers { get; init; } = 1;
+
+    /// <summary>2^this slices of the key space, 6 to 17; null takes the smallest that gives 100 a node.</summary>
+    public int? SegmentBits { get; init; }
+
+    /// <summary>Bytes of memory a node; beyond, pushes of new keys are answered Full. Default: no limit.</summary>
+    public long MemoryBytesPerServer { get; init; } = 1L << 40;
+
+    /// <summary>Bounds and times of the process.</summary>
+    public HostOptions Host { get; init; } = HostOptions.Default;
+}
+
+/// <summary>
+/// A whole cluster in this process, for a laptop, a test or a model that fits one machine. The nodes are the same as over TCP and exchange the
+/// same bytes, without the sockets. Thread-safe.
+/// </summary>
+public sealed class EmbeddedCluster : IAsyncDisposable
+{
+    private readonly InProcessHub _hub = new();
+    private readonly List<(InProcessNetwork Network, NodeLoop Loop, ServerNode Node, ulong Id)> _nodes = [];
+    private readonly HostTimers _timers = new();
+    private readonly ILogger _log;
+    private readonly EmbeddedOptions _options;
+
+    internal EmbeddedCluster(EmbeddedOptions options, ILoggerFactory? loggers)
+    {
+        if (options.Servers is < 1 or > 1000)
+        {
+            throw new ArgumentOutOfRangeException(nameof(options), options.Servers, "an embedded cluster has 1 to 1,000 servers");
+        }
+
+        options.Host.Validate();
+        _options = options;
+        _log = (loggers ?? NullLoggerFactory.Instance).CreateLogger("Weir.Server");
+        int segmentBits = options.SegmentBits ?? ClusterMap.SegmentBitsFor(options.Servers);
+        for (int i = 0; i < options.Servers; i++)
+        {
+            string address = $"inproc:{i + 1}";
+            var hosted = new HostedNode(_log, address);
+            InProcessNetwork network = _hub.Join(address, options.Host.MailboxBytes);
+            var loop = new NodeLoop(hosted, _timers, options.Host, _log, $"server {address}");
+            network.Attach(loop);
+            ulong id = (ulong)i + 1;
+            var node = new ServerNode(
+                new ServerOptions
+                {
+                    Node = id,
+                    Incarnation = RandomId(),
+                    Cluster = i == 0 ? RandomId() : 0,
+                    Address = address,
+                    Join = i == 0 ? null : "inproc:1",
+                    SegmentBits = segmentBits,
+                    MemoryLimitBytes = options.MemoryBytesPerServer,
+                    ProcessId = (uint)Environment.ProcessId,
+                },
+                network);
+            hosted.Node = node;
+            NodeMeters.Watch(node, address);
+            _nodes.Add((network, loop, node, id));
+        }
+    }
+
+    /// <summary>The nodes' addresses, in this process only.</summary>
+    public IReadOnlyList<string> Addresses => [.. _nodes.Select(n => n.Node.Map?.Member(n.Id)?.Address ?? $"inproc:{n.Id}")];
+
+    /// <summary>Ends when the cluster was closed; fails with the first node's failure, if one stops by itself.</summary>
+    public Task Completion => Task.WhenAny(_nodes.Select(n => n.Loop.Completion)).Unwrap();
+
+    /// <summary>A client of this cluster, once all of its nodes are members.</summary>
+    public async Task<WeirClient> ConnectAsync(ClientOptions? options = null, CancellationToken cancellation = default)
+    {
+        foreach ((_, NodeLoop loop, ServerNode node, ulong id) in _nodes)
+        {
+            await WeirServer.Membership.WaitAsync(loop, node, id, "inproc:1", 30_000, cancellation);
+        }
+
+        InProcessNetwork network = _hub.Join(null, 1 << 30);
+        var core = new ClientCore(options ?? new ClientOptions(), network, _timers, FramePool.Shared, new Rng(RandomId()));
+        var loopOfClient = new ClientLoop(core, _timers, _log, "client");
+        network.Attach(loopOfClient);
+        return await WeirClient.OpenAsync(
+            core,
+            ["inproc:1"],
+            async () =>
+            {
+                await network.DisposeAsync();
+                await loopOfClient.DisposeAsync();
+            },
+            cancellation);
+    }
+
+    /// <summary>Stops all nodes. The rows are gone.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        foreach ((InProcessNetwork network, NodeLoop loop, ServerNode node, _) in _nodes)
+        {
+            NodeMeters.Forget(node);
+            await network.DisposeAsync();
+            await loop.DisposeAsync();
+            node.Dispose();
+        }
+    }
+
+    private static ulong RandomId() => BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1;
+}

@@ -1,0 +1,60 @@
+using Microsoft.Extensions.Logging;
+
+namespace Weir.Host;
+
+/// <summary>
+/// Every log line of the host, with its event id. Ids are kept for good: people filter by them.
+/// <code>
+/// id    level        what
+/// 1000  Information  listening on an address
+/// 1001  Information  stopped listening
+/// 1002  Debug        a connection was opened
+/// 1003  Debug        a connection ended
+/// 1004  Warning      a peer broke the protocol
+/// 1005  Warning      connections were refused: the limit is reached
+/// 1006  Warning      accepting failed for the moment
+/// 1007  Debug        an address could not be reached
+/// 1008  Error        a connection failed by a defect of this program
+/// 1100  Critical     a node stopped by an exception
+/// 1101  Error        a client stopped by an exception
+/// 1102  Information  what a node has to say: a peer refused, a map it joined
+/// </code>
+/// </summary>
+internal static partial class Log
+{
+    [LoggerMessage(1000, LogLevel.Information, "listening on {Address}")]
+    public static partial void Listening(ILogger log, string address);
+
+    [LoggerMessage(1001, LogLevel.Information, "stopped listening on {Address}")]
+    public static partial void StoppedListening(ILogger log, string address);
+
+    [LoggerMessage(1002, LogLevel.Debug, "connected with {Peer} as link {Link}")]
+    public static partial void Connected(ILogger log, string peer, long link);
+
+    [LoggerMessage(1003, LogLevel.Debug, "the connection with {Peer}, link {Link}, ended: {Reason}")]
+    public static partial void Disconnected(ILogger log, string peer, long link, string reason);
+
+    [LoggerMessage(1004, LogLevel.Warning, "closing the connection with {Peer}: {Fault}")]
+    public static partial void PeerFault(ILogger log, string peer, string fault);
+
+    [LoggerMessage(1005, LogLevel.Warning, "{Address} refused {Count} connections since the last such line: all {Limit} allowed are in use")]
+    public static partial void TooManyConnections(ILogger log, string address, long count, int limit);
+
+    [LoggerMessage(1006, LogLevel.Warning, "{Address} could not accept a connection ({Reason}); it goes on after {WaitMs} ms")]
+    public static partial void AcceptFailed(ILogger log, string address, string reason, int waitMs);
+
+    [LoggerMessage(1007, LogLevel.Debug, "no connection: {Reason}")]
+    public static partial void ConnectFailed(ILogger log, string reason);
+
+    [LoggerMessage(1008, LogLevel.Error, "the connection with {Peer} failed by a defect")]
+    public static partial void ConnectionDefect(ILogger log, Exception fault, string peer);
+
+    [LoggerMessage(1100, LogLevel.Critical, "{Node} stopped: an exception came out of it, and state that cannot be explained is not served")]
+    public static partial void NodeFailed(ILogger log, Exception fault, string node);
+
+    [LoggerMessage(1102, LogLevel.Information, "{Node}: {Note}")]
+    public static partial void NodeNote(ILogger log, string node, string note);
+
+    [LoggerMessage(1101, LogLevel.Error, "{Client} stopped: an exception came out of it")]
+    public static partial void ClientFailed(ILogger log, Exception fault, string client);
+}

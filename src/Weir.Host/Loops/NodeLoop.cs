@@ -1,0 +1,398 @@
+using Microsoft.Extensions.Logging;
+using Weir.Wire;
+using Weir.World;
+
+namespace Weir.Host.Loops;
+
+/// <summary>
+/// Runs a machine one call at a time without a thread of its own: whoever brings a frame and finds the loop idle runs it, so that a lone
+/// request costs no switch of threads; others only queue. After a bounded number of turns the loop moves to the thread pool, so that no
+/// caller is kept for long. An exception out of the machine stops this node and no other. Thread-safe.
+/// </summary>
+internal sealed class NodeLoop : IFrameSink, IThreadPoolWorkItem, IAsyncDisposable
+{
+    // A turn ends after so much work even if more waits: replies to the first frames are not kept back by the last.
+    private const int TurnPosts = 64;
+    private const int TurnBytes = 256 << 10;
+
+    // After so many turns in a row a caller's thread gets its time back.
+    private const int TurnsBeforeHandover = 8;
+
+    // What a queued note that carries no frame weighs against the mailbox's bound: about its size in memory.
+    private const int NoteBytes = 256;
+
+    private readonly IMachine _machine;
+    private readonly ITimers _timers;
+    private readonly ILogger _log;
+    private readonly FramePool _pool;
+    private readonly string _name;
+    private readonly int _maxBytes;
+
+    private readonly Lock _gate = new();
+    private readonly Queue<Post> _mailbox = new();
+    private readonly Post[] _turn = new Post[TurnPosts];
+    private readonly TaskCompletionSource _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Timer _ticker;
+    private TaskCompletionSource? _room;
+    private long _queuedBytes;
+    private long _droppedFrames;
+    private bool _running;
+    private bool _tickQueued;
+    private bool _stopped;
+
+    /// <param name="machine">Called by this loop only, from now on.</param>
+    /// <param name="timers">Tells the machine the time.</param>
+    /// <param name="options">The mailbox's bound.</param>
+    /// <param name="log">Hears of a failure.</param>
+    /// <param name="name">The node's name in logs and meters.</param>
+    /// <param name="pool">Where <see cref="Place"/> rents; null is the shared one.</param>
+    public NodeLoop(IMachine machine, ITimers timers, HostOptions options, ILogger log, string name, FramePool? pool = null)
+    {
+        options.Validate();
+        _machine = machine;
+        _timers = timers;
+        _log = log;
+        _name = name;
+        _pool = pool ?? FramePool.Shared;
+        _maxBytes = options.MailboxBytes;
+        // The ticker's state is the loop: no closure for each tick. It starts once all fields stand.
+        _ticker = new Timer(static loop => ((NodeLoop)loop!).QueueTick(), this, Timeout.Infinite, Timeout.Infinite);
+        HostMeters.Watch(this, "mailbox", () => QueuedBytes);
+        _ticker.Change(IMachine.TickMs, IMachine.TickMs);
+    }
+
+    /// <summary>Ends when the loop was disposed; fails with the exception that came out of the machine.</summary>
+    public Task Completion => _completion.Task;
+
+    /// <summary>Bytes of buffers that wait in the mailbox now.</summary>
+    public long QueuedBytes => Volatile.Read(ref _queuedBytes);
+
+    /// <summary>Frames that came in while the mailbox was at twice its bound, or after the end.</summary>
+    public long DroppedFrames => Volatile.Read(ref _droppedFrames);
+
+    /// <inheritdoc/>
+    public FrameBuffer Place(in FrameHeader header) => _pool.Rent(FrameHeader.Size + header.BodyLength);
+
+    /// <inheritdoc/>
+    public void Receive(LinkId link, FrameBuffer frame)
+    {
+        lock (_gate)
+        {
+            // Readers stop at the bound by RoomAsync; each may still hold one frame. Twice the bound is where memory comes first:
+            // a frame may always be lost (design section 6), its sender asks again.
+            if (!_stopped && _queuedBytes < 2L * _maxBytes)
+            {
+                _mailbox.Enqueue(new Post(link, frame, null));
+                _queuedBytes += frame.Capacity;
+                return;
+            }
+
+            _droppedFrames++;
+        }
+
+        HostMeters.Dropped("mailbox");
+        frame.Release();
+    }
+
+    /// <inheritdoc/>
+    public void EndReceive()
+    {
+        lock (_gate)
+        {
+            if (_running || _mailbox.Count == 0)
+            {
+                return;
+            }
+
+            _running = true;
+        }
+
+        Start();
+    }
+
+    /// <inheritdoc/>
+    public void LinkDown(LinkId link, string reason) => Queue(new Post(link, null, reason));
+
+    /// <summary>Runs a function between two frames, for instance to read the machine's state. Fails with the loop.</summary>
+    public Task<T> AskAsync<T>(Func<Instant, T> question)
+    {
+        var answer = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
+        void Ask(Instant? now)
+        {
+            if (now is not { } known)
+            {
+                answer.TrySetException(new ObjectDisposedException(_name, $"{_name} has stopped"));
+                return;
+            }
+
+            try
+            {
+                answer.TrySetResult(question(known));
+            }
+            catch (Exception fault)
+            {
+                // The asker's function failed, not the machine: the asker hears of it and the node goes on.
+                answer.TrySetException(fault);
+            }
+        }
+
+        if (!Queue(new Post(LinkId.None, null, (Action<Instant?>)Ask)))
+        {
+            Ask(null);
+        }
+
+        return answer.Task;
+    }
+
+    /// <inheritdoc/>
+    public ValueTask RoomAsync()
+    {
+        if (QueuedBytes < _maxBytes)
+        {
+            return ValueTask.CompletedTask;
+        }
+
+        lock (_gate)
+        {
+            if (_stopped || _queuedBytes < _maxBytes)
+            {
+                return ValueTask.CompletedTask;
+            }
+
+            _room ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            return new ValueTask(_room.Task);
+        }
+    }
+
+    /// <summary>Ends the loop after the turn that runs now; what waits in the mailbox is dropped. Not to be called by the machine itself.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        bool idle;
+        lock (_gate)
+        {
+            _stopped = true;
+            idle = !_running;
+            _running = true;
+        }
+
+        if (idle)
+        {
+            End(null);
+        }
+
+        try
+        {
+            await Completion.ConfigureAwait(false);
+        }
+        catch (Exception) when (Completion.IsFaulted)
+        {
+            // Whoever watches Completion has the exception; ending a failed loop is no second failure.
+        }
+    }
+
+    /// <summary>The thread pool's turn.</summary>
+    void IThreadPoolWorkItem.Execute() => Run();
+
+    private bool Queue(Post post)
+    {
+        lock (_gate)
+        {
+            if (_stopped)
+            {
+                return false;
+            }
+
+            _mailbox.Enqueue(post);
+            _queuedBytes += NoteBytes;
+            if (_running)
+            {
+                return true;
+            }
+
+            _running = true;
+        }
+
+        Start();
+        return true;
+    }
+
+    private void QueueTick()
+    {
+        lock (_gate)
+        {
+            // One tick waits at most: a loop that falls behind is not given more to do.
+            if (_tickQueued)
+            {
+                return;
+            }
+
+            _tickQueued = true;
+        }
+
+        Queue(default);
+    }
+
+    private void Start()
+    {
+        if (Turn.IsInside)
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: true);
+        }
+        else
+        {
+            Run();
+        }
+    }
+
+    // Called by the one thread that set _running. It leaves with _running false and an empty mailbox, both under the gate, or hands over.
+    private void Run()
+    {
+        Turn.Enter();
+        try
+        {
+            for (int turns = 0; turns < TurnsBeforeHandover; turns++)
+            {
+                if (!RunTurn())
+                {
+                    return;
+                }
+            }
+        }
+        catch (Exception fault)
+        {
+            Log.NodeFailed(_log, fault, _name);
+            End(fault);
+            return;
+        }
+        finally
+        {
+            Turn.Exit();
+        }
+
+        ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+    }
+
+    // False where the loop went idle or ended. _turn belongs to whoever runs.
+    private bool RunTurn()
+    {
+        (int count, long bytes) = TakeTurn();
+        if (count < 0)
+        {
+            End(null);
+            return false;
+        }
+
+        Instant now = _timers.Now;
+        for (int i = 0; i < count; i++)
+        {
+            Post post = _turn[i];
+            _turn[i] = default;
+            Dispatch(post, now);
+        }
+
+        _machine.EndTurn();
+        TaskCompletionSource? room = null;
+        bool more;
+        lock (_gate)
+        {
+            _queuedBytes -= bytes;
+            if (_queuedBytes <= _maxBytes / 2)
+            {
+                (room, _room) = (_room, null);
+            }
+
+            more = _mailbox.Count > 0 || _stopped;
+            _running = more;
+        }
+
+        room?.TrySetResult();
+        return more;
+    }
+
+    private (int Count, long Bytes) TakeTurn()
+    {
+        lock (_gate)
+        {
+            if (_stopped)
+            {
+                return (-1, 0);
+            }
+
+            int count = 0;
+            long bytes = 0;
+            while (count < TurnPosts && bytes < TurnBytes && _mailbox.TryDequeue(out Post post))
+            {
+                _turn[count++] = post;
+                bytes += post.Bytes;
+            }
+
+            return (count, bytes);
+        }
+    }
+
+    private void Dispatch(Post post, Instant now)
+    {
+        if (post.Frame is { } frame)
+        {
+            _machine.Receive(post.Link, frame, now);
+        }
+        else if (post.Note is string reason)
+        {
+            _machine.LinkDown(post.Link, reason, now);
+        }
+        else if (post.Note is Action<Instant?> question)
+        {
+            question(now);
+        }
+        else
+        {
+            lock (_gate)
+            {
+                _tickQueued = false;
+            }
+
+            _machine.Tick(now);
+        }
+    }
+
+    // Called once, by whoever holds _running, which stays set: nothing runs the machine again.
+    private void End(Exception? fault)
+    {
+        Post[] left;
+        TaskCompletionSource? room;
+        lock (_gate)
+        {
+            _stopped = true;
+            left = [.. _turn, .. _mailbox];
+            _mailbox.Clear();
+            _queuedBytes = 0;
+            (room, _room) = (_room, null);
+            _droppedFrames += left.Count(post => post.Frame is not null);
+        }
+
+        Array.Clear(_turn);
+        _ticker.Dispose();
+        HostMeters.Forget(this);
+        foreach (Post post in left)
+        {
+            post.Frame?.Release();
+            (post.Note as Action<Instant?>)?.Invoke(null);
+        }
+
+        room?.TrySetResult();
+        if (fault is null)
+        {
+            _completion.TrySetResult();
+        }
+        else
+        {
+            _completion.TrySetException(fault);
+        }
+    }
+
+    // A frame; a text: the link is down; a function: a question; none of these: a tick.
+    private readonly record struct Post(LinkId Link, FrameBuffer? Frame, object? Note)
+    {
+        public int Bytes => Frame?.Capacity ?? NoteBytes;
+    }
+}

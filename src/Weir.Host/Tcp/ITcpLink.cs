@@ -1,0 +1,13 @@
+using Weir.World;
+
+namespace Weir.Host.Tcp;
+
+/// <summary>What a <see cref="LinkId"/> of a TCP network stands for: an address to connect to, or a connection that was accepted.</summary>
+internal interface ITcpLink
+{
+    /// <summary>Sends or drops a frame, and takes over one reference. Never blocks.</summary>
+    void Send(FrameBuffer frame);
+
+    /// <summary>Ends the link, after sending what is queued.</summary>
+    void Close();
+}

@@ -1,0 +1,258 @@
+using System.Collections.Concurrent;
+using System.Net;
+using System.Net.Sockets;
+using Microsoft.Extensions.Logging;
+using Weir.Client;
+using Weir.Host.Loops;
+using Weir.World;
+
+namespace Weir.Host.Tcp;
+
+/// <summary>
+/// The network over TCP: raw sockets, a connection for each peer, frames with checked headers and bodies. A peer that breaks the protocol
+/// gets one error frame and loses its connection; the others are served on. Thread-safe; no call blocks.
+/// <para>
+/// Set DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS=1 in the environment to have sockets' completions run on the thread that waits for
+/// all sockets: more throughput on few connections. Nothing here blocks, so it is safe; the effect on latency depends on the load.
+/// </para>
+/// </summary>
+internal sealed class TcpNetwork : INetwork, IAsyncDisposable
+{
+    // Timeouts are looked at this often at least; a shorter timeout is looked at four times in its span.
+    private const int SlowestSweepMs = 1_000;
+
+    private readonly TcpOptions _options;
+    private readonly ILogger _log;
+    private readonly UnfinishedBytes _unfinished;
+    private readonly ConcurrentDictionary<long, ITcpLink> _links = new();
+    private readonly ConcurrentDictionary<string, LinkId> _byAddress = new();
+    private readonly ConcurrentDictionary<TcpConnection, Task> _connections = new();
+    private readonly List<Acceptor> _acceptors = [];
+    private readonly Lock _gate = new();
+    private readonly Timer _sweeper;
+    private TcpShared? _shared;
+    private long _lastLink;
+    private int _acceptedNow;
+    private volatile bool _stopping;
+
+    /// <exception cref="ArgumentException">An option is out of range.</exception>
+    public TcpNetwork(TcpOptions options, ILogger log)
+    {
+        options.Validate();
+        _options = options;
+        _log = log;
+        _unfinished = new UnfinishedBytes(options.MaxUnfinishedBytes);
+        int sweepMs = Math.Clamp(Math.Min(options.FirstHeaderTimeoutMs, options.StallTimeoutMs) / 4, 1, SlowestSweepMs);
+        _sweeper = new Timer(static network => ((TcpNetwork)network!).Sweep(), this, sweepMs, sweepMs);
+        HostMeters.Watch(this, "send", () => _connections.Keys.Sum(connection => connection.QueuedBytes));
+    }
+
+    /// <summary>What was carried so far.</summary>
+    public TransportTally Tally { get; } = new();
+
+    /// <summary>Open connections, both ways.</summary>
+    public int Connections => _connections.Count;
+
+    /// <summary>Says where frames go. Once, before the first <see cref="Listen"/> or <see cref="Send"/>.</summary>
+    public void Attach(IFrameSink sink)
+    {
+        Invariant.That(_shared is null, "a network has one sink");
+        _shared = new TcpShared(_options, sink, Tally, _unfinished, _log);
+    }
+
+    /// <summary>Accepts connections on an address from now on. Port 0 picks a free one.</summary>
+    /// <returns>The address in use.</returns>
+    /// <exception cref="WeirException">The address cannot be listened on; the message names it and says what to do.</exception>
+    public IPEndPoint Listen(IPEndPoint endPoint)
+    {
+        Invariant.That(_shared is not null, "a network has its sink before it listens");
+        lock (_gate)
+        {
+            ObjectDisposedException.ThrowIf(_stopping, this);
+            var acceptor = new Acceptor(this, endPoint, _options, _log);
+            _acceptors.Add(acceptor);
+            return acceptor.EndPoint;
+        }
+    }
+
+    /// <inheritdoc/>
+    public LinkId Open(string address)
+    {
+        if (_byAddress.TryGetValue(address, out LinkId known))
+        {
+            return known;
+        }
+
+        lock (_gate)
+        {
+            if (!_byAddress.TryGetValue(address, out LinkId link))
+            {
+                link = NextLink();
+                _links[link.Value] = new OutgoingLink(link, address, this, _options);
+                _byAddress[address] = link;
+            }
+
+            return link;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Send(LinkId link, FrameBuffer frame)
+    {
+        if (!_stopping && _links.TryGetValue(link.Value, out ITcpLink? open))
+        {
+            open.Send(frame);
+            return;
+        }
+
+        Tally.Dropped("down");
+        frame.Release();
+    }
+
+    /// <inheritdoc/>
+    public void Close(LinkId link)
+    {
+        if (!_links.TryRemove(link.Value, out ITcpLink? open))
+        {
+            return;
+        }
+
+        foreach (KeyValuePair<string, LinkId> entry in _byAddress.Where(entry => entry.Value == link))
+        {
+            _byAddress.TryRemove(entry);
+        }
+
+        open.Close();
+    }
+
+    /// <summary>Stops accepting, sends what is queued for at most <see cref="TcpOptions.FlushTimeoutMs"/>, then closes every connection.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        Acceptor[] acceptors;
+        lock (_gate)
+        {
+            if (_stopping)
+            {
+                return;
+            }
+
+            _stopping = true;
+            acceptors = [.. _acceptors];
+        }
+
+        foreach (Acceptor acceptor in acceptors)
+        {
+            await acceptor.DisposeAsync().ConfigureAwait(false);
+        }
+
+        // A connect that was under way while stopping may add one more.
+        while (!_connections.IsEmpty)
+        {
+            KeyValuePair<TcpConnection, Task>[] open = [.. _connections];
+            await Task.WhenAll(open.Select(entry => entry.Key.CloseAsync("this side stops"))).ConfigureAwait(false);
+            await Task.WhenAll(open.Select(entry => entry.Value)).ConfigureAwait(false);
+        }
+
+        HostMeters.Forget(this);
+        await _sweeper.DisposeAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>A socket that an acceptor got. False where there is no room for it.</summary>
+    internal bool TryAccept(Socket socket)
+    {
+        if (_stopping || Interlocked.Increment(ref _acceptedNow) > _options.MaxConnections)
+        {
+            Interlocked.Decrement(ref _acceptedNow);
+            return false;
+        }
+
+        try
+        {
+            string peer = socket.RemoteEndPoint?.ToString() ?? "unknown";
+            var connection = new TcpConnection(socket, NextLink(), peer, accepted: true, _shared!);
+            _links[connection.Link.Value] = connection;
+            Run(connection, null);
+            return true;
+        }
+        catch (SocketException)
+        {
+            Interlocked.Decrement(ref _acceptedNow);
+            throw;
+        }
+    }
+
+    /// <summary>A connection over a socket that an outgoing link opened, or null where the network stops.</summary>
+    internal TcpConnection? Connected(Socket socket, LinkId link, string address)
+    {
+        try
+        {
+            return _stopping ? null : new TcpConnection(socket, link, address, accepted: false, _shared!);
+        }
+        catch (SocketException)
+        {
+            // Closed by the peer between connecting and now; the link tries again.
+            return null;
+        }
+    }
+
+    internal void CouldNotConnect(LinkId link, string reason)
+    {
+        Log.ConnectFailed(_log, reason);
+        if (!_stopping)
+        {
+            _shared!.Sink.LinkDown(link, reason);
+        }
+    }
+
+    /// <summary>Runs a connection until it ends, then tells the sink.</summary>
+    internal void Run(TcpConnection connection, OutgoingLink? outgoing)
+    {
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _connections[connection] = ended.Task;
+        Log.Connected(_log, connection.Peer, connection.Link.Value);
+        HostMeters.ConnectionOpened();
+        _ = RunAsync(connection, outgoing, ended);
+        if (_stopping)
+        {
+            // It came while the network stopped, perhaps too late to be seen there.
+            connection.Abort("this side stops");
+        }
+    }
+
+    private async Task RunAsync(TcpConnection connection, OutgoingLink? outgoing, TaskCompletionSource ended)
+    {
+        string reason = await connection.RunAsync().ConfigureAwait(false);
+        HostMeters.ConnectionClosed();
+        Log.Disconnected(_log, connection.Peer, connection.Link.Value, reason);
+        if (outgoing is null)
+        {
+            _links.TryRemove(connection.Link.Value, out _);
+            Interlocked.Decrement(ref _acceptedNow);
+        }
+        else
+        {
+            outgoing.Down(connection);
+        }
+
+        _connections.TryRemove(connection, out _);
+        try
+        {
+            _shared!.Sink.LinkDown(connection.Link, reason);
+        }
+        finally
+        {
+            ended.TrySetResult();
+        }
+    }
+
+    private LinkId NextLink() => new(Interlocked.Increment(ref _lastLink));
+
+    private void Sweep()
+    {
+        long nowMs = Environment.TickCount64;
+        foreach (TcpConnection connection in _connections.Keys)
+        {
+            connection.EndIfStalled(nowMs);
+        }
+    }
+}

@@ -1,0 +1,55 @@
+using System.Security.Cryptography;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Weir.Client;
+using Weir.Host.Loops;
+using Weir.Host.Tcp;
+using Weir.World;
+
+namespace Weir.Host;
+
+/// <summary>The entry points that reach the real world: a client over TCP, a cluster in this process, a server node.</summary>
+public static class WeirHost
+{
+    /// <summary>Connects to a cluster at any of its members' addresses.</summary>
+    /// <param name="addresses">One or more <c>host:port</c>.</param>
+    /// <param name="options">How the client behaves; null for the defaults.</param>
+    /// <param name="loggers">Where log lines go; null for nowhere.</param>
+    /// <param name="cancellation">Ends the attempt.</param>
+    /// <exception cref="WeirException">Unreachable: nobody answered in time; the message names every address and why.</exception>
+    public static async Task<WeirClient> ConnectAsync(
+        IReadOnlyList<string> addresses, ClientOptions? options = null, ILoggerFactory? loggers = null, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(addresses);
+        if (addresses.Count == 0)
+        {
+            throw new ArgumentException("at least one address is needed", nameof(addresses));
+        }
+
+        ILogger log = (loggers ?? NullLoggerFactory.Instance).CreateLogger("Weir.Client");
+        var timers = new HostTimers();
+        var network = new TcpNetwork(TcpOptions.Default, log);
+        var core = new ClientCore(
+            options ?? new ClientOptions(), network, timers, FramePool.Shared, new Rng(BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8))));
+        var loop = new ClientLoop(core, timers, log, "client");
+        network.Attach(loop);
+        return await WeirClient.OpenAsync(
+            core,
+            addresses,
+            async () =>
+            {
+                await network.DisposeAsync();
+                await loop.DisposeAsync();
+            },
+            cancellation);
+    }
+
+    /// <summary>Starts a cluster in this process. It answers at once; <see cref="EmbeddedCluster.ConnectAsync"/> waits until it is whole.</summary>
+    /// <exception cref="ArgumentException">An option is out of range.</exception>
+    public static EmbeddedCluster StartEmbedded(EmbeddedOptions? options = null, ILoggerFactory? loggers = null) =>
+        new(options ?? new EmbeddedOptions(), loggers);
+
+    /// <summary>Starts one server node over TCP in this process; see <see cref="WeirServer.StartAsync"/>.</summary>
+    public static Task<WeirServer> ServeAsync(ServeOptions options, ILoggerFactory? loggers = null, CancellationToken cancellation = default) =>
+        WeirServer.StartAsync(options, loggers, cancellation);
+}

@@ -1,0 +1,146 @@
+using System.Net;
+using System.Security.Cryptography;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Weir.Client;
+using Weir.Host.Loops;
+using Weir.Host.Tcp;
+using Weir.Keys;
+using Weir.Server;
+
+namespace Weir.Host;
+
+/// <summary>How a server node is started. Immutable.</summary>
+public sealed record ServeOptions
+{
+    /// <summary>Where it listens, <c>host:port</c>. Default 127.0.0.1:0, loopback and a free port: reach from outside is said aloud.</summary>
+    public string Listen { get; init; } = "127.0.0.1:0";
+
+    /// <summary>A member of the cluster to join; null starts a new cluster.</summary>
+    public string? Join { get; init; }
+
+    /// <summary>Bytes of memory for rows, state and index; beyond, pushes of new keys are answered Full. Default: no limit.</summary>
+    public long MemoryBytes { get; init; } = 1L << 40;
+
+    /// <summary>2^this slices of the key space, 6 to 17; only the first node's counts. Default 10: enough for ten nodes (100 a node).</summary>
+    public int SegmentBits { get; init; } = 10;
+
+    /// <summary>The failure domain; empty means that the node is its own.</summary>
+    public string Zone { get; init; } = "";
+
+    /// <summary>How long to wait for the cluster to admit the node, in milliseconds. Default 10 s.</summary>
+    public long JoinMs { get; init; } = 10_000;
+
+    /// <summary>Bounds and times of the process.</summary>
+    public HostOptions Host { get; init; } = HostOptions.Default;
+}
+
+/// <summary>
+/// One server node of a cluster, over TCP, in this process. It holds rows in memory only: when it stops, what it held is gone.
+/// </summary>
+public sealed class WeirServer : IAsyncDisposable
+{
+    private readonly TcpNetwork _network;
+    private readonly NodeLoop _loop;
+    private readonly ServerNode _node;
+
+    private WeirServer(TcpNetwork network, NodeLoop loop, ServerNode node, string address, ulong id)
+    {
+        (_network, _loop, _node, Address) = (network, loop, node, address);
+        Id = id.ToString("x16");
+    }
+
+    /// <summary>Where it is reached.</summary>
+    public string Address { get; }
+
+    /// <summary>Its id in the map.</summary>
+    public string Id { get; }
+
+    /// <summary>Ends when the node was stopped; fails with the reason where it stopped by itself.</summary>
+    public Task Completion => _loop.Completion;
+
+    /// <summary>Starts a node and waits until it serves: at once for a first node, when it is a member for one that joins.</summary>
+    /// <exception cref="WeirException">The address cannot be listened on, or the cluster did not admit the node in time; the message says what
+    /// to do.</exception>
+    /// <exception cref="ArgumentException">An option is out of range; the message lists all faults.</exception>
+    public static async Task<WeirServer> StartAsync(ServeOptions options, ILoggerFactory? loggers = null, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        options.Host.Validate();
+        ILogger log = (loggers ?? NullLoggerFactory.Instance).CreateLogger("Weir.Server");
+        if (!HostAddress.TryParse(options.Listen, out HostAddress parsed, out string? fault))
+        {
+            throw new ArgumentException(fault, nameof(options));
+        }
+
+        IPEndPoint listen = parsed.ToEndPoint() as IPEndPoint
+            ?? new IPEndPoint((await Dns.GetHostAddressesAsync(parsed.Host, cancellation))[0], parsed.Port);
+        var hosted = new HostedNode(log, options.Listen);
+        var timers = new HostTimers();
+        var loop = new NodeLoop(hosted, timers, options.Host, log, $"server {options.Listen}");
+        var network = new TcpNetwork(options.Host.Tcp, log);
+        network.Attach(loop);
+        ServerNode? node = null;
+        try
+        {
+            string address = network.Listen(listen).ToString();
+            ulong id = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1;
+            node = new ServerNode(
+                new ServerOptions
+                {
+                    Node = id,
+                    Incarnation = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1,
+                    Cluster = options.Join is null ? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1 : 0,
+                    Address = address,
+                    Join = options.Join,
+                    SegmentBits = options.SegmentBits,
+                    MemoryLimitBytes = options.MemoryBytes,
+                    Zone = options.Zone,
+                    ProcessId = (uint)Environment.ProcessId,
+                },
+                network);
+            await loop.AskAsync(_ => hosted.Node = node);
+            await Membership.WaitAsync(loop, node, id, options.Join, options.JoinMs, cancellation);
+            NodeMeters.Watch(node, address);
+            return new WeirServer(network, loop, node, address, id);
+        }
+        catch
+        {
+            await network.DisposeAsync();
+            await loop.DisposeAsync();
+            node?.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Stops accepting, finishes what is being sent, and ends. The rows are gone.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        NodeMeters.Forget(_node);
+        await _network.DisposeAsync();
+        await _loop.DisposeAsync();
+        _node.Dispose();
+    }
+
+    /// <summary>Waiting until a node is a member.</summary>
+    internal static class Membership
+    {
+        public static async Task WaitAsync(NodeLoop loop, ServerNode node, ulong id, string? join, long joinMs, CancellationToken cancellation)
+        {
+            using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+            deadline.CancelAfter(TimeSpan.FromMilliseconds(joinMs));
+            try
+            {
+                while (!await loop.AskAsync(_ => node.Map?.Member(id) is not null))
+                {
+                    await Task.Delay(5, deadline.Token);
+                }
+            }
+            catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
+            {
+                throw new WeirException(
+                    Status.Unreachable, $"the cluster at {join} did not admit this node within {joinMs / 1000.0:0.#} s: is a first node serving there?", join);
+            }
+        }
+    }
+}

@@ -1,0 +1,364 @@
+using Weir.Keys;
+using Weir.Placement;
+using Weir.Wire;
+using Weir.World;
+
+namespace Weir.Client;
+
+/// <summary>
+/// The client as a machine: frames and ticks in, frames out, calls completed. It may be called from any thread; one gate guards all of its
+/// state, and nothing is sent or awaited under it.
+/// </summary>
+internal sealed class ClientCore : IMachine, IDisposable
+{
+    private readonly Dictionary<ulong, Question> _questions = [];
+    private Instant _nextMapRead;
+    private ulong _mapWanted;
+    private bool _disposed;
+
+    /// <summary>A request with one answer: asked again until it comes or its deadline passes.</summary>
+    private sealed class Question(NodeLink node, FrameKind answer, Func<ulong, FrameBuffer> frame, Instant deadline)
+    {
+        public NodeLink Node { get; } = node;
+
+        public FrameKind Answer { get; } = answer;
+
+        public Func<ulong, FrameBuffer> Frame { get; } = frame;
+
+        public Instant Deadline { get; } = deadline;
+
+        public Instant RetryAt { get; set; }
+
+        public TaskCompletionSource<byte[]> Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    }
+
+    public ClientCore(ClientOptions options, INetwork network, ITimers timers, FramePool pool, Rng rng)
+    {
+        IReadOnlyList<string> faults = options.Validate();
+        if (faults.Count > 0)
+        {
+            throw new ArgumentException(string.Join("; ", faults), nameof(options));
+        }
+
+        State = new ClientState(options, network, timers, pool, rng);
+        Pushes = new PushSender(State);
+        Pulls = new PullSender(State);
+        Clocks = new ClockSender(State, Pushes);
+        Pushes.IterationMoved = Clocks.Moved;
+        Pushes.MapWanted = WantMap;
+        Pulls.MapWanted = WantMap;
+    }
+
+    public ClientState State { get; }
+
+    public PushSender Pushes { get; }
+
+    public PullSender Pulls { get; }
+
+    public ClockSender Clocks { get; }
+
+    public void Receive(LinkId link, FrameBuffer frame, Instant now)
+    {
+        try
+        {
+            lock (State.Gate)
+            {
+                if (!_disposed && State.Find(link) is { } node && FrameHeader.TryRead(frame.Span, out FrameHeader header) == HeaderFault.None)
+                {
+                    node.Heard = now;
+                    node.OwesSince = Instant.Never;
+                    node.DownReason = null;
+                    Dispatch(node, header, frame.Span[FrameHeader.Size..], now);
+                }
+            }
+        }
+        finally
+        {
+            frame.Release();
+        }
+
+        State.Flush();
+    }
+
+    public void LinkDown(LinkId link, string reason, Instant now)
+    {
+        lock (State.Gate)
+        {
+            if (State.Find(link) is { } node)
+            {
+                node.DownReason = reason;
+            }
+        }
+    }
+
+    public void Tick(Instant now)
+    {
+        lock (State.Gate)
+        {
+            if (_disposed)
+            {
+                return;
+            }
+
+            TickQuestions(now);
+            if (State.Map is not null)
+            {
+                Reachability(now);
+                Pushes.Tick(now);
+                Pulls.Tick(now);
+                Clocks.Tick(now);
+                if (_mapWanted > State.Map.Version && now >= _nextMapRead)
+                {
+                    ReadMap(State.LinkTo(State.Map.Register.Address), now);
+                }
+            }
+        }
+
+        State.Flush();
+    }
+
+    public void EndTurn()
+    {
+    }
+
+    /// <summary>
+    /// Asks a node one question and gives the answer's body. Fails with <see cref="Status.Unreachable"/> where no answer comes in time.
+    /// </summary>
+    public async Task<byte[]> AskAsync<TBody>(string address, FrameKind kind, FrameKind answer, TBody body, long deadlineMs, CancellationToken cancellation, bool anyCluster = false)
+        where TBody : IBody
+    {
+        cancellation.ThrowIfCancellationRequested();
+        Question question;
+        ulong request;
+        lock (State.Gate)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, typeof(WeirClient));
+            NodeLink node = State.LinkTo(address);
+            FrameBuffer Build(ulong id)
+            {
+                FrameHeader header = State.Header(kind, id);
+                header.Cluster = anyCluster ? 0 : header.Cluster;
+                return Frames.Build(State.Pool, header, body);
+            }
+
+            question = new Question(node, answer, Build, State.Now.AfterMs(deadlineMs)) { RetryAt = State.Now.AfterMs(RetryMs) };
+            request = State.NextRequest();
+            _questions.Add(request, question);
+            State.Send(node, Build(request));
+        }
+
+        State.Flush();
+        using CancellationTokenRegistration registration = cancellation.Register(() =>
+        {
+            lock (State.Gate)
+            {
+                _questions.Remove(request);
+            }
+
+            question.Done.TrySetCanceled(cancellation);
+        });
+        return await question.Done.Task;
+    }
+
+    /// <summary>Waits until this client's map is at least as new as the version.</summary>
+    public async Task MapAtLeastAsync(ulong version, CancellationToken cancellation)
+    {
+        while (true)
+        {
+            Task changed;
+            lock (State.Gate)
+            {
+                if (State.Map is { } map && map.Version >= version)
+                {
+                    return;
+                }
+
+                changed = State.MapChanged;
+                if (State.Map is { } older)
+                {
+                    WantMap(State.LinkTo(older.Register.Address), version);
+                }
+            }
+
+            State.Flush();
+            await changed.WaitAsync(cancellation);
+        }
+    }
+
+    public void Adopt(ClusterMap map)
+    {
+        Instant now = State.Now;
+        if (State.Adopt(map))
+        {
+            Pushes.MapChanged(now);
+            Pulls.MapChanged();
+            Clocks.MapChanged();
+        }
+    }
+
+    public void Dispose()
+    {
+        lock (State.Gate)
+        {
+            if (_disposed)
+            {
+                return;
+            }
+
+            _disposed = true;
+            var closed = new ObjectDisposedException(nameof(WeirClient), "the client was closed while the call was under way");
+            foreach (Question question in _questions.Values)
+            {
+                question.Done.TrySetException(closed);
+            }
+
+            foreach (PushSession session in Pushes.Sessions.ToArray())
+            {
+                Pushes.Fail(session, new WeirException(Status.Ended, "the client was closed while the call was under way"));
+            }
+
+            Pulls.Fail(new WeirException(Status.Ended, "the client was closed while the call was under way"), _ => true);
+            Pushes.DropFrames();
+            State.DropOutgoing();
+        }
+    }
+
+    private static long RetryMs => 250;
+
+    private void Dispatch(NodeLink node, in FrameHeader header, ReadOnlySpan<byte> body, Instant now)
+    {
+        if (State.Map is { } map && header.Cluster == map.Cluster && header.MapVersion > map.Version)
+        {
+            WantMap(node, header.MapVersion);
+        }
+
+        switch (header.Kind)
+        {
+            case FrameKind.PushReply:
+                Pushes.Receive(node, header, body, now);
+                break;
+            case FrameKind.PullReply:
+                Pulls.Receive(node, header, body, now);
+                break;
+            case FrameKind.SentReply:
+                Clocks.SentAcknowledged(header.RequestId);
+                break;
+            case FrameKind.ClockReply:
+                Clocks.ClockAcknowledged(header.RequestId);
+                break;
+            case FrameKind.ReadMapReply when !_questions.ContainsKey(header.RequestId):
+                if (body.Length > 0 && MapEncoding.TryDecode(body, out ClusterMap newer))
+                {
+                    Adopt(newer);
+                }
+
+                break;
+            case FrameKind.Error:
+                Failed(node, header.RequestId, body);
+                break;
+            default:
+                if (_questions.TryGetValue(header.RequestId, out Question? question) && question.Answer == header.Kind)
+                {
+                    _questions.Remove(header.RequestId);
+                    question.Done.TrySetResult(body.ToArray());
+                }
+
+                break;
+        }
+    }
+
+    private void Failed(NodeLink node, ulong request, ReadOnlySpan<byte> body)
+    {
+        if (!StatusBody.TryRead(body, out StatusBody error))
+        {
+            return;
+        }
+
+        var failure = new WeirException(error.Status, $"server {node.Address} refused: {error.Text}", node.Address);
+        if (_questions.Remove(request, out Question? question))
+        {
+            question.Done.TrySetException(failure);
+        }
+        else
+        {
+            // A transport's refusal names no request: whatever waits for this node cannot be answered.
+            FailNode(node, failure);
+        }
+    }
+
+    private void TickQuestions(Instant now)
+    {
+        foreach ((ulong request, Question question) in _questions.ToArray())
+        {
+            if (question.Deadline <= now)
+            {
+                _questions.Remove(request);
+                string reason = question.Node.DownReason ?? "no answer";
+                question.Done.TrySetException(new WeirException(Status.Unreachable, $"{question.Node.Address} does not answer ({reason})", question.Node.Address));
+            }
+            else if (question.RetryAt <= now)
+            {
+                question.RetryAt = now.AfterMs(RetryMs);
+                State.Send(question.Node, question.Frame(request));
+            }
+        }
+    }
+
+    /// <summary>A node that owes an answer, whose link is down, and that was not heard for too long: what waits for it fails.</summary>
+    private void Reachability(Instant now)
+    {
+        ClusterMap map = State.Map!;
+        foreach (NodeLink node in State.Links.ToArray())
+        {
+            if (node.DownReason is { } reason && node.OwesSince != Instant.Never && now.MsSince(node.OwesSince) > State.Options.UnreachableMs)
+            {
+                bool register = map.Register.Address == node.Address;
+                int segments = map.Heads.Count(h => h != ClusterMap.Nobody && map.Members[h].Address == node.Address);
+                string what = register
+                    ? $"the first server, {node.Address}, is gone ({reason}): it held the cluster's map and the only copy of {segments} of {map.Segments} segments, which are lost"
+                    : $"server {node.Address} is gone ({reason}) and with it the only copy of {segments} of {map.Segments} segments";
+                FailNode(node, new WeirException(Status.StateLost, what, node.Address));
+                node.OwesSince = Instant.Never;
+                if (register)
+                {
+                    foreach (PushSession session in Pushes.Sessions.ToArray())
+                    {
+                        Pushes.Fail(session, new WeirException(Status.StateLost, what, node.Address));
+                    }
+
+                    Pulls.Fail(new WeirException(Status.StateLost, what, node.Address), _ => true);
+                    RegisterLost.TrySetException(new WeirException(Status.StateLost, what, node.Address));
+                }
+            }
+        }
+    }
+
+    /// <summary>Fails once the node that decides the map is out of reach for too long; never completes otherwise.</summary>
+    public TaskCompletionSource RegisterLost { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    private void FailNode(NodeLink node, WeirException failure)
+    {
+        Pushes.Fail(node, failure);
+        Pulls.Fail(node, failure);
+        foreach ((ulong request, Question question) in _questions.Where(q => q.Value.Node == node).ToArray())
+        {
+            _questions.Remove(request);
+            question.Done.TrySetException(failure);
+        }
+    }
+
+    private void WantMap(NodeLink node, ulong version)
+    {
+        if (version > _mapWanted)
+        {
+            _mapWanted = version;
+            ReadMap(node, State.Now);
+        }
+    }
+
+    private void ReadMap(NodeLink node, Instant now)
+    {
+        _nextMapRead = now.AfterMs(RetryMs);
+        State.Send(node, State.Header(FrameKind.ReadMap, State.NextRequest()), default(EmptyBody));
+    }
+}

@@ -1,0 +1,190 @@
+using Weir.Keys;
+using Weir.Placement;
+using Weir.Wire;
+using Weir.World;
+
+namespace Weir.Client;
+
+/// <summary>A node as the client reaches it.</summary>
+internal sealed class NodeLink(LinkId link, string address)
+{
+    public LinkId Link { get; } = link;
+
+    public string Address { get; } = address;
+
+    /// <summary>When it last said anything.</summary>
+    public Instant Heard { get; set; }
+
+    /// <summary>Since when it owes an answer; Never where it owes none.</summary>
+    public Instant OwesSince { get; set; } = Instant.Never;
+
+    /// <summary>Why the link is down, as people read it; null while it is up.</summary>
+    public string? DownReason { get; set; }
+
+    /// <summary>Push frames sent and not answered.</summary>
+    public int FramesInFlight { get; set; }
+
+    /// <summary>Push frames that wait for the window, in order.</summary>
+    public Queue<PushFrame> Waiting { get; } = new();
+}
+
+/// <summary>A push frame's parts, with the bytes where they were first written (null: to be packed anew), and pull items riding along.</summary>
+internal sealed record PushFrame(FrameBuffer Frame, List<PushPart> Parts, PullRequest? Pull);
+
+/// <summary>
+/// What the parts of a client share, all guarded by <see cref="Gate"/>: identity, map, links, and the frames to send once the gate is left.
+/// Frames never leave under the gate: an in-process network may run the server, and with it the answer, on this very thread.
+/// </summary>
+internal sealed class ClientState(ClientOptions options, INetwork network, ITimers timers, FramePool pool, Rng rng)
+{
+    private readonly Queue<(LinkId Link, FrameBuffer Frame)> _outgoing = new();
+    private readonly Dictionary<string, NodeLink> _links = [];
+    private TaskCompletionSource _mapChanged = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private bool _flushing;
+    private ulong _restsOn;
+    private ulong _lastRequest;
+
+    public object Gate { get; } = new();
+
+    public ClientOptions Options { get; } = options;
+
+    public INetwork Network { get; } = network;
+
+    public ITimers Timers { get; } = timers;
+
+    public FramePool Pool { get; } = pool;
+
+    /// <summary>This process in the map: a random number at each start, so that no two starts are one.</summary>
+    public ulong Process { get; } = rng.Next() | 1;
+
+    public ulong Incarnation { get; } = rng.Next();
+
+    public ulong Nonce() => rng.Next();
+
+    public ClusterMap? Map { get; private set; }
+
+    public IEnumerable<NodeLink> Links => _links.Values;
+
+    public long PushBytes, PullBytes, KeysSent, ValuesMoved, RequestCount, Superseded, MixedPulls;
+
+    public Instant Now => Timers.Now;
+
+    /// <summary>Completes at the next newer map.</summary>
+    public Task MapChanged => _mapChanged.Task;
+
+    public ulong NextRequest() => ++_lastRequest;
+
+    public NodeLink LinkTo(string address)
+    {
+        if (!_links.TryGetValue(address, out NodeLink? node))
+        {
+            node = new NodeLink(Network.Open(address), address) { Heard = Now };
+            _links.Add(address, node);
+        }
+
+        return node;
+    }
+
+    public NodeLink? Find(LinkId link)
+    {
+        foreach (NodeLink node in _links.Values)
+        {
+            if (node.Link == link)
+            {
+                return node;
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>The head of a segment, or null where its only copy is gone.</summary>
+    public NodeLink? Head(int segment) => Map!.Head(segment) is { } member ? LinkTo(member.Address) : null;
+
+    /// <summary>Acts on what stands under a map version: later frames name at least that (design R4).</summary>
+    public void RestsOn(ulong version) => _restsOn = Math.Max(_restsOn, version);
+
+    public FrameHeader Header(FrameKind kind, ulong request, ulong session = 0) => new()
+    {
+        Kind = kind,
+        RequestId = request,
+        Session = session,
+        Cluster = Map?.Cluster ?? 0,
+        Generation = Map?.Generation ?? 0,
+        MapVersion = Math.Max(Map?.Version ?? 0, _restsOn),
+    };
+
+    public void Send<TBody>(NodeLink node, in FrameHeader header, in TBody body)
+        where TBody : IBody => Send(node, Frames.Build(Pool, header, body));
+
+    /// <summary>Queues a frame, whose reference it takes over; it goes out when the gate is left.</summary>
+    public void Send(NodeLink node, FrameBuffer frame)
+    {
+        RequestCount++;
+        if (node.OwesSince == Instant.Never)
+        {
+            node.OwesSince = Now;
+        }
+
+        _outgoing.Enqueue((node.Link, frame));
+    }
+
+    /// <summary>Sends what was queued, outside the gate and in order; a second caller leaves it to the first.</summary>
+    public void Flush()
+    {
+        while (true)
+        {
+            (LinkId Link, FrameBuffer Frame) next;
+            lock (Gate)
+            {
+                if (_flushing || _outgoing.Count == 0)
+                {
+                    return;
+                }
+
+                _flushing = true;
+                next = _outgoing.Dequeue();
+            }
+
+            Network.Send(next.Link, next.Frame);
+            lock (Gate)
+            {
+                _flushing = false;
+            }
+        }
+    }
+
+    /// <summary>Takes over a newer map. True where it was news.</summary>
+    public bool Adopt(ClusterMap map)
+    {
+        if (Map is { } current && (map.Version <= current.Version || map.Cluster != current.Cluster))
+        {
+            return false;
+        }
+
+        Map = map;
+        TaskCompletionSource changed = _mapChanged;
+        _mapChanged = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        changed.TrySetResult();
+        return true;
+    }
+
+    /// <summary>What a call to a segment without a holder fails with.</summary>
+    public WeirException Lost(int segment)
+    {
+        MapLoss? loss = Map!.Losses.LastOrDefault();
+        return new WeirException(
+            Status.StateLost,
+            loss is null ? $"nobody holds segment {segment} any more: its only copy is gone" : $"{loss}; what they held is lost, the run cannot go on",
+            loss?.Address,
+            segment);
+    }
+
+    public void DropOutgoing()
+    {
+        while (_outgoing.TryDequeue(out (LinkId Link, FrameBuffer Frame) next))
+        {
+            next.Frame.Release();
+        }
+    }
+}

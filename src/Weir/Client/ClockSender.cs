@@ -1,0 +1,242 @@
+using Weir.Placement;
+using Weir.Wire;
+using Weir.World;
+
+namespace Weir.Client;
+
+/// <summary>
+/// Ends iterations (design R20, R26): Sent to every node once all parts are held or acknowledged, Clock to every node once all are
+/// acknowledged, each repeated until acknowledged; and the heartbeats of a process that holds sessions. Guarded by the client's gate.
+/// </summary>
+internal sealed class ClockSender(ClientState state, PushSender pushes)
+{
+    private readonly Dictionary<ulong, ClocksToNode> _nodes = [];
+    private readonly Dictionary<(uint Group, uint Worker), ClockEntry> _clocks = [];
+    private Instant _nextHeartbeat;
+
+    private sealed class ClocksToNode
+    {
+        public Dictionary<(uint Group, uint Worker), ClockEntry> Pending { get; } = [];
+
+        public ulong Request { get; set; }
+
+        public Instant RetryAt { get; set; }
+
+        public List<ClockEntry> InFlight { get; set; } = [];
+    }
+
+    /// <summary>Called where an iteration of the session may have moved on.</summary>
+    public void Moved(PushSession session)
+    {
+        foreach (OpenIteration open in session.Open)
+        {
+            if (!open.Ended || open.WaitingCalls > 0)
+            {
+                return;
+            }
+
+            open.LastNs ??= [.. session.Streams.Where(s => s.Aggregates && !s.Deletes).Select(s => (s, s.LastN))];
+            if (open.NotHeld == 0 && open.NotAcknowledged > 0 && open.Sents is null)
+            {
+                BeginSent(open);
+            }
+            else if (open.NotHeld == 0 && open.Sents is null && session.Group != 0 && HasAggregatingTable(session.Group))
+            {
+                // Nothing to hold: the others' segments wait for this worker's word all the same.
+                BeginSent(open);
+            }
+        }
+
+        while (session.Open.Count > 0 && session.Open[0] is { Ended: true, WaitingCalls: 0, NotAcknowledged: 0, Failure: null } done)
+        {
+            session.Open.RemoveAt(0);
+            session.Clock = done.Iteration;
+            var entry = new ClockEntry(session.Group, session.Worker, done.Iteration, state.Header(FrameKind.Clock, 0).MapVersion);
+            Tell(entry);
+            done.Clocked.TrySetResult();
+        }
+
+        SendDue(session, state.Now);
+    }
+
+    /// <summary>A clock, one's own or taken over (R26): every node hears it.</summary>
+    public void Tell(ClockEntry entry)
+    {
+        _clocks[(entry.Group, entry.Worker)] = entry;
+        foreach (MapMember member in state.Map!.Members)
+        {
+            Node(member.Node).Pending[(entry.Group, entry.Worker)] = entry;
+        }
+
+        SendClocks(state.Now);
+    }
+
+    public void ClockAcknowledged(ulong request)
+    {
+        foreach (ClocksToNode node in _nodes.Values)
+        {
+            if (node.Request == request && node.InFlight.Count > 0)
+            {
+                foreach (ClockEntry sent in node.InFlight)
+                {
+                    if (node.Pending.TryGetValue((sent.Group, sent.Worker), out ClockEntry pending) && pending == sent)
+                    {
+                        node.Pending.Remove((sent.Group, sent.Worker));
+                    }
+                }
+
+                node.InFlight = [];
+                SendClocks(state.Now);
+                return;
+            }
+        }
+    }
+
+    public void SentAcknowledged(ulong request)
+    {
+        foreach (PushSession session in pushes.Sessions)
+        {
+            foreach (OpenIteration open in session.Open)
+            {
+                foreach ((ulong node, (ulong inFlight, _)) in open.Sents ?? [])
+                {
+                    if (inFlight == request)
+                    {
+                        open.Sents![node] = (request, Instant.Never);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    public void Tick(Instant now)
+    {
+        SendClocks(now);
+        foreach (PushSession session in pushes.Sessions)
+        {
+            SendDue(session, now);
+        }
+
+        if (now >= _nextHeartbeat && state.Map is { } map && (pushes.Sessions.Count > 0 || Array.Exists(map.Processes, p => p.Process == state.Process)))
+        {
+            _nextHeartbeat = now.AfterMs(state.Options.HeartbeatMs);
+            state.Send(
+                state.LinkTo(map.Register.Address),
+                state.Header(FrameKind.Heartbeat, state.NextRequest()),
+                new HeartbeatBody(MemberRole.Process, state.Process, state.Incarnation, 0, 0, _clocks.Values));
+        }
+    }
+
+    /// <summary>A job has ended: its clocks are nobody's business any more.</summary>
+    public void MapChanged()
+    {
+        foreach ((uint Group, uint Worker) key in _clocks.Keys.Where(k => state.Map!.Job(k.Group) is null).ToArray())
+        {
+            _clocks.Remove(key);
+            foreach (ClocksToNode node in _nodes.Values)
+            {
+                node.Pending.Remove(key);
+            }
+        }
+
+        foreach (ulong gone in _nodes.Keys.Where(n => state.Map!.Member(n) is null).ToArray())
+        {
+            _nodes.Remove(gone);
+        }
+    }
+
+    private bool HasAggregatingTable(uint group) => Array.Exists(state.Map!.Tables, t => t.Aggregate && t.Group == group);
+
+    private ClocksToNode Node(ulong node)
+    {
+        if (!_nodes.TryGetValue(node, out ClocksToNode? clocks))
+        {
+            clocks = new ClocksToNode();
+            _nodes.Add(node, clocks);
+        }
+
+        return clocks;
+    }
+
+    private void BeginSent(OpenIteration open)
+    {
+        open.Sents = [];
+        foreach (MapMember member in state.Map!.Members)
+        {
+            open.Sents.Add(member.Node, (0, default));
+        }
+    }
+
+    /// <summary>Sends the Sents whose time has come: a node that has not acknowledged hears it again until the iteration's Clock.</summary>
+    private void SendDue(PushSession session, Instant now)
+    {
+        foreach (OpenIteration open in session.Open)
+        {
+            if (open.Sents is null)
+            {
+                continue;
+            }
+
+            foreach ((ulong node, (_, Instant retryAt)) in open.Sents.ToArray())
+            {
+                if (retryAt <= now && state.Map!.Member(node) is { } member)
+                {
+                    open.Sents[node] = (SendSent(session, open, member), now.AfterMs(state.Options.RetryMs));
+                }
+            }
+        }
+    }
+
+    private ulong SendSent(PushSession session, OpenIteration open, MapMember member)
+    {
+        const int MostEntries = 60_000;
+        ClusterMap map = state.Map!;
+        List<SentEntry> entries = [.. open.LastNs!
+            .Where(l => map.Head((int)l.Stream.Segment)?.Node == member.Node)
+            .OrderBy(l => l.Stream.Segment)
+            .Select(l => new SentEntry(l.Stream.Table, l.Stream.Segment, l.N))];
+        NodeLink link = state.LinkTo(member.Address);
+        uint first = 0;
+        ulong request;
+        bool cut = false;
+        do
+        {
+            // Cut between segments, so that a frame speaks for whole ones.
+            int count = Math.Min(entries.Count, MostEntries);
+            while (count < entries.Count && count > 0 && entries[count - 1].Segment == entries[count].Segment)
+            {
+                count--;
+            }
+
+            uint last = count == entries.Count ? (uint)map.Segments - 1 : entries[count - 1].Segment;
+            request = state.NextRequest();
+            state.Send(
+                link,
+                state.Header(FrameKind.Sent, request, session.Id),
+                new SentBody(session.Group, session.Worker, open.Iteration, first, last, entries[..count]));
+            entries.RemoveRange(0, count);
+            first = last + 1;
+            cut |= entries.Count > 0;
+        }
+        while (entries.Count > 0);
+
+        // Several frames are not acknowledged as one: they are simply repeated until the Clock.
+        return cut ? 0 : request;
+    }
+
+    private void SendClocks(Instant now)
+    {
+        foreach ((ulong id, ClocksToNode node) in _nodes)
+        {
+            bool due = node.InFlight.Count == 0 || node.RetryAt <= now;
+            if (node.Pending.Count > 0 && due && state.Map!.Member(id) is { } member)
+            {
+                node.InFlight = [.. node.Pending.Values];
+                node.Request = state.NextRequest();
+                node.RetryAt = now.AfterMs(state.Options.RetryMs);
+                state.Send(state.LinkTo(member.Address), state.Header(FrameKind.Clock, node.Request), new ClockBody(node.InFlight));
+            }
+        }
+    }
+}

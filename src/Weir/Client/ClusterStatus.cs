@@ -1,0 +1,86 @@
+using Weir.Placement;
+using Weir.Wire;
+
+namespace Weir.Client;
+
+/// <summary>What a cluster says of itself at one moment.</summary>
+/// <param name="MapVersion">The version of its map.</param>
+/// <param name="Generation">How often it was restored, from 1.</param>
+/// <param name="Segments">Slices of the key space.</param>
+/// <param name="SegmentsDown">Slices that nobody holds any more.</param>
+/// <param name="Servers">Its server nodes, the first of which holds the map.</param>
+/// <param name="Tables">Its tables.</param>
+/// <param name="Workers">The workers of its jobs with their clocks.</param>
+/// <param name="Losses">What was lost with servers that are gone.</param>
+public sealed record ClusterStatus(
+    long MapVersion, int Generation, int Segments, int SegmentsDown, IReadOnlyList<ServerStatus> Servers, IReadOnlyList<TableStatus> Tables, IReadOnlyList<WorkerStatus> Workers, IReadOnlyList<string> Losses)
+{
+    internal static ClusterStatus Of(ClusterMap map, IReadOnlyList<StatusReplyBody> nodes)
+    {
+        Dictionary<(uint, uint), long> clocks = [];
+        foreach (ClockEntry entry in nodes.SelectMany(n => n.Clocks))
+        {
+            (uint, uint) key = (entry.Group, entry.Worker);
+            clocks[key] = Math.Max(clocks.GetValueOrDefault(key), entry.Clock);
+        }
+
+        ServerStatus[] servers = [.. map.Members.Select(member => Server(map, member, nodes))];
+        TableStatus[] tables = [.. map.Tables.Select(t => new TableStatus(
+            t.Name, t.Width, t.Rule.Kind.ToString(), nodes.Sum(n => n.Tables.Where(l => l.Table == t.Id).Sum(l => l.Rows))))];
+        WorkerStatus[] workers = [.. map.Jobs.SelectMany(job => job.Workers.Select((worker, index) => new WorkerStatus(
+            job.Name,
+            index,
+            Array.Find(map.Processes, p => p.Process == worker.Process).Name,
+            Math.Max(worker.FinishedThrough, clocks.GetValueOrDefault((job.Group, (uint)index))),
+            worker.IsFinished)))];
+        return new ClusterStatus(
+            (long)map.Version, (int)map.Generation, map.Segments, map.Heads.Count(h => h == ClusterMap.Nobody), servers, tables, workers, [.. map.Losses.Select(l => l.ToString())]);
+    }
+
+    private static ServerStatus Server(ClusterMap map, MapMember member, IReadOnlyList<StatusReplyBody> nodes)
+    {
+        StatusReplyBody? found = null;
+        foreach (StatusReplyBody node in nodes)
+        {
+            if (node.Node == member.Node)
+            {
+                found = node;
+            }
+        }
+
+        int segments = map.Heads.Count(h => h != ClusterMap.Nobody && map.Members[h].Node == member.Node);
+        return found is { } status
+            ? new ServerStatus(
+                member.Node.ToString("x16"), (int)status.ProcessId, member.Address, true, segments, status.Tables.Sum(t => t.Rows), status.StoredBytes, status.Counters.PushRequests, status.Counters.PullRequests, status.Counters.PullsWaiting)
+            : new ServerStatus(member.Node.ToString("x16"), 0, member.Address, false, segments, 0, 0, 0, 0, 0);
+    }
+}
+
+/// <summary>One server node.</summary>
+/// <param name="Id">Its id.</param>
+/// <param name="ProcessId">The operating system's number of its process.</param>
+/// <param name="Address">Where it is reached.</param>
+/// <param name="Answers">Whether it answered just now; its figures are zero where it did not.</param>
+/// <param name="Segments">Slices that it holds.</param>
+/// <param name="Rows">Rows that it holds.</param>
+/// <param name="Bytes">Bytes of rows, state and index.</param>
+/// <param name="PushRequests">Push frames since its start.</param>
+/// <param name="PullRequests">Pull frames since its start.</param>
+/// <param name="PullsWaiting">Pulls that wait for clocks now.</param>
+public sealed record ServerStatus(
+    string Id, int ProcessId, string Address, bool Answers, int Segments, long Rows, long Bytes, long PushRequests, long PullRequests, long PullsWaiting);
+
+/// <summary>One table.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Width">Floats a row.</param>
+/// <param name="Rule">Its update rule.</param>
+/// <param name="Rows">Rows over all servers that answered.</param>
+public sealed record TableStatus(string Name, int Width, string Rule, long Rows);
+
+/// <summary>One worker of a job.</summary>
+/// <param name="Job">The job's name.</param>
+/// <param name="Index">The worker's index in it.</param>
+/// <param name="Process">The name of the process that hosts it, empty where none does.</param>
+/// <param name="Clock">Its last finished iteration.</param>
+/// <param name="Finished">Whether it has done all it will do.</param>
+public sealed record WorkerStatus(string Job, int Index, string Process, long Clock, bool Finished);

@@ -1,0 +1,117 @@
+using Weir.Keys;
+
+namespace Weir.Client;
+
+/// <summary>How a client behaves. Immutable; every time is in milliseconds.</summary>
+public sealed record ClientOptions
+{
+    /// <summary>A name for people: status shows it beside the workers that the process hosts.</summary>
+    public string Name { get; init; } = "client";
+
+    /// <summary>After how long a call fails with <see cref="Status.DeadlineExceeded"/> unless it names its own deadline. Default 5 minutes: far
+    /// beyond any takeover, short enough that nothing hangs for ever.</summary>
+    public long DeadlineMs { get; init; } = 300_000;
+
+    /// <summary>How long to look for the cluster when connecting. Default 10 s.</summary>
+    public long ConnectMs { get; init; } = 10_000;
+
+    /// <summary>How long a node may be out of reach before calls that need it fail. Default 8 s: longer than the cluster takes to notice itself.</summary>
+    public long UnreachableMs { get; init; } = 8_000;
+
+    /// <summary>After how long an unanswered request is sent again. Default 1 s: TCP loses nothing while it stands, so this is for links that broke.</summary>
+    public long RetryMs { get; init; } = 1_000;
+
+    /// <summary>The pause before a request is sent again that was answered Busy, Full, Moving or Behind. Default 20 ms.</summary>
+    public long BackoffMs { get; init; } = 20;
+
+    /// <summary>Between heartbeats of a process that holds sessions. Default 500 ms: ten fit into the failure timeout.</summary>
+    public long HeartbeatMs { get; init; } = 500;
+
+    /// <summary>Push frames in flight to one node; more wait. Default 16, each at most 1 MiB: a window of 16 MiB covers 10 Gbit/s at 10 ms.</summary>
+    public int WindowFrames { get; init; } = 16;
+
+    /// <summary>Bytes of pushes not yet acknowledged that a client keeps; beyond, calls wait for room. Default 256 MiB.</summary>
+    public long PendingBytes { get; init; } = 256L << 20;
+
+    /// <summary>All faults at once; empty where there are none.</summary>
+    public IReadOnlyList<string> Validate()
+    {
+        List<string> faults = [];
+        foreach ((string name, long value) in (ReadOnlySpan<(string, long)>)[
+            (nameof(DeadlineMs), DeadlineMs), (nameof(ConnectMs), ConnectMs), (nameof(UnreachableMs), UnreachableMs), (nameof(RetryMs), RetryMs),
+            (nameof(BackoffMs), BackoffMs), (nameof(HeartbeatMs), HeartbeatMs), (nameof(WindowFrames), WindowFrames)])
+        {
+            if (value <= 0)
+            {
+                faults.Add($"{name} is {value}; it must be above 0");
+            }
+        }
+
+        if (PendingBytes < 1 << 20)
+        {
+            faults.Add($"{nameof(PendingBytes)} is {PendingBytes}; it must be at least 1 MiB, the size of a frame");
+        }
+
+        return faults;
+    }
+}
+
+/// <summary>Declares a table. The same declaration again gives the same table; another under the same name is refused.</summary>
+public sealed record TableOptions
+{
+    /// <summary>The table's name in the cluster, at most 256 bytes.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>Floats a row, 1 to 65,536.</summary>
+    public int Width { get; init; } = 1;
+
+    /// <summary>What a push does to a row. Default: it is added.</summary>
+    public UpdateRule Rule { get; init; } = UpdateRule.Add;
+
+    /// <summary>What an absent row reads as, in each of its floats; also what a new row begins with.</summary>
+    public float InitialValue { get; init; }
+
+    /// <summary>Sum the workers' pushes of an iteration and run the rule once on the sum (design R19). Needs <see cref="Job"/>.</summary>
+    public bool Aggregate { get; init; }
+
+    /// <summary>The job whose workers' clocks govern pulls of the table; null for none.</summary>
+    public Job? Job { get; init; }
+}
+
+/// <summary>Declares a job: a fixed number of logical workers, hosted by however many processes there are.</summary>
+public sealed record JobOptions
+{
+    /// <summary>The job's name, unique among running jobs.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>Logical workers, each with a shard of the data and a clock of its own.</summary>
+    public required int Workers { get; init; }
+
+    /// <summary>Begin once so many processes have offered to host workers. Default 1.</summary>
+    public int Hosts { get; init; } = 1;
+}
+
+/// <summary>A running job.</summary>
+/// <param name="Group">The job's number, by which its tables name it.</param>
+/// <param name="Workers">How many logical workers it has.</param>
+public sealed record Job(uint Group, int Workers);
+
+/// <summary>What a pull brought besides the values.</summary>
+/// <param name="Found">How many of the distinct keys exist; the others read as the table's initial value.</param>
+/// <param name="MinimumClock">The smallest clock of the table's workers when rows were read, -1 without a job: how fresh the values are.</param>
+public readonly record struct PullResult(int Found, long MinimumClock);
+
+/// <summary>Some rows of a table, as a scan brings them.</summary>
+/// <param name="Keys">The rows' keys.</param>
+/// <param name="Values">The rows' floats, one row after another.</param>
+public readonly record struct RowBatch(ReadOnlyMemory<ulong> Keys, ReadOnlyMemory<float> Values);
+
+/// <summary>What a client has sent and received. Bytes are of whole frames, requests and replies, headers included.</summary>
+/// <param name="PushBytes">Bytes of pushes and their acknowledgements.</param>
+/// <param name="PullBytes">Bytes of pulls and their answers.</param>
+/// <param name="Keys">Keys sent, in pushes and pulls.</param>
+/// <param name="Values">Floats pushed and pulled.</param>
+/// <param name="Requests">Frames that asked for something.</param>
+/// <param name="Superseded">Parts for which an older session's push stood.</param>
+/// <param name="MixedPulls">Pulls answered by a segment that had closed the asker's iteration already (after a takeover; design R21).</param>
+public readonly record struct ClientCounters(long PushBytes, long PullBytes, long Keys, long Values, long Requests, long Superseded, long MixedPulls);

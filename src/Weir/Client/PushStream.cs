@@ -1,0 +1,230 @@
+using Weir.World;
+
+namespace Weir.Client;
+
+/// <summary>Where a part of a push stands.</summary>
+internal enum PartState
+{
+    /// <summary>To be sent, or sent again.</summary>
+    Unsent,
+
+    /// <summary>In a frame that waits for the node's window.</summary>
+    Queued,
+
+    /// <summary>In a frame that was sent and not answered.</summary>
+    InFlight,
+
+    /// <summary>Held by an aggregating table: its acknowledgement follows when the iteration closes.</summary>
+    Held,
+
+    /// <summary>Acknowledged one way or another.</summary>
+    Done,
+}
+
+/// <summary>One part of a push, kept until it is acknowledged: its bytes lie in the frame it was first written into.</summary>
+internal sealed class PushPart(PushStream stream, ulong n, PushCall call, int bytes)
+{
+    public PushStream Stream { get; } = stream;
+
+    public ulong N { get; } = n;
+
+    public PushCall Call { get; } = call;
+
+    /// <summary>The part's bytes, head and padding included.</summary>
+    public int Bytes { get; } = bytes;
+
+    public FrameBuffer? Frame { get; set; }
+
+    public int Offset { get; set; }
+
+    public PartState State { get; set; }
+
+    /// <summary>The request that carries the part now: an answer to an older one is stale.</summary>
+    public ulong Request { get; set; }
+
+    public Instant NotBefore { get; set; }
+
+    /// <summary>It was held once, so its iteration no longer counts it as on its way.</summary>
+    public bool WasHeld { get; set; }
+}
+
+/// <summary>The parts of one session for one (table, segment), numbered 1, 2, 3 ...; deletes have streams of their own.</summary>
+internal sealed class PushStream(PushSession session, uint table, uint segment, bool deletes, bool aggregates)
+{
+    public PushSession Session { get; } = session;
+
+    public uint Table { get; } = table;
+
+    public uint Segment { get; } = segment;
+
+    public bool Deletes { get; } = deletes;
+
+    /// <summary>The table sums a worker's parts by iteration: what Sent speaks of.</summary>
+    public bool Aggregates { get; } = aggregates;
+
+    public ulong LastN { get; private set; }
+
+    /// <summary>Everything below this was acknowledged: a Gap that asks for less means that the server has lost it.</summary>
+    public ulong AcknowledgedBelow { get; private set; } = 1;
+
+    /// <summary>Parts not yet acknowledged, by n.</summary>
+    public List<PushPart> Pending { get; } = [];
+
+    public ulong NextN() => ++LastN;
+
+    public PushPart? Find(ulong n)
+    {
+        if (Pending.Count == 0 || n < Pending[0].N)
+        {
+            return null;
+        }
+
+        int low = 0, high = Pending.Count - 1;
+        while (low < high)
+        {
+            int middle = (low + high) / 2;
+            if (Pending[middle].N < n)
+            {
+                low = middle + 1;
+            }
+            else
+            {
+                high = middle;
+            }
+        }
+
+        return Pending[low].N == n ? Pending[low] : null;
+    }
+
+    public void Remove(PushPart part)
+    {
+        part.State = PartState.Done;
+        Pending.Remove(part);
+        AcknowledgedBelow = Pending.Count > 0 ? Pending[0].N : LastN + 1;
+    }
+
+    /// <summary>
+    /// The parts to send now, in order: from the lowest unsent on, once nothing before it is still in flight and its pause is over. Sending
+    /// around a part in flight would only be answered with Gaps.
+    /// </summary>
+    public void TakeUnsent(Instant now, List<PushPart> into)
+    {
+        bool begun = false;
+        foreach (PushPart part in Pending)
+        {
+            if (part.State is PartState.InFlight or PartState.Queued && !begun)
+            {
+                return;
+            }
+
+            if (part.State == PartState.Unsent)
+            {
+                if (part.NotBefore > now)
+                {
+                    return;
+                }
+
+                begun = true;
+                into.Add(part);
+            }
+        }
+    }
+}
+
+/// <summary>
+/// One session: who pushes (a job's worker, or the client itself), its streams, and the iterations of its clock. Guarded by its client's gate.
+/// </summary>
+internal sealed class PushSession(ulong id, uint group, uint worker)
+{
+    private readonly Dictionary<(uint Table, uint Segment, bool Deletes), PushStream> _streams = [];
+
+    public ulong Id { get; } = id;
+
+    /// <summary>0: not a job's worker.</summary>
+    public uint Group { get; } = group;
+
+    public uint Worker { get; } = worker;
+
+    /// <summary>Why no call of this session can succeed any more.</summary>
+    public WeirException? Failure { get; set; }
+
+    public IReadOnlyCollection<PushStream> Streams => _streams.Values;
+
+    /// <summary>The iteration that pushes belong to now; 0 without a clock.</summary>
+    public long Iteration { get; set; }
+
+    /// <summary>The last finished iteration.</summary>
+    public long Clock { get; set; }
+
+    /// <summary>Pushes of the current iteration so far: the middle of their identity (R11).</summary>
+    public uint Pushes { get; set; }
+
+    /// <summary>Iterations begun and not yet clocked, oldest first.</summary>
+    public List<OpenIteration> Open { get; } = [];
+
+    public PushStream Stream(uint table, uint segment, bool deletes, bool aggregates)
+    {
+        if (!_streams.TryGetValue((table, segment, deletes), out PushStream? stream))
+        {
+            stream = new PushStream(this, table, segment, deletes, aggregates);
+            _streams.Add((table, segment, deletes), stream);
+        }
+
+        return stream;
+    }
+
+    public PushStream? Find(uint table, uint segment, bool deletes) => _streams.GetValueOrDefault((table, segment, deletes));
+
+    public OpenIteration? Find(long iteration) => Open.Find(o => o.Iteration == iteration);
+}
+
+/// <summary>An iteration of a worker on its way to its Clock (design R20, R26).</summary>
+internal sealed class OpenIteration(long iteration)
+{
+    public long Iteration { get; } = iteration;
+
+    /// <summary>Calls begun whose parts have yet to be cut, for want of room.</summary>
+    public int WaitingCalls { get; set; }
+
+    /// <summary>Parts neither held nor acknowledged.</summary>
+    public int NotHeld { get; set; }
+
+    /// <summary>Parts not acknowledged.</summary>
+    public int NotAcknowledged { get; set; }
+
+    /// <summary>The worker has ended it: no push will be added.</summary>
+    public bool Ended { get; set; }
+
+    /// <summary>The last n of each aggregating stream when it ended.</summary>
+    public List<(PushStream Stream, ulong N)>? LastNs { get; set; }
+
+    /// <summary>Nodes that have yet to acknowledge Sent: node to the request in flight.</summary>
+    public Dictionary<ulong, (ulong Request, Instant RetryAt)>? Sents { get; set; }
+
+    public WeirException? Failure { get; set; }
+
+    public TaskCompletionSource Clocked { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+}
+
+/// <summary>One call to push: done when all of its parts are.</summary>
+internal sealed class PushCall(PushSession session, Instant deadline)
+{
+    public PushSession Session { get; } = session;
+
+    public Instant Deadline { get; } = deadline;
+
+    public OpenIteration? Iteration { get; set; }
+
+    public int PartsLeft { get; set; }
+
+    /// <summary>The first refusal that counts as done (Failed) among the parts.</summary>
+    public WeirException? Failure { get; set; }
+
+    /// <summary>What the servers said a part waits for.</summary>
+    public string? WaitsFor { get; set; }
+
+    public TaskCompletionSource Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>Set while the call waits for room: cutting it is then somebody else's turn.</summary>
+    public Action? Admit { get; set; }
+}

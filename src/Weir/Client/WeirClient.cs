@@ -1,0 +1,472 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Weir.Keys;
+using Weir.Placement;
+using Weir.Wire;
+using Weir.World;
+
+namespace Weir.Client;
+
+/// <summary>
+/// A connection to a Weir cluster: tables to push to and pull from. Safe for any number of concurrent callers. Opened by
+/// <c>WeirHost.ConnectAsync</c> or <c>WeirHost.StartEmbedded</c>; closing it ends its sessions.
+/// </summary>
+public sealed class WeirClient : IAsyncDisposable
+{
+    private readonly ClientCore _core;
+    private readonly Func<ValueTask> _closeNetwork;
+    private readonly SemaphoreSlim _opening = new(1, 1);
+    private PushSession? _own;
+
+    internal WeirClient(ClientCore core, Func<ValueTask> closeNetwork)
+    {
+        _core = core;
+        _closeNetwork = closeNetwork;
+    }
+
+    internal ClientCore Core => _core;
+
+    internal ClientState State => _core.State;
+
+    /// <summary>What this client has sent and received so far.</summary>
+    public ClientCounters Counters
+    {
+        get
+        {
+            lock (State.Gate)
+            {
+                return new ClientCounters(
+                    State.PushBytes, State.PullBytes, State.KeysSent, State.ValuesMoved, State.RequestCount, State.Superseded, State.MixedPulls);
+            }
+        }
+    }
+
+    /// <summary>Finds the cluster at any of the addresses and reads its map.</summary>
+    /// <exception cref="WeirException">Unreachable: nobody answered in time, the message names every address and why.</exception>
+    internal static async Task<WeirClient> OpenAsync(ClientCore core, IReadOnlyList<string> addresses, Func<ValueTask> closeNetwork, CancellationToken cancellation)
+    {
+        var client = new WeirClient(core, closeNetwork);
+        Task<byte[]>[] asked = [.. addresses.Select(a =>
+            core.AskAsync(a, FrameKind.ReadMap, FrameKind.ReadMapReply, default(EmptyBody), core.State.Options.ConnectMs, cancellation, anyCluster: true))];
+        List<Task<byte[]>> open = [.. asked];
+        while (open.Count > 0)
+        {
+            Task<byte[]> answered = await Task.WhenAny(open);
+            open.Remove(answered);
+            if (answered.IsCompletedSuccessfully && MapEncoding.TryDecode(await answered, out ClusterMap map))
+            {
+                lock (core.State.Gate)
+                {
+                    core.Adopt(map);
+                }
+
+                return client;
+            }
+        }
+
+        await client.DisposeAsync();
+        cancellation.ThrowIfCancellationRequested();
+        string reasons = string.Join("; ", asked.Select(a => a.Exception?.InnerException?.Message ?? "its answer makes no sense"));
+        throw new WeirException(Status.Unreachable, $"no cluster found within {core.State.Options.ConnectMs / 1000.0:0.#} s: {reasons}", addresses[0]);
+    }
+
+    /// <summary>Opens a table, creating it where the cluster has none of this name.</summary>
+    /// <exception cref="WeirException">Conflict: a table of this name has another shape; the message shows both.</exception>
+    public async Task<WeirTable> OpenTableAsync(TableOptions options, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        var body = new OpenTableBody(options.Name, options.Width, options.Rule, options.InitialValue, options.Aggregate, options.Job?.Group ?? 0);
+        AdminReplyBody reply = await ChangeAsync(FrameKind.OpenTable, body, cancellation);
+        uint id = (uint)reply.First;
+        lock (State.Gate)
+        {
+            return new WeirTable(State.Map!.Table(id) ?? throw new WeirException(Status.UnknownTable, $"table {options.Name} was dropped as it was opened"));
+        }
+    }
+
+    /// <summary>Drops a table with all its rows, for everybody.</summary>
+    public Task DropTableAsync(WeirTable table, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(table);
+        return ChangeAsync(FrameKind.DropTable, new NumberBody(table.Id), cancellation);
+    }
+
+    /// <summary>Opens a job: its workers are hosted once enough processes call <see cref="HostWorkersAsync"/>.</summary>
+    /// <exception cref="WeirException">Conflict: a job of this name is running.</exception>
+    public async Task<Job> OpenJobAsync(JobOptions options, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        var body = new OpenJobBody(options.Name, options.Workers, options.Hosts, State.Nonce());
+        AdminReplyBody reply = await ChangeAsync(FrameKind.OpenJob, body, cancellation);
+        return new Job((uint)reply.First, options.Workers);
+    }
+
+    /// <summary>A job that another process has opened, by its number.</summary>
+    /// <exception cref="WeirException">Ended: there is no such job.</exception>
+    public async Task<Job> FindJobAsync(uint group, CancellationToken cancellation = default)
+    {
+        byte[] map = await _core.AskAsync(Register(), FrameKind.ReadMap, FrameKind.ReadMapReply, default(EmptyBody), State.Options.DeadlineMs, cancellation, anyCluster: true);
+        lock (State.Gate)
+        {
+            if (MapEncoding.TryDecode(map, out ClusterMap newer))
+            {
+                _core.Adopt(newer);
+            }
+
+            MapJob job = State.Map!.Job(group) ?? throw new WeirException(Status.Ended, $"there is no job {group}");
+            return new Job(group, job.Workers.Length);
+        }
+    }
+
+    /// <summary>Ends a job: its workers' sessions end, its tables stay.</summary>
+    public Task EndJobAsync(Job job, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(job);
+        return ChangeAsync(FrameKind.EndJob, new NumberBody(job.Group), cancellation);
+    }
+
+    /// <summary>
+    /// Offers this process as a host of the job's workers and runs <paramref name="run"/> for each worker that the cluster gives it, until all
+    /// workers of the job have finished. A worker of a process that died comes with the clock where that process left it: <paramref name="run"/>
+    /// begins at <see cref="Worker.Clock"/> + 1 and computes the same pushes from the same data, in the same order.
+    /// </summary>
+    public Task HostWorkersAsync(Job job, Func<Worker, CancellationToken, Task> run, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(job);
+        ArgumentNullException.ThrowIfNull(run);
+        return new WorkerHosting(this, job, run).RunAsync(cancellation);
+    }
+
+    /// <summary>Pushes rows through the table's update rule. Keys may come in any order and repeat; repeated keys are summed.</summary>
+    /// <param name="table">The table.</param>
+    /// <param name="keys">Any 64-bit keys.</param>
+    /// <param name="values">Keys times width floats; unchanged until the task completes.</param>
+    /// <param name="cancellation">Ends the waiting, not the push: once sent it may still be applied, once.</param>
+    /// <returns>Completes when every row was applied and acknowledged.</returns>
+    /// <exception cref="WeirException">See <see cref="Status"/>.</exception>
+    public async Task PushAsync(WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, CancellationToken cancellation = default) =>
+        await WriteAsync(await OwnSessionAsync(cancellation), table, keys, values, PartOperation.Update, cancellation);
+
+    /// <summary>Sets rows to the values given, whatever the update rule; its state is made to agree (the last of repeated keys is not defined).</summary>
+    public async Task SetAsync(WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, CancellationToken cancellation = default) =>
+        await WriteAsync(await OwnSessionAsync(cancellation), table, keys, values, PartOperation.Assign, cancellation);
+
+    /// <summary>Deletes rows; absent keys are passed over.</summary>
+    public async Task DeleteAsync(WeirTable table, ReadOnlyMemory<ulong> keys, CancellationToken cancellation = default) =>
+        await WriteAsync(await OwnSessionAsync(cancellation), table, keys, default, PartOperation.Delete, cancellation);
+
+    /// <summary>Pulls rows without waiting for anybody's clock.</summary>
+    /// <param name="table">The table.</param>
+    /// <param name="keys">Any keys; repeated keys get the same row.</param>
+    /// <param name="values">Keys times width floats, written by the time the task completes; absent rows read as the table's initial value.</param>
+    /// <param name="cancellation">Ends the call; the buffer may then hold part of the rows.</param>
+    public Task<PullResult> PullAsync(WeirTable table, ReadOnlyMemory<ulong> keys, Memory<float> values, CancellationToken cancellation = default) =>
+        ReadAsync(null, table, keys, values, null, cancellation);
+
+    /// <summary>Pushes rows and pulls them back with the push applied, in one round trip.</summary>
+    public async Task<PullResult> PushPullAsync(
+        WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> pushed, Memory<float> pulled, CancellationToken cancellation = default) =>
+        await PushPullAsync(await OwnSessionAsync(cancellation), table, keys, pushed, pulled, null, cancellation);
+
+    /// <summary>All rows of a table, segment by segment: for export and evaluation. Rows pushed meanwhile may or may not be seen.</summary>
+    public async IAsyncEnumerable<RowBatch> ScanAsync(WeirTable table, [EnumeratorCancellation] CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(table);
+        for (int segment = 0; segment < State.Map!.Segments; segment++)
+        {
+            ulong from = 0;
+            for (bool done = false; !done;)
+            {
+                byte[] body = await _core.AskAsync(
+                    HeadAddress(segment), FrameKind.Scan, FrameKind.ScanReply, new ScanBody(table.Id, (uint)segment, from), State.Options.DeadlineMs, cancellation);
+                (RowBatch batch, from, done) = ReadScan(body, segment);
+                if (batch.Keys.Length > 0)
+                {
+                    yield return batch;
+                }
+            }
+        }
+    }
+
+    /// <summary>What the cluster says of itself: members, tables, jobs and their workers' clocks.</summary>
+    public async Task<ClusterStatus> GetStatusAsync(CancellationToken cancellation = default)
+    {
+        byte[] bytes = await _core.AskAsync(Register(), FrameKind.ReadMap, FrameKind.ReadMapReply, default(EmptyBody), State.Options.ConnectMs, cancellation, anyCluster: true);
+        ClusterMap map;
+        lock (State.Gate)
+        {
+            if (MapEncoding.TryDecode(bytes, out ClusterMap newer))
+            {
+                _core.Adopt(newer);
+            }
+
+            map = State.Map!;
+        }
+
+        List<StatusReplyBody> nodes = [];
+        foreach (MapMember member in map.Members)
+        {
+            try
+            {
+                byte[] body = await _core.AskAsync(
+                    member.Address, FrameKind.Status, FrameKind.StatusReply, default(EmptyBody), Math.Min(2000, State.Options.ConnectMs), cancellation);
+                if (StatusReplyBody.TryRead(body, out StatusReplyBody reply))
+                {
+                    nodes.Add(reply);
+                }
+            }
+            catch (WeirException)
+            {
+                // A member that does not answer is shown without its figures.
+            }
+        }
+
+        return ClusterStatus.Of(map, nodes);
+    }
+
+    /// <summary>Says goodbye, so that nobody waits for a timeout, and closes. Calls under way fail.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        bool known;
+        lock (State.Gate)
+        {
+            known = State.Map is { } map && (Core.Pushes.Sessions.Count > 0 || Array.Exists(map.Processes, p => p.Process == State.Process));
+        }
+
+        if (known)
+        {
+            try
+            {
+                var leave = new LeaveBody(MemberRole.Process, State.Process, State.Incarnation);
+                await _core.AskAsync(Register(), FrameKind.Leave, FrameKind.AdminReply, leave, 1000, CancellationToken.None);
+            }
+            catch (WeirException)
+            {
+                // Nobody to say goodbye to: the cluster will notice the silence.
+            }
+            catch (ObjectDisposedException)
+            {
+                // Closed twice.
+            }
+        }
+
+        _core.Dispose();
+        await _closeNetwork();
+        _opening.Dispose();
+    }
+
+    /// <summary>A request that changes the map; done when this client has read the map that it made.</summary>
+    internal async Task<AdminReplyBody> ChangeAsync<TBody>(FrameKind kind, TBody body, CancellationToken cancellation)
+        where TBody : IBody
+    {
+        byte[] bytes = await _core.AskAsync(Register(), kind, FrameKind.AdminReply, body, State.Options.DeadlineMs, cancellation);
+        if (!AdminReplyBody.TryRead(bytes, out AdminReplyBody reply))
+        {
+            throw new WeirException(Status.Malformed, $"the answer to {kind} makes no sense", Register());
+        }
+
+        if (reply.Status != Status.Acked)
+        {
+            throw new WeirException(reply.Status, reply.Text.Length > 0 ? reply.Text : $"{kind} was refused: {reply.Status}", Register());
+        }
+
+        // The change's own map is one version above the one it was decided on, unless nothing changed.
+        byte[] map = await _core.AskAsync(Register(), FrameKind.ReadMap, FrameKind.ReadMapReply, default(EmptyBody), State.Options.DeadlineMs, cancellation, anyCluster: true);
+        lock (State.Gate)
+        {
+            if (MapEncoding.TryDecode(map, out ClusterMap newer))
+            {
+                _core.Adopt(newer);
+            }
+        }
+
+        State.Flush();
+        return reply;
+    }
+
+    internal async Task WriteAsync(
+        PushSession session, WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, PartOperation operation, CancellationToken cancellation)
+    {
+        CheckShape(table, keys.Length, values.Length, operation == PartOperation.Delete ? 0 : table.Width, nameof(values));
+        cancellation.ThrowIfCancellationRequested();
+        KeySlices slices = KeySlices.Cut(keys.Span);
+        PushCall call;
+        lock (State.Gate)
+        {
+            call = _core.Pushes.Push(session, table, slices, values, operation, State.Now.AfterMs(State.Options.DeadlineMs), null);
+        }
+
+        State.Flush();
+        await call.Done.Task.WaitAsync(cancellation);
+    }
+
+    internal async Task<PullResult> ReadAsync(
+        PushSession? worker, WeirTable table, ReadOnlyMemory<ulong> keys, Memory<float> values, int? delayBound, CancellationToken cancellation)
+    {
+        CheckShape(table, keys.Length, values.Length, table.Width, nameof(values));
+        CheckBound(delayBound);
+        cancellation.ThrowIfCancellationRequested();
+        KeySlices slices = KeySlices.Cut(keys.Span);
+        PullCall call;
+        lock (State.Gate)
+        {
+            call = new PullCall(_core.Pulls, table, slices, values, worker, delayBound ?? PullItem.NoBound, State.Now.AfterMs(State.Options.DeadlineMs));
+            if (worker?.Failure is { } failure)
+            {
+                call.Fail(failure);
+            }
+            else
+            {
+                _core.Pulls.Pull(call);
+            }
+        }
+
+        State.Flush();
+        return await AnswerAsync(call, cancellation);
+    }
+
+    internal async Task<PullResult> PushPullAsync(
+        PushSession session, WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> pushed, Memory<float> pulled, int? delayBound, CancellationToken cancellation)
+    {
+        CheckShape(table, keys.Length, pushed.Length, table.Width, nameof(pushed));
+        CheckShape(table, keys.Length, pulled.Length, table.Width, nameof(pulled));
+        CheckBound(delayBound);
+        cancellation.ThrowIfCancellationRequested();
+        KeySlices forPush = KeySlices.Cut(keys.Span);
+        KeySlices forPull = KeySlices.Cut(keys.Span);
+        PullCall pull;
+        PushCall push;
+        lock (State.Gate)
+        {
+            Instant deadline = State.Now.AfterMs(State.Options.DeadlineMs);
+            pull = new PullCall(_core.Pulls, table, forPull, pulled, session.Group == 0 ? null : session, delayBound ?? PullItem.NoBound, deadline);
+            if (session.Failure is { } failure)
+            {
+                pull.Fail(failure);
+            }
+            else
+            {
+                _core.Pulls.Add(pull);
+            }
+
+            push = _core.Pushes.Push(session, table, forPush, pushed, PartOperation.Update, deadline, pull);
+            pull.Push = push;
+            if (keys.Length == 0 && !pull.IsOver)
+            {
+                pull.Finish();
+            }
+        }
+
+        State.Flush();
+        PullResult result = await AnswerAsync(pull, cancellation);
+        if (!table.Aggregate)
+        {
+            await push.Done.Task.WaitAsync(cancellation);
+        }
+
+        return result;
+    }
+
+    private async Task<PullResult> AnswerAsync(PullCall call, CancellationToken cancellation)
+    {
+        using CancellationTokenRegistration registration = cancellation.Register(() =>
+        {
+            lock (State.Gate)
+            {
+                if (!call.IsOver)
+                {
+                    call.Fail(new OperationCanceledException(cancellation));
+                }
+            }
+        });
+        return await call.Done.Task;
+    }
+
+    private async Task<PushSession> OwnSessionAsync(CancellationToken cancellation)
+    {
+        if (_own is { Failure: null } session)
+        {
+            return session;
+        }
+
+        await _opening.WaitAsync(cancellation);
+        try
+        {
+            if (_own is { Failure: { Status: Status.StateLost } lost })
+            {
+                throw lost;
+            }
+
+            if (_own is not { Failure: null })
+            {
+                // The first, or the former ended (this process was silent for too long): a new one begins (R12).
+                AdminReplyBody reply = await ChangeAsync(
+                    FrameKind.OpenSession, new OpenSessionBody(State.Process, State.Incarnation, 0, 0, 0), cancellation);
+                var opened = new PushSession(reply.First, 0, 0);
+                lock (State.Gate)
+                {
+                    if (_own is { } former)
+                    {
+                        _core.Pushes.Remove(former);
+                    }
+
+                    _core.Pushes.Add(opened);
+                }
+
+                _own = opened;
+            }
+
+            return _own;
+        }
+        finally
+        {
+            _opening.Release();
+        }
+    }
+
+    private string Register()
+    {
+        lock (State.Gate)
+        {
+            return State.Map!.Register.Address;
+        }
+    }
+
+    private string HeadAddress(int segment)
+    {
+        lock (State.Gate)
+        {
+            return State.Map!.Head(segment)?.Address ?? throw State.Lost(segment);
+        }
+    }
+
+    private static (RowBatch Batch, ulong Next, bool Done) ReadScan(byte[] body, int segment)
+    {
+        var reader = new ByteReader(body);
+        if (!ScanReplyHead.TryRead(ref reader, out ScanReplyHead head, out ReadOnlySpan<byte> keys, out ReadOnlySpan<byte> values))
+        {
+            throw new WeirException(Status.Malformed, "the answer to a scan makes no sense", segment: segment);
+        }
+
+        return head.Status != Status.Acked
+            ? throw new WeirException(head.Status, $"a scan of segment {segment} was refused: {head.Status}", segment: segment)
+            : (new RowBatch(MemoryMarshal.Cast<byte, ulong>(keys).ToArray(), MemoryMarshal.Cast<byte, float>(values).ToArray()), head.NextMixed, head.Done);
+    }
+
+    private static void CheckShape(WeirTable table, int keys, int values, int width, string name)
+    {
+        ArgumentNullException.ThrowIfNull(table);
+        if (values != (long)keys * width)
+        {
+            throw new ArgumentException($"{keys} keys of table {table.Name} (width {table.Width}) need {(long)keys * width} floats, not {values}", name);
+        }
+    }
+
+    private static void CheckBound(int? delayBound)
+    {
+        if (delayBound < 0)
+        {
+            throw new ArgumentOutOfRangeException(nameof(delayBound), delayBound, "a delay bound is 0 or above; null waits for nobody");
+        }
+    }
+}

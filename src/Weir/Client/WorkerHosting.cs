@@ -1,0 +1,143 @@
+using Weir.Keys;
+using Weir.Placement;
+using Weir.Wire;
+
+namespace Weir.Client;
+
+/// <summary>
+/// Keeps one process hosting what the map gives it (design R7): it reads worker to (process, session) there, and starts and stops accordingly.
+/// </summary>
+internal sealed class WorkerHosting(WeirClient client, Job job, Func<Worker, CancellationToken, Task> run)
+{
+    private readonly Dictionary<(int Worker, ulong Session), (Task Task, CancellationTokenSource Stop)> _hosted = [];
+
+    public async Task RunAsync(CancellationToken cancellation)
+    {
+        ClientState state = client.State;
+        await client.ChangeAsync(FrameKind.JoinProcess, new JoinProcessBody(state.Process, state.Incarnation, job.Group, state.Options.Name), cancellation);
+        using var stopAll = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        var stopped = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        using CancellationTokenRegistration registration = cancellation.Register(() => stopped.TrySetResult());
+        try
+        {
+            while (true)
+            {
+                (Task changed, MapWorker[]? workers) = Read();
+                if (workers is null || Array.TrueForAll(workers, w => w.IsFinished))
+                {
+                    return;
+                }
+
+                Follow(workers, stopAll.Token);
+                await Task.WhenAny([changed, stopped.Task, client.Core.RegisterLost.Task, .. _hosted.Values.Select(h => h.Task)]);
+                cancellation.ThrowIfCancellationRequested();
+                await ReapAsync();
+                if (client.Core.RegisterLost.Task.IsFaulted)
+                {
+                    await client.Core.RegisterLost.Task;
+                }
+            }
+        }
+        finally
+        {
+            await stopAll.CancelAsync();
+            foreach ((Task task, CancellationTokenSource stop) in _hosted.Values)
+            {
+                await task.ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+                stop.Dispose();
+            }
+        }
+    }
+
+    private (Task Changed, MapWorker[]? Workers) Read()
+    {
+        lock (client.State.Gate)
+        {
+            return (client.State.MapChanged, client.State.Map!.Job(job.Group)?.Workers);
+        }
+    }
+
+    /// <summary>Starts what the map gives this process, stops what it gives to another.</summary>
+    private void Follow(MapWorker[] workers, CancellationToken stopAll)
+    {
+        foreach (((int worker, ulong session), (_, CancellationTokenSource stop)) in _hosted)
+        {
+            if (workers[worker].Session != session && !workers[worker].IsFinished)
+            {
+                stop.Cancel();
+            }
+        }
+
+        for (int worker = 0; worker < workers.Length; worker++)
+        {
+            (int, ulong) key = (worker, workers[worker].Session);
+            if (workers[worker].Process == client.State.Process && workers[worker].Session != 0 && !workers[worker].IsFinished && !_hosted.ContainsKey(key))
+            {
+                var stop = CancellationTokenSource.CreateLinkedTokenSource(stopAll);
+                _hosted.Add(key, (HostAsync(worker, workers[worker].Session, stop.Token), stop));
+            }
+        }
+    }
+
+    private async Task HostAsync(int index, ulong session, CancellationToken stop)
+    {
+        ClientState state = client.State;
+        AdminReplyBody taken = await client.ChangeAsync(
+            FrameKind.OpenSession, new OpenSessionBody(state.Process, state.Incarnation, job.Group, (uint)index, session), stop);
+        var push = new PushSession(session, job.Group, (uint)index) { Clock = taken.Second };
+        var worker = new Worker(client, push, index, job.Workers);
+        lock (state.Gate)
+        {
+            client.Core.Pushes.Add(push);
+            if (push.Clock > 0)
+            {
+                client.Core.Clocks.Tell(new ClockEntry(job.Group, (uint)index, push.Clock, state.Map!.Version));
+            }
+        }
+
+        state.Flush();
+        try
+        {
+            await run(worker, stop);
+            await client.ChangeAsync(FrameKind.EndSession, new EndSessionBody(session, job.Group, (uint)index, worker.Clock), stop);
+        }
+        finally
+        {
+            lock (state.Gate)
+            {
+                if (push.Failure is null && push.Open.Count > 0)
+                {
+                    client.Core.Pushes.Fail(push, new WeirException(Status.Ended, $"worker {index} is no longer hosted here"));
+                }
+
+                client.Core.Pushes.Remove(push);
+            }
+        }
+    }
+
+    /// <summary>A worker that ended because its session did goes on elsewhere; any other failure is the job's.</summary>
+    private async Task ReapAsync()
+    {
+        foreach (((int Worker, ulong Session) key, (Task task, CancellationTokenSource stop)) in _hosted.Where(h => h.Value.Task.IsCompleted).ToArray())
+        {
+            try
+            {
+                await task;
+            }
+            catch (WeirException ended) when (ended.Status == Status.Ended)
+            {
+                // The map says who hosts it now.
+            }
+            catch (OperationCanceledException) when (stop.IsCancellationRequested)
+            {
+                // Stopped because the map gives it to another.
+            }
+
+            if (!task.IsCompletedSuccessfully)
+            {
+                stop.Dispose();
+                _hosted.Remove(key);
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+using Weir.Keys;
+
+namespace Weir.Placement;
+
+/// <summary>A server node as the map knows it. Another incarnation under the same id is no member (design R5).</summary>
+internal readonly record struct MapMember(ulong Node, ulong Incarnation, string Address, uint WeightPercent, string Zone);
+
+/// <summary>A table as declared. Group 0: no clocks govern it.</summary>
+internal sealed record MapTable(uint Id, string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group);
+
+/// <summary>One logical worker of a job: who hosts it under which session (0: nobody), and, once it finished, its last iteration.</summary>
+internal readonly record struct MapWorker(ulong Process, ulong Session, long FinishedThrough)
+{
+    public const long Working = -1;
+
+    public bool IsFinished => FinishedThrough >= 0;
+}
+
+/// <summary>A job: a group of workers whose clocks govern its tables. Hosting begins once <paramref name="Hosts"/> processes have offered.</summary>
+internal sealed record MapJob(uint Group, string Name, int Hosts, ulong Nonce, MapWorker[] Workers);
+
+/// <summary>A process that hosts workers of a job (group above 0) or has sessions of its own.</summary>
+internal readonly record struct MapProcess(ulong Process, ulong Incarnation, uint Group, string Name);
+
+/// <summary>A session outside any job.</summary>
+internal readonly record struct MapSession(ulong Session, ulong Process);
+
+/// <summary>What went with a node that is gone: what a StateLost says.</summary>
+internal sealed record MapLoss(ulong Node, string Address, int Segments, ulong Rows)
+{
+    public override string ToString() =>
+        $"server {Address} is gone and with it the only copy of {Segments} segments ({Rows} rows)";
+}
+
+/// <summary>
+/// The cluster's map: one version has one content, and all decisions about who holds what come from it (design section 1). Immutable: a
+/// change is a copy with the next version, swapped into the register.
+/// </summary>
+internal sealed record ClusterMap
+{
+    /// <summary>A segment without a member that holds it.</summary>
+    public const int Nobody = -1;
+
+    public const int MinSegmentBits = 6;
+    public const int MaxSegmentBits = 17;
+
+    private Dictionary<ulong, WorkerId>? _sessions;
+    private Dictionary<uint, MapTable>? _tables;
+
+    public required ulong Cluster { get; init; }
+
+    public uint Generation { get; init; } = 1;
+
+    public ulong Version { get; init; } = 1;
+
+    public required int SegmentBits { get; init; }
+
+    public MapMember[] Members { get; init; } = [];
+
+    public MapTable[] Tables { get; init; } = [];
+
+    public MapJob[] Jobs { get; init; } = [];
+
+    public MapProcess[] Processes { get; init; } = [];
+
+    public MapSession[] Sessions { get; init; } = [];
+
+    public MapLoss[] Losses { get; init; } = [];
+
+    public ulong NextSession { get; init; } = 1;
+
+    public uint NextTable { get; init; } = 1;
+
+    public uint NextGroup { get; init; } = 1;
+
+    /// <summary>For each segment the index of its head in <see cref="Members"/>, or <see cref="Nobody"/>. Chains of one so far.</summary>
+    public required int[] Heads { get; init; }
+
+    /// <summary>For each segment the map version that last changed its chain.</summary>
+    public required uint[] Epochs { get; init; }
+
+    public int Segments => 1 << SegmentBits;
+
+    /// <summary>The node that holds the register and decides the next map: the first.</summary>
+    public MapMember Register => Members[0];
+
+    public MapMember? Member(ulong node)
+    {
+        int index = Array.FindIndex(Members, m => m.Node == node);
+        return index < 0 ? null : Members[index];
+    }
+
+    /// <summary>The head of a segment, or null where its only copy is gone.</summary>
+    public MapMember? Head(int segment) => Heads[segment] == Nobody ? null : Members[Heads[segment]];
+
+    public MapTable? Table(uint id)
+    {
+        _tables ??= Tables.ToDictionary(t => t.Id);
+        return _tables.GetValueOrDefault(id);
+    }
+
+    public MapJob? Job(uint group) => Array.Find(Jobs, j => j.Group == group);
+
+    /// <summary>Whose session this is; false for one that has ended or never began.</summary>
+    public bool TryFindSession(ulong session, out WorkerId worker)
+    {
+        if (_sessions is null)
+        {
+            Dictionary<ulong, WorkerId> sessions = [];
+            foreach (MapSession own in Sessions)
+            {
+                sessions.Add(own.Session, WorkerId.OfSession(own.Session));
+            }
+
+            foreach (MapJob job in Jobs)
+            {
+                for (uint index = 0; index < job.Workers.Length; index++)
+                {
+                    if (job.Workers[index].Session != 0)
+                    {
+                        sessions.Add(job.Workers[index].Session, WorkerId.OfJob(job.Group, index));
+                    }
+                }
+            }
+
+            _sessions = sessions;
+        }
+
+        return _sessions.TryGetValue(session, out worker);
+    }
+
+    /// <summary>The smallest segment count that gives 100 a node, in bits (design section 1).</summary>
+    public static int SegmentBitsFor(int nodes)
+    {
+        int bits = MinSegmentBits;
+        while (1 << bits < nodes * 100L && bits < MaxSegmentBits)
+        {
+            bits++;
+        }
+
+        return bits;
+    }
+}

@@ -1,0 +1,234 @@
+using System.Runtime.InteropServices;
+using Weir.Keys;
+
+namespace Weir.Placement;
+
+/// <summary>The bytes of a map, as they stand in the register and cross the wire. Layout in docs/protocol.md.</summary>
+internal static class MapEncoding
+{
+    private const ushort NobodyOnWire = ushort.MaxValue;
+
+    public static byte[] Encode(ClusterMap map)
+    {
+        byte[] bytes = new byte[Size(map)];
+        var writer = new ByteWriter(bytes);
+        writer.UInt64(map.Cluster);
+        writer.UInt32(map.Generation);
+        writer.UInt32((uint)map.SegmentBits);
+        writer.UInt64(map.Version);
+        writer.UInt64(map.NextSession);
+        writer.UInt32(map.NextTable);
+        writer.UInt32(map.NextGroup);
+        writer.Int32(map.Members.Length);
+        foreach (MapMember member in map.Members)
+        {
+            writer.UInt64(member.Node);
+            writer.UInt64(member.Incarnation);
+            writer.UInt32(member.WeightPercent);
+            writer.Text(member.Address);
+            writer.Text(member.Zone);
+        }
+
+        writer.Int32(map.Tables.Length);
+        foreach (MapTable table in map.Tables)
+        {
+            writer.UInt32(table.Id);
+            writer.Int32(table.Width);
+            writer.Single(table.InitialValue);
+            writer.UInt32(table.Aggregate ? 1u : 0u);
+            writer.UInt32(table.Group);
+            table.Rule.Write(ref writer);
+            writer.Text(table.Name);
+        }
+
+        writer.Int32(map.Jobs.Length);
+        foreach (MapJob job in map.Jobs)
+        {
+            writer.UInt32(job.Group);
+            writer.Int32(job.Hosts);
+            writer.UInt64(job.Nonce);
+            writer.Text(job.Name);
+            writer.Int32(job.Workers.Length);
+            foreach (MapWorker worker in job.Workers)
+            {
+                writer.UInt64(worker.Process);
+                writer.UInt64(worker.Session);
+                writer.Int64(worker.FinishedThrough);
+            }
+        }
+
+        writer.Int32(map.Processes.Length);
+        foreach (MapProcess process in map.Processes)
+        {
+            writer.UInt64(process.Process);
+            writer.UInt64(process.Incarnation);
+            writer.UInt32(process.Group);
+            writer.Text(process.Name);
+        }
+
+        writer.Int32(map.Sessions.Length);
+        foreach (MapSession session in map.Sessions)
+        {
+            writer.UInt64(session.Session);
+            writer.UInt64(session.Process);
+        }
+
+        writer.Int32(map.Losses.Length);
+        foreach (MapLoss loss in map.Losses)
+        {
+            writer.UInt64(loss.Node);
+            writer.Int32(loss.Segments);
+            writer.UInt64(loss.Rows);
+            writer.Text(loss.Address);
+        }
+
+        foreach (int head in map.Heads)
+        {
+            writer.UInt16(head == ClusterMap.Nobody ? NobodyOnWire : (ushort)head);
+        }
+
+        writer.Raw(MemoryMarshal.AsBytes(map.Epochs.AsSpan()));
+        return bytes;
+    }
+
+    private static int Size(ClusterMap map) =>
+        8 + 4 + 4 + 8 + 8 + 4 + 4 + (6 * 4)
+        + map.Members.Sum(m => 20 + ByteWriter.TextBytes(m.Address) + ByteWriter.TextBytes(m.Zone))
+        + map.Tables.Sum(t => 20 + UpdateRule.EncodedBytes + ByteWriter.TextBytes(t.Name))
+        + map.Jobs.Sum(j => 20 + ByteWriter.TextBytes(j.Name) + (j.Workers.Length * 24))
+        + map.Processes.Sum(p => 20 + ByteWriter.TextBytes(p.Name))
+        + (map.Sessions.Length * 16)
+        + map.Losses.Sum(l => 20 + ByteWriter.TextBytes(l.Address))
+        + (map.Segments * (sizeof(ushort) + sizeof(uint)));
+
+    /// <summary>Reads foreign bytes; false where they make no sense.</summary>
+    public static bool TryDecode(ReadOnlySpan<byte> bytes, out ClusterMap map)
+    {
+        map = null!;
+        var reader = new ByteReader(bytes);
+        ulong cluster = reader.UInt64();
+        uint generation = reader.UInt32();
+        uint segmentBits = reader.UInt32();
+        ulong version = reader.UInt64(), nextSession = reader.UInt64();
+        uint nextTable = reader.UInt32(), nextGroup = reader.UInt32();
+        if (segmentBits is < ClusterMap.MinSegmentBits or > ClusterMap.MaxSegmentBits)
+        {
+            return false;
+        }
+
+        var members = new MapMember[reader.Count(24)];
+        for (int i = 0; i < members.Length; i++)
+        {
+            ulong node = reader.UInt64(), incarnation = reader.UInt64();
+            uint weight = reader.UInt32();
+            members[i] = new MapMember(node, incarnation, reader.Text(), weight, reader.Text());
+        }
+
+        MapTable[]? tables = ReadTables(ref reader);
+        MapJob[] jobs = ReadJobs(ref reader);
+        var processes = new MapProcess[reader.Count(22)];
+        for (int i = 0; i < processes.Length; i++)
+        {
+            processes[i] = new MapProcess(reader.UInt64(), reader.UInt64(), reader.UInt32(), reader.Text());
+        }
+
+        var sessions = new MapSession[reader.Count(16)];
+        for (int i = 0; i < sessions.Length; i++)
+        {
+            sessions[i] = new MapSession(reader.UInt64(), reader.UInt64());
+        }
+
+        var losses = new MapLoss[reader.Count(22)];
+        for (int i = 0; i < losses.Length; i++)
+        {
+            ulong node = reader.UInt64();
+            int segments = reader.Int32();
+            ulong rows = reader.UInt64();
+            losses[i] = new MapLoss(node, reader.Text(), segments, rows);
+        }
+
+        int[]? heads = ReadHeads(ref reader, 1 << (int)segmentBits, members.Length);
+        uint[] epochs = MemoryMarshal.Cast<byte, uint>(reader.Take(sizeof(uint) << (int)segmentBits)).ToArray();
+        if (!reader.AtEnd || tables is null || heads is null || members.Length == 0)
+        {
+            return false;
+        }
+
+        map = new ClusterMap
+        {
+            Cluster = cluster,
+            Generation = generation,
+            SegmentBits = (int)segmentBits,
+            Version = version,
+            NextSession = nextSession,
+            NextTable = nextTable,
+            NextGroup = nextGroup,
+            Members = members,
+            Tables = tables,
+            Jobs = jobs,
+            Processes = processes,
+            Sessions = sessions,
+            Losses = losses,
+            Heads = heads,
+            Epochs = epochs,
+        };
+        return true;
+    }
+
+    private static MapTable[]? ReadTables(ref ByteReader reader)
+    {
+        var tables = new MapTable[reader.Count(22 + UpdateRule.EncodedBytes)];
+        for (int i = 0; i < tables.Length; i++)
+        {
+            uint id = reader.UInt32();
+            int width = reader.Int32();
+            float initial = reader.Single();
+            uint aggregate = reader.UInt32(), group = reader.UInt32();
+            if (!UpdateRule.TryRead(ref reader, out UpdateRule rule))
+            {
+                return null;
+            }
+
+            tables[i] = new MapTable(id, reader.Text(), width, rule, initial, aggregate != 0, group);
+        }
+
+        return tables;
+    }
+
+    private static MapJob[] ReadJobs(ref ByteReader reader)
+    {
+        var jobs = new MapJob[reader.Count(22)];
+        for (int i = 0; i < jobs.Length; i++)
+        {
+            uint group = reader.UInt32();
+            int hosts = reader.Int32();
+            ulong nonce = reader.UInt64();
+            string name = reader.Text();
+            var workers = new MapWorker[reader.Count(24)];
+            for (int w = 0; w < workers.Length; w++)
+            {
+                workers[w] = new MapWorker(reader.UInt64(), reader.UInt64(), reader.Int64());
+            }
+
+            jobs[i] = new MapJob(group, name, hosts, nonce, workers);
+        }
+
+        return jobs;
+    }
+
+    private static int[]? ReadHeads(ref ByteReader reader, int segments, int members)
+    {
+        var heads = new int[segments];
+        for (int i = 0; i < segments; i++)
+        {
+            ushort head = reader.UInt16();
+            heads[i] = head == NobodyOnWire ? ClusterMap.Nobody : head;
+            if (heads[i] >= members)
+            {
+                return null;
+            }
+        }
+
+        return heads;
+    }
+}

@@ -1,0 +1,270 @@
+using System.Runtime.InteropServices;
+using Weir.Keys;
+using Weir.Placement;
+using Weir.Wire;
+using Weir.World;
+
+namespace Weir.Server;
+
+/// <summary>
+/// Everything that is not rows or clocks: greetings, the map, requests that change it, scans and status. Requests that change the map are
+/// answered by the node that holds the register; another names its address.
+/// </summary>
+internal sealed class AdminPath(NodeState node, Membership? membership, MapFollower follower)
+{
+    private const long JoinRetryMs = 200;
+
+    private readonly HashSet<LinkId> _listeners = [];
+    private Instant _nextJoin;
+
+    /// <summary>False where the body made no sense or the kind has no business here.</summary>
+    public bool Handle(LinkId link, in FrameHeader header, ReadOnlySpan<byte> body, Instant now)
+    {
+        switch (header.Kind)
+        {
+            case FrameKind.Hello:
+                return Hello(link, header, body);
+            case FrameKind.HelloReply or FrameKind.SentReply or FrameKind.ClockReply:
+                return true;
+            case FrameKind.ReadMap:
+                ReadMap(link, header);
+                return true;
+            case FrameKind.AdminReply:
+                return AdminReply(body, now);
+            case FrameKind.Status:
+                Status(link, header);
+                return true;
+            case FrameKind.JoinNode or FrameKind.JoinProcess or FrameKind.OpenTable or FrameKind.DropTable or FrameKind.OpenJob or FrameKind.EndJob
+                or FrameKind.OpenSession or FrameKind.EndSession or FrameKind.Leave or FrameKind.RegisterRead or FrameKind.RegisterSwap:
+                return Change(link, header, body, now);
+            default:
+                return false;
+        }
+    }
+
+    /// <summary>A node without a map asks to join; the first asks nobody.</summary>
+    public void Tick(Instant now)
+    {
+        ServerOptions options = node.Options;
+        bool joined = node.Map?.Member(options.Node)?.Incarnation == options.Incarnation;
+        if (membership is null && !joined && follower.Source is { } source && now >= _nextJoin)
+        {
+            _nextJoin = now.AfterMs(JoinRetryMs);
+            var join = new JoinNodeBody(options.Node, options.Incarnation, options.WeightPercent, options.Address, options.Zone);
+            node.Outbox.Send(node.Outbox.Open(source), node.Header(FrameKind.JoinNode), join);
+        }
+    }
+
+    /// <summary>Tells those who asked for the map or for a change that there is a newer one: a hint, they read it themselves.</summary>
+    public void Announce(ClusterMap map)
+    {
+        if (membership is null)
+        {
+            return;
+        }
+
+        foreach (LinkId link in _listeners)
+        {
+            node.Outbox.Send(link, node.Header(FrameKind.HeartbeatReply), new HeartbeatReplyBody(Keys.Status.Acked, []));
+        }
+    }
+
+    public bool Scan(LinkId link, in FrameHeader header, ReadOnlySpan<byte> body)
+    {
+        if (!ScanBody.TryRead(body, out ScanBody scan))
+        {
+            return false;
+        }
+
+        if (node.Segment(scan.Segment) is not { } segment || node.Map!.Table(scan.Table) is not { } table)
+        {
+            RefuseScan(link, header, node.Segment(scan.Segment) is null ? Keys.Status.NotOwner : Keys.Status.UnknownTable);
+            return true;
+        }
+
+        int rowBytes = sizeof(ulong) + (table.Width * sizeof(float));
+        int most = (FrameHeader.MaxBodyBytes - ScanReplyHead.Size - 8) / rowBytes;
+        TableSegment rows = node.TableSegment(segment, table);
+        int capacity = (int)Math.Min(most, Math.Max(1, rows.Rows.Rows));
+        FrameBuffer frame = node.Outbox.Pool.Rent(FrameHeader.Size + ScanReplyHead.Size + (capacity * rowBytes) + 8);
+        Span<byte> at = frame.Whole.Slice(FrameHeader.Size + ScanReplyHead.Size, (capacity * rowBytes) + 8);
+        float[] values = new float[capacity * table.Width];
+        Span<ulong> keys = MemoryMarshal.Cast<byte, ulong>(at[..(capacity * sizeof(ulong))]);
+        int count = rows.Rows.Scan(scan.FromMixed, keys, values, out ulong next, out bool done);
+        ScanReplyHead head = new() { Rows = count, Done = done, NextMixed = next, ValueBytes = count * table.Width * sizeof(float) };
+        MemoryMarshal.AsBytes(values.AsSpan(0, count * table.Width)).CopyTo(at[(count * sizeof(ulong))..]);
+        at.Slice((count * sizeof(ulong)) + head.ValueBytes, PartHeader.Pad8(head.ValueBytes) - head.ValueBytes).Clear();
+        frame.Length = FrameHeader.Size + ScanReplyHead.Size + (count * sizeof(ulong)) + PartHeader.Pad8(head.ValueBytes);
+        var writer = new ByteWriter(frame.Whole[FrameHeader.Size..]);
+        head.Write(ref writer);
+        FrameHeader reply = node.Reply(FrameKind.ScanReply, header);
+        reply.Seal(frame.Span);
+        node.Outbox.SendBulk(link, frame);
+        return true;
+    }
+
+    public void RefuseScan(LinkId link, in FrameHeader header, Status status) =>
+        node.Outbox.Send(link, node.Reply(FrameKind.ScanReply, header), new ScanRefusal(status));
+
+    private readonly record struct ScanRefusal(Status Status) : IBody
+    {
+        public int Bytes => ScanReplyHead.Size;
+
+        public void Write(ref ByteWriter writer) => new ScanReplyHead { Status = Status, Done = true }.Write(ref writer);
+    }
+
+    private bool Hello(LinkId link, in FrameHeader header, ReadOnlySpan<byte> body)
+    {
+        if (!HelloBody.TryRead(body, out HelloBody hello))
+        {
+            return false;
+        }
+
+        if (hello.OldestVersion > FrameHeader.Version || hello.NewestVersion < FrameHeader.Version)
+        {
+            node.Outbox.SendStatus(
+                link, node.Reply(FrameKind.Error, header), Keys.Status.Conflict,
+                $"this node speaks protocol {FrameHeader.Version}, the peer {hello.OldestVersion} to {hello.NewestVersion}");
+            return true;
+        }
+
+        ServerOptions options = node.Options;
+        var reply = new HelloBody(options.Node, options.Incarnation, FrameHeader.Version, FrameHeader.Version, 0, options.Address);
+        node.Outbox.Send(link, node.Reply(FrameKind.HelloReply, header), reply);
+        return true;
+    }
+
+    private void ReadMap(LinkId link, in FrameHeader header)
+    {
+        if (node.Map is not { } map)
+        {
+            return;
+        }
+
+        if (header.Cluster != 0 && header.Cluster != map.Cluster)
+        {
+            node.Outbox.SendStatus(
+                link, node.Reply(FrameKind.Error, header), Keys.Status.Conflict, $"this is cluster {map.Cluster:x}, the frame names {header.Cluster:x}");
+            return;
+        }
+
+        Listen(link);
+        bool known = header.Cluster == map.Cluster && header.MapVersion == map.Version;
+        node.Outbox.Send(link, node.Reply(FrameKind.ReadMapReply, header), new RawBody(known ? default : MapEncoding.Encode(map)));
+    }
+
+    private bool Change(LinkId link, in FrameHeader header, ReadOnlySpan<byte> body, Instant now)
+    {
+        if (membership is null || node.Map is null)
+        {
+            string text = node.Map?.Register.Address ?? follower.Source ?? "";
+            node.Outbox.Send(link, node.Reply(FrameKind.AdminReply, header), new AdminReplyBody(Keys.Status.NotOwner, 0, 0, text));
+            return true;
+        }
+
+        if (header.Cluster != node.Map.Cluster && !(header.Cluster == 0 && header.Kind == FrameKind.JoinNode))
+        {
+            string text = $"this is cluster {node.Map.Cluster:x}, the frame names {header.Cluster:x}";
+            node.Outbox.Send(link, node.Reply(FrameKind.AdminReply, header), new AdminReplyBody(Keys.Status.Conflict, 0, 0, text));
+            return true;
+        }
+
+        Listen(link);
+        switch (header.Kind)
+        {
+            case FrameKind.JoinNode when JoinNodeBody.TryRead(body, out JoinNodeBody join):
+                membership.Heard(MemberRole.Node, join.Node, 0, now);
+                membership.Request(link, header, map => MapChanges.AddNode(map, join));
+                return true;
+            case FrameKind.JoinProcess when JoinProcessBody.TryRead(body, out JoinProcessBody join):
+                membership.Heard(MemberRole.Process, join.Process, 0, now);
+                membership.Request(link, header, map => MapChanges.AddProcess(map, join));
+                return true;
+            case FrameKind.OpenTable when OpenTableBody.TryRead(body, out OpenTableBody open):
+                membership.Request(link, header, map => MapChanges.OpenTable(map, open, node.Limits));
+                return true;
+            case FrameKind.DropTable when NumberBody.TryRead(body, out NumberBody drop):
+                membership.Request(link, header, map => MapChanges.DropTable(map, drop.Number));
+                return true;
+            case FrameKind.OpenJob when OpenJobBody.TryRead(body, out OpenJobBody open):
+                membership.Request(link, header, map => MapChanges.OpenJob(map, open, node.Limits));
+                return true;
+            case FrameKind.EndJob when NumberBody.TryRead(body, out NumberBody end):
+                membership.Request(link, header, map => MapChanges.EndJob(map, end.Number));
+                return true;
+            case FrameKind.OpenSession when OpenSessionBody.TryRead(body, out OpenSessionBody open):
+                membership.Heard(MemberRole.Process, open.Process, 0, now);
+                membership.Request(link, header, map => open.Group == 0 ? MapChanges.OpenSession(map, open) : TakeUp(map, open));
+                return true;
+            case FrameKind.EndSession when EndSessionBody.TryRead(body, out EndSessionBody end):
+                membership.Request(link, header, map => MapChanges.EndSession(map, end));
+                return true;
+            case FrameKind.Leave when LeaveBody.TryRead(body, out LeaveBody leave):
+                membership.Request(link, header, map => Leave(map, leave));
+                return true;
+            case FrameKind.RegisterRead or FrameKind.RegisterSwap when RegisterBody.TryRead(body, out RegisterBody cell):
+                membership.Serve(link, header, cell);
+                return true;
+            default:
+                return false;
+        }
+    }
+
+    /// <summary>The host that the map names takes up a worker's session: it hears the worker's clock as this node knows it (design R7, R26).</summary>
+    private Membership.Decision TakeUp(ClusterMap map, in OpenSessionBody open)
+    {
+        bool current = map.Job(open.Group) is { } job && open.Worker < job.Workers.Length
+            && job.Workers[open.Worker].Session == open.Session && job.Workers[open.Worker].Process == open.Process;
+        return current
+            ? new Membership.Decision(map, Keys.Status.Acked, open.Session, node.Clocks.Group(open.Group)?[(int)open.Worker] ?? 0)
+            : new Membership.Decision(null, Keys.Status.Ended, Text: $"session {open.Session} has ended");
+    }
+
+    private static Membership.Decision Leave(ClusterMap map, in LeaveBody leave)
+    {
+        LeaveBody body = leave;
+        bool current = body.Role == MemberRole.Node
+            ? map.Member(body.Id)?.Incarnation == body.Incarnation
+            : Array.Exists(map.Processes, p => p.Process == body.Id && p.Incarnation == body.Incarnation);
+        return !current ? new Membership.Decision(map, Keys.Status.Acked)
+            : body.Role == MemberRole.Node ? MapChanges.RemoveNode(map, body.Id, 0) : MapChanges.RemoveProcess(map, body.Id);
+    }
+
+    private bool AdminReply(ReadOnlySpan<byte> body, Instant now)
+    {
+        if (!AdminReplyBody.TryRead(body, out AdminReplyBody reply))
+        {
+            return false;
+        }
+
+        if (reply.Status == Keys.Status.NotOwner && reply.Text.Length > 0)
+        {
+            follower.Source = reply.Text;
+        }
+        else if (reply.Status != Keys.Status.Acked)
+        {
+            node.Outbox.Notes.Enqueue($"the cluster refused this node: {reply.Text}");
+        }
+
+        follower.Want((node.Map?.Version ?? 0) + 1, now);
+        return true;
+    }
+
+    private void Status(LinkId link, in FrameHeader header)
+    {
+        TableLoad[] tables = [.. node.Tables.Select(t => new TableLoad(t.Key, t.Value.Rows, t.Value.Bytes))];
+        List<ClockEntry> clocks = node.Clocks.Entries(node.Map?.Version ?? 0);
+        var reply = new StatusReplyBody(
+            node.Options.Node, node.Options.ProcessId, node.Budget.Used, node.Budget.Limit, node.Counters, tables, clocks);
+        node.Outbox.Send(link, node.Reply(FrameKind.StatusReply, header), reply);
+    }
+
+    // Bounded: a hint is a convenience, whoever misses it learns of the map from the next heartbeat.
+    private void Listen(LinkId link)
+    {
+        if (_listeners.Count < 100_000)
+        {
+            _listeners.Add(link);
+        }
+    }
+}

@@ -1,0 +1,287 @@
+using Weir.Keys;
+using Weir.Placement;
+using Weir.Wire;
+using static Weir.Server.Membership;
+
+namespace Weir.Server;
+
+/// <summary>The changes that the manager makes to a map, as pure functions: map and request in, next map or a refusal out.</summary>
+internal static class MapChanges
+{
+    private const int KeptLosses = 16;
+
+    /// <summary>A node comes in. While no table stands, the ring gives it its share; later it waits for moves (they come with replicas).</summary>
+    public static Decision AddNode(ClusterMap map, in JoinNodeBody join)
+    {
+        var member = new MapMember(join.Node, join.Incarnation, join.Address, join.WeightPercent, join.Zone);
+        if (map.Member(join.Node) is { } known)
+        {
+            if (known.Incarnation == join.Incarnation)
+            {
+                return Done(map, map.Cluster);
+            }
+
+            map = RemoveNode(map, join.Node, 0).Map!;
+        }
+
+        if (map.Members.Length >= ushort.MaxValue)
+        {
+            return Refuse($"the cluster has {map.Members.Length} nodes; the map names no more");
+        }
+
+        map = map with { Members = [.. map.Members, member] };
+        return Done(map.Tables.Length == 0 ? Place(map) : map, map.Cluster);
+    }
+
+    /// <summary>A node is gone. Chains of one: its segments have nobody any more, and what they held is lost.</summary>
+    public static Decision RemoveNode(ClusterMap map, ulong node, ulong rows)
+    {
+        int index = Array.FindIndex(map.Members, m => m.Node == node);
+        if (index < 0)
+        {
+            return Done(map);
+        }
+
+        MapMember gone = map.Members[index];
+        ClusterMap without = map with { Members = [.. map.Members.Where((_, i) => i != index)] };
+        if (map.Tables.Length == 0)
+        {
+            return Done(Place(without));
+        }
+
+        var heads = (int[])map.Heads.Clone();
+        var epochs = (uint[])map.Epochs.Clone();
+        int lost = 0;
+        for (int segment = 0; segment < heads.Length; segment++)
+        {
+            if (heads[segment] == index)
+            {
+                heads[segment] = ClusterMap.Nobody;
+                epochs[segment] = (uint)map.Version + 1;
+                lost++;
+            }
+            else if (heads[segment] > index)
+            {
+                heads[segment]--;
+            }
+        }
+
+        MapLoss[] losses = lost == 0 ? map.Losses : [.. map.Losses.TakeLast(KeptLosses - 1), new MapLoss(node, gone.Address, lost, rows)];
+        return Done(without with { Heads = heads, Epochs = epochs, Losses = losses });
+    }
+
+    public static Decision AddProcess(ClusterMap map, in JoinProcessBody join)
+    {
+        JoinProcessBody body = join;
+        if (body.Group != 0 && map.Job(body.Group) is null)
+        {
+            return new Decision(null, Status.Ended, Text: $"job {body.Group} has ended");
+        }
+
+        int index = Array.FindIndex(map.Processes, p => p.Process == body.Process);
+        if (index >= 0 && map.Processes[index].Incarnation == body.Incarnation && (body.Group == 0 || map.Processes[index].Group == body.Group))
+        {
+            return Done(map);
+        }
+
+        if (index >= 0 && map.Processes[index].Incarnation != body.Incarnation)
+        {
+            map = RemoveProcess(map, body.Process).Map!;
+        }
+
+        MapProcess process = new(body.Process, body.Incarnation, body.Group, body.Name);
+        map = map with { Processes = [.. map.Processes.Where(p => p.Process != body.Process), process] };
+        return Done(HostWorkers(map));
+    }
+
+    /// <summary>A process is gone, said goodbye or silent: its sessions end and its unfinished workers are hosted by others (design R7).</summary>
+    public static Decision RemoveProcess(ClusterMap map, ulong process)
+    {
+        if (!Array.Exists(map.Processes, p => p.Process == process))
+        {
+            return Done(map);
+        }
+
+        MapJob[] jobs = [.. map.Jobs.Select(job => job with
+        {
+            Workers = [.. job.Workers.Select(w => w.Process == process && !w.IsFinished ? new MapWorker(0, 0, MapWorker.Working) : w)],
+        })];
+        map = map with
+        {
+            Processes = [.. map.Processes.Where(p => p.Process != process)],
+            Sessions = [.. map.Sessions.Where(s => s.Process != process)],
+            Jobs = jobs,
+        };
+        return Done(HostWorkers(map));
+    }
+
+    public static Decision OpenTable(ClusterMap map, in OpenTableBody open, ServerLimits limits)
+    {
+        OpenTableBody body = open;
+        if (body.Name.Length == 0 || ByteWriter.TextBytes(body.Name) > limits.MaxNameBytes)
+        {
+            return Refuse($"a table's name has 1 to {limits.MaxNameBytes} bytes");
+        }
+
+        if (body.Width < 1 || body.Width > limits.MaxWidth)
+        {
+            return Refuse($"table {body.Name} has width {body.Width}; it must be 1 to {limits.MaxWidth}");
+        }
+
+        if (!float.IsFinite(body.InitialValue))
+        {
+            return Refuse($"table {body.Name} has initial value {body.InitialValue}; it must be a finite number");
+        }
+
+        if (body.Group != 0 && map.Job(body.Group) is null)
+        {
+            return new Decision(null, Status.Ended, Text: $"job {body.Group} has ended");
+        }
+
+        if (body.Aggregate && body.Group == 0)
+        {
+            return Refuse($"table {body.Name} aggregates, so it needs the job whose workers it waits for");
+        }
+
+        var wanted = new MapTable(map.NextTable, body.Name, body.Width, body.Rule, body.InitialValue, body.Aggregate, body.Group);
+        if (Array.Find(map.Tables, t => t.Name == body.Name) is { } known)
+        {
+            return known == wanted with { Id = known.Id }
+                ? Done(map, known.Id)
+                : Refuse($"table {body.Name} exists as {Describe(known)}; it was asked for as {Describe(wanted)}");
+        }
+
+        return map.Tables.Length >= limits.MaxTables
+            ? Refuse($"the cluster has {map.Tables.Length} tables; drop some first")
+            : Done(map with { Tables = [.. map.Tables, wanted], NextTable = map.NextTable + 1 }, wanted.Id);
+    }
+
+    public static Decision DropTable(ClusterMap map, uint table) =>
+        Done(map.Table(table) is null ? map : map with { Tables = [.. map.Tables.Where(t => t.Id != table)] });
+
+    public static Decision OpenJob(ClusterMap map, in OpenJobBody open, ServerLimits limits)
+    {
+        OpenJobBody body = open;
+        if (body.Workers < 1 || body.Workers > limits.MaxWorkers || body.Hosts < 1 || body.Hosts > body.Workers)
+        {
+            return Refuse($"job {body.Name} asks for {body.Workers} workers on {body.Hosts} processes; it must be 1 to {limits.MaxWorkers} workers on at most as many processes");
+        }
+
+        if (body.Name.Length == 0 || ByteWriter.TextBytes(body.Name) > limits.MaxNameBytes)
+        {
+            return Refuse($"a job's name has 1 to {limits.MaxNameBytes} bytes");
+        }
+
+        if (Array.Find(map.Jobs, j => j.Name == body.Name) is { } known)
+        {
+            return known.Nonce == body.Nonce ? Done(map, known.Group) : Refuse($"job {body.Name} is running already");
+        }
+
+        MapWorker[] workers = [.. Enumerable.Repeat(new MapWorker(0, 0, MapWorker.Working), body.Workers)];
+        var job = new MapJob(map.NextGroup, body.Name, body.Hosts, body.Nonce, workers);
+        return Done(map with { Jobs = [.. map.Jobs, job], NextGroup = map.NextGroup + 1 }, job.Group);
+    }
+
+    /// <summary>A job ends: its workers' sessions end with it. Its tables stay until they are dropped.</summary>
+    public static Decision EndJob(ClusterMap map, uint group) =>
+        Done(map.Job(group) is null ? map : map with { Jobs = [.. map.Jobs.Where(j => j.Group != group)] });
+
+    /// <summary>A session of its own for a process that is no worker's host (design R7).</summary>
+    public static Decision OpenSession(ClusterMap map, in OpenSessionBody open)
+    {
+        OpenSessionBody body = open;
+        if (!Array.Exists(map.Processes, p => p.Process == body.Process && p.Incarnation == body.Incarnation))
+        {
+            map = AddProcess(map, new JoinProcessBody(body.Process, body.Incarnation, 0, "")).Map!;
+        }
+
+        ulong session = map.NextSession;
+        map = map with { Sessions = [.. map.Sessions, new MapSession(session, body.Process)], NextSession = session + 1 };
+        return Done(map, session);
+    }
+
+    /// <summary>A session ends; a worker that says through which iteration it went is finished, and nobody waits for it any more.</summary>
+    public static Decision EndSession(ClusterMap map, in EndSessionBody end)
+    {
+        EndSessionBody body = end;
+        if (body.Group == 0)
+        {
+            return Done(map with { Sessions = [.. map.Sessions.Where(s => s.Session != body.Session)] });
+        }
+
+        if (map.Job(body.Group) is not { } job || body.Worker >= job.Workers.Length)
+        {
+            return Done(map);
+        }
+
+        MapWorker worker = job.Workers[body.Worker];
+        if (worker.Session != body.Session || worker.IsFinished)
+        {
+            return worker.IsFinished ? Done(map) : new Decision(null, Status.Ended, Text: $"session {body.Session} has ended");
+        }
+
+        var workers = (MapWorker[])job.Workers.Clone();
+        workers[body.Worker] = new MapWorker(worker.Process, 0, body.ThroughIteration);
+        return Done(map with { Jobs = [.. map.Jobs.Select(j => j.Group == body.Group ? j with { Workers = workers } : j)] });
+    }
+
+    /// <summary>
+    /// Gives every worker that nobody hosts to the process of its job with the fewest, under a new session. A job waits for its first hosts,
+    /// so that they share its workers evenly.
+    /// </summary>
+    private static ClusterMap HostWorkers(ClusterMap map)
+    {
+        ulong session = map.NextSession;
+        var jobs = new List<MapJob>();
+        foreach (MapJob job in map.Jobs)
+        {
+            ulong[] hosts = [.. map.Processes.Where(p => p.Group == job.Group).Select(p => p.Process)];
+            bool begun = Array.Exists(job.Workers, w => w.Process != 0);
+            if (hosts.Length == 0 || (!begun && hosts.Length < job.Hosts))
+            {
+                jobs.Add(job);
+                continue;
+            }
+
+            var workers = (MapWorker[])job.Workers.Clone();
+            Dictionary<ulong, int> hosted = hosts.ToDictionary(h => h, h => workers.Count(w => w.Process == h && !w.IsFinished));
+            for (int i = 0; i < workers.Length; i++)
+            {
+                if (workers[i].Process == 0 && !workers[i].IsFinished)
+                {
+                    ulong host = hosts.MinBy(h => hosted[h]);
+                    hosted[host]++;
+                    workers[i] = new MapWorker(host, session++, MapWorker.Working);
+                }
+            }
+
+            jobs.Add(job with { Workers = workers });
+        }
+
+        return session == map.NextSession ? map : map with { Jobs = [.. jobs], NextSession = session };
+    }
+
+    /// <summary>The ring over all members; only while no table stands, so that nothing has to move.</summary>
+    private static ClusterMap Place(ClusterMap map)
+    {
+        Dictionary<ulong, int> index = [];
+        for (int i = 0; i < map.Members.Length; i++)
+        {
+            index.Add(map.Members[i].Node, i);
+        }
+
+        RingMember[] members = [.. map.Members.Select(m => new RingMember(m.Node, (int)m.WeightPercent, m.Zone))];
+        ulong[][] chains = new Ring(members).Place(map.SegmentBits, replicas: 0);
+        int[] heads = [.. chains.Select(chain => index[chain[0]])];
+        uint[] epochs = [.. heads.Select((head, s) =>
+            map.Heads[s] >= 0 && map.Heads[s] < map.Members.Length && map.Members[map.Heads[s]].Node == map.Members[head].Node ? map.Epochs[s] : (uint)map.Version + 1)];
+        return map with { Heads = heads, Epochs = epochs };
+    }
+
+    private static string Describe(MapTable table) =>
+        $"width {table.Width}, {table.Rule}, initial value {table.InitialValue}{(table.Aggregate ? ", aggregating" : "")}, group {table.Group}";
+
+    private static Decision Done(ClusterMap map, ulong first = 0) => new(map, Status.Acked, first, (long)map.Version);
+
+    private static Decision Refuse(string text) => new(null, Status.Conflict, Text: text);
+}

@@ -1,0 +1,222 @@
+using Weir.Keys;
+using Weir.Placement;
+using Weir.Register;
+using Weir.Wire;
+using Weir.World;
+
+namespace Weir.Server;
+
+/// <summary>
+/// Decides the next map (design section 4): admits nodes and processes, opens tables and jobs, gives sessions, and has the workers of a
+/// silent process hosted again. It runs on the node that holds the register. Requests are gathered and swapped in together; an answer goes
+/// out only after its swap took place.
+/// </summary>
+internal sealed class Membership(NodeState node, IRegister register, Action<ClusterMap, Instant> adopt)
+{
+    /// <summary>Marks the tickets of operations that others asked for.</summary>
+    private const ulong RemoteTicket = 1UL << 63;
+
+    private readonly List<Change> _queued = [];
+    private readonly List<Change> _swapping = [];
+    private readonly Dictionary<(MemberRole Role, ulong Id), Instant> _heard = [];
+    private readonly Dictionary<ulong, ulong> _rows = [];
+    private readonly Dictionary<ulong, (LinkId Link, FrameHeader Request, RegisterCell Cell, bool Swap)> _remote = [];
+    private ClusterMap? _proposed;
+    private ulong _registerVersion;
+    private ulong _ticket;
+
+    /// <summary>A change of the map, and whom to tell. It gives the new map, or a refusal.</summary>
+    private sealed record Change(Func<ClusterMap, Decision> Decide, LinkId Link, FrameHeader Request)
+    {
+        public Decision Outcome { get; set; }
+    }
+
+    /// <summary>What a change came to: the map after it, or why not; and the numbers of the answer.</summary>
+    internal readonly record struct Decision(ClusterMap? Map, Status Status, ulong First = 0, long Second = 0, string Text = "");
+
+    /// <summary>Writes the first map: one member, all segments its own.</summary>
+    public void Create(Instant now)
+    {
+        ServerOptions options = node.Options;
+        int segments = 1 << options.SegmentBits;
+        var map = new ClusterMap
+        {
+            Cluster = options.Cluster,
+            SegmentBits = options.SegmentBits,
+            Members = [new MapMember(options.Node, options.Incarnation, options.Address, options.WeightPercent, options.Zone)],
+            Heads = new int[segments],
+            Epochs = [.. Enumerable.Repeat(1u, segments)],
+        };
+        _proposed = map;
+        register.CompareAndSwap(RegisterCell.Map, 0, MapEncoding.Encode(map), ++_ticket);
+        Advance(now);
+    }
+
+    /// <summary>A member or process was heard: what a silence is counted from.</summary>
+    public void Heard(MemberRole role, ulong id, ulong rows, Instant now)
+    {
+        _heard[(role, id)] = now;
+        if (role == MemberRole.Node)
+        {
+            _rows[id] = rows;
+        }
+    }
+
+    /// <summary>Asks for a change in the name of a request; the answer follows its swap.</summary>
+    public void Request(LinkId link, in FrameHeader request, Func<ClusterMap, Decision> decide) => _queued.Add(new Change(decide, link, request));
+
+    /// <summary>At each tick: who has been silent too long leaves the map.</summary>
+    public void Tick(Instant now)
+    {
+        ClusterMap map = node.Map!;
+        foreach (MapMember member in map.Members)
+        {
+            if (member.Node != node.Options.Node && Silent(MemberRole.Node, member.Node, node.Limits.NodeTimeoutMs, now))
+            {
+                ulong id = member.Node;
+                _queued.Add(new Change(m => MapChanges.RemoveNode(m, id, _rows.GetValueOrDefault(id)), LinkId.None, default));
+            }
+        }
+
+        foreach (MapProcess process in map.Processes)
+        {
+            if (Silent(MemberRole.Process, process.Process, node.Limits.ProcessTimeoutMs, now))
+            {
+                ulong id = process.Process;
+                _queued.Add(new Change(m => MapChanges.RemoveProcess(m, id), LinkId.None, default));
+            }
+        }
+    }
+
+    /// <summary>Swaps what is queued, and takes over what was swapped. Called at the end of each turn.</summary>
+    public void Advance(Instant now)
+    {
+        while (true)
+        {
+            if (_proposed is null && _queued.Count > 0)
+            {
+                Propose();
+            }
+
+            if (!register.TryTakeResult(out RegisterResult result))
+            {
+                return;
+            }
+
+            if (_remote.Remove(result.Ticket, out (LinkId Link, FrameHeader Request, RegisterCell Cell, bool Swap) asker))
+            {
+                AnswerRemote(asker.Link, asker.Request, asker.Cell, asker.Swap, result, now);
+            }
+            else if (result.Ticket == _ticket)
+            {
+                Swapped(result, now);
+            }
+        }
+    }
+
+    /// <summary>Another node reads or swaps a cell of the register that this node holds.</summary>
+    public void Serve(LinkId link, in FrameHeader request, in RegisterBody body)
+    {
+        var cell = (RegisterCell)body.Cell;
+        bool swap = request.Kind == FrameKind.RegisterSwap;
+        if (swap && cell == RegisterCell.Map && !MapEncoding.TryDecode(body.Value.Span, out _))
+        {
+            node.Outbox.Send(link, node.Reply(FrameKind.RegisterReply, request), new RegisterReplyBody(Status.Malformed, 0, default));
+            return;
+        }
+
+        ulong ticket = ++_ticket | RemoteTicket;
+        _remote.Add(ticket, (link, request, cell, swap));
+        if (swap)
+        {
+            register.CompareAndSwap(cell, body.ExpectedVersion, body.Value, ticket);
+        }
+        else
+        {
+            register.Read(cell, ticket);
+        }
+    }
+
+    private void AnswerRemote(LinkId link, in FrameHeader request, RegisterCell cell, bool swap, in RegisterResult result, Instant now)
+    {
+        Status status = result.Outcome == RegisterOutcome.Done ? Status.Acked : Status.Conflict;
+        node.Outbox.Send(link, node.Reply(FrameKind.RegisterReply, request), new RegisterReplyBody(status, result.Version, result.Value));
+        if (swap && cell == RegisterCell.Map && status == Status.Acked
+            && MapEncoding.TryDecode(result.Value.Span, out ClusterMap map) && map.Version > node.Map!.Version)
+        {
+            _registerVersion = result.Version;
+            adopt(map, now);
+        }
+    }
+
+    private void Propose()
+    {
+        ClusterMap map = node.Map!;
+        ClusterMap next = map;
+        foreach (Change change in _queued)
+        {
+            change.Outcome = change.Decide(next);
+            next = change.Outcome.Map ?? next;
+        }
+
+        _swapping.AddRange(_queued);
+        _queued.Clear();
+        if (ReferenceEquals(next, map))
+        {
+            Answer();
+            return;
+        }
+
+        _proposed = next with { Version = map.Version + 1 };
+        register.CompareAndSwap(RegisterCell.Map, _registerVersion, MapEncoding.Encode(_proposed), ++_ticket);
+    }
+
+    private void Swapped(in RegisterResult result, Instant now)
+    {
+        ClusterMap? proposed = _proposed;
+        _proposed = null;
+        _registerVersion = result.Version;
+        if (result.Outcome == RegisterOutcome.Done && proposed is not null)
+        {
+            adopt(proposed, now);
+            Answer();
+            return;
+        }
+
+        // Somebody else's map stands there: take it over and decide again.
+        _queued.InsertRange(0, _swapping);
+        _swapping.Clear();
+        if (MapEncoding.TryDecode(result.Value.Span, out ClusterMap other) && other.Version > node.Map!.Version)
+        {
+            adopt(other, now);
+        }
+    }
+
+    private void Answer()
+    {
+        foreach (Change change in _swapping)
+        {
+            if (change.Link != LinkId.None)
+            {
+                Decision outcome = change.Outcome;
+                node.Outbox.Send(
+                    change.Link,
+                    node.Reply(FrameKind.AdminReply, change.Request),
+                    new AdminReplyBody(outcome.Status, outcome.First, outcome.Second, outcome.Text));
+            }
+        }
+
+        _swapping.Clear();
+    }
+
+    private bool Silent(MemberRole role, ulong id, long timeoutMs, Instant now)
+    {
+        if (!_heard.TryGetValue((role, id), out Instant heard))
+        {
+            _heard[(role, id)] = now;
+            return false;
+        }
+
+        return now.MsSince(heard) > timeoutMs;
+    }
+}

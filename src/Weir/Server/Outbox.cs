@@ -1,0 +1,59 @@
+using Weir.Keys;
+using Weir.Wire;
+using Weir.World;
+
+namespace Weir.Server;
+
+/// <summary>
+/// What a turn of the node wants sent. Heartbeats, acknowledgements and other small replies go out before bulk (design R25); nothing leaves
+/// before the turn has ended, so that a node that stops in mid-turn has told nobody anything.
+/// </summary>
+internal sealed class Outbox(INetwork network)
+{
+    private readonly List<(LinkId Link, FrameBuffer Frame)> _urgent = [];
+    private readonly List<(LinkId Link, FrameBuffer Frame)> _bulk = [];
+    private readonly Dictionary<string, LinkId> _links = [];
+
+    /// <summary>What people should know, for the host's log: the core writes none.</summary>
+    public Queue<string> Notes { get; } = new();
+
+    public FramePool Pool { get; init; } = FramePool.Shared;
+
+    public LinkId Open(string address)
+    {
+        if (!_links.TryGetValue(address, out LinkId link))
+        {
+            link = network.Open(address);
+            _links.Add(address, link);
+        }
+
+        return link;
+    }
+
+    public void Close(LinkId link) => network.Close(link);
+
+    public void Send<TBody>(LinkId link, in FrameHeader header, in TBody body)
+        where TBody : IBody => _urgent.Add((link, Frames.Build(Pool, header, body)));
+
+    /// <summary>A frame of rows: it goes after what the turn has to say in few bytes.</summary>
+    public void SendBulk(LinkId link, FrameBuffer frame) => _bulk.Add((link, frame));
+
+    public void SendStatus(LinkId link, in FrameHeader header, Status status, string text = "") =>
+        Send(link, header, new StatusBody(status, text));
+
+    public void Flush()
+    {
+        Flush(_urgent);
+        Flush(_bulk);
+    }
+
+    private void Flush(List<(LinkId Link, FrameBuffer Frame)> frames)
+    {
+        foreach ((LinkId link, FrameBuffer frame) in frames)
+        {
+            network.Send(link, frame);
+        }
+
+        frames.Clear();
+    }
+}

@@ -1,0 +1,253 @@
+using System.Runtime.InteropServices;
+using Weir.Keys;
+using Weir.Placement;
+using Weir.Wire;
+using Weir.World;
+
+namespace Weir.Server;
+
+/// <summary>
+/// What happens to a pull (design R22, R27): it waits until the clocks meet its bound, in a window of its own that no push, Sent or Clock
+/// queues behind, then reads the head's applied state.
+/// </summary>
+internal sealed class PullPath(NodeState node)
+{
+    // Ordered by arrival, so that a replay serves them in the same order.
+    private readonly List<Waiting> _waiting = [];
+    private long _waitingBytes;
+    private bool _clocksRose;
+
+    private sealed record Waiting(LinkId Link, ulong RequestId, FrameBuffer Frame, int BodyOffset, Instant Deadline, Instant Since, uint Group, long Required);
+
+    public int WaitingCount => _waiting.Count;
+
+    /// <summary>A clock rose, an iteration closed or the map changed: waiting pulls are looked at again at the end of the turn.</summary>
+    public void ClocksRose() => _clocksRose = true;
+
+    /// <summary>Handles the items of a frame whose parts, if any, were handled before. False where the bytes made no sense.</summary>
+    public bool Handle(LinkId link, in FrameHeader header, FrameBuffer frame, ref DataRequestReader reader, List<PushPath.Outcome> parts, Instant now)
+    {
+        node.Counters.PullRequests++;
+        if (reader.Parts == 0)
+        {
+            node.Counters.PullBytes += frame.Length;
+        }
+
+        DataRequestReader ahead = reader;
+        uint group = 0;
+        long required = 0;
+        while (ahead.NextItem(out PullItem item, out ReadOnlySpan<ulong> keys))
+        {
+            node.Counters.KeysPulled += item.Rows;
+            if (item.Group != 0 && item.DelayBound != PullItem.NoBound)
+            {
+                // OSDI rule: start(t) needs every s < t - tau finished (PS-15).
+                group = item.Group;
+                required = Math.Max(required, item.Iteration - item.DelayBound - 1);
+            }
+        }
+
+        if (ahead.Failed || !ahead.AtEnd)
+        {
+            return false;
+        }
+
+        bool pushStands = parts.TrueForAll(p => p.Status <= Status.Failed);
+        if (group != 0 && pushStands && node.Clocks.Minimum(group) is var minimum && minimum >= 0 && minimum < required)
+        {
+            Wait(link, header, frame, reader, group, required, now);
+            return true;
+        }
+
+        Answer(link, header, frame.Span[FrameHeader.Size..], ref reader, parts);
+        return true;
+    }
+
+    /// <summary>At the end of a turn: answers what no longer has to wait, and what has waited too long.</summary>
+    public void Serve(Instant now)
+    {
+        bool expired = _waiting.Exists(w => w.Deadline <= now);
+        if (!_clocksRose && !expired)
+        {
+            return;
+        }
+
+        _clocksRose = false;
+        for (int i = 0; i < _waiting.Count;)
+        {
+            Waiting waiting = _waiting[i];
+            long minimum = node.Clocks.Minimum(waiting.Group);
+            if (minimum >= 0 && minimum < waiting.Required && waiting.Deadline > now)
+            {
+                i++;
+                continue;
+            }
+
+            RemoveAt(i);
+            FrameHeader.TryRead(waiting.Frame.Span, out FrameHeader header);
+            var reader = new DataRequestReader(waiting.Frame.Span[FrameHeader.Size..]);
+            if (minimum >= 0 && minimum < waiting.Required)
+            {
+                Refuse(waiting.Link, header, ref reader, Status.DeadlineExceeded, node.Clocks.Waiting(waiting.Group, waiting.Required));
+            }
+            else
+            {
+                List<PushPath.Outcome> parts = SkipParts(ref reader);
+                Answer(waiting.Link, header, waiting.Frame.Span[FrameHeader.Size..], ref reader, parts);
+            }
+
+            waiting.Frame.Release();
+        }
+
+        node.Counters.PullsWaiting = _waiting.Count;
+    }
+
+    /// <summary>Answers every item with one status.</summary>
+    public void Refuse(LinkId link, in FrameHeader header, ref DataRequestReader reader, Status status, string text)
+    {
+        SkipParts(ref reader);
+        List<PullReplyItem> items = [];
+        for (int index = 0; reader.NextItem(out PullItem item, out _); index++)
+        {
+            items.Add(Refusal(index, item, status, text));
+        }
+
+        SendRefusals(link, header, items);
+    }
+
+    public void Dispose()
+    {
+        foreach (Waiting waiting in _waiting)
+        {
+            waiting.Frame.Release();
+        }
+
+        _waiting.Clear();
+    }
+
+    private void Wait(LinkId link, in FrameHeader header, FrameBuffer frame, DataRequestReader reader, uint group, long required, Instant now)
+    {
+        ulong requestId = header.RequestId;
+        int same = _waiting.FindIndex(w => w.Link == link && w.RequestId == requestId);
+        Instant since = now;
+        if (same >= 0)
+        {
+            // A retry takes the place of what it repeats: asking again does not grow the queue.
+            since = _waiting[same].Since;
+            _waiting[same].Frame.Release();
+            RemoveAt(same);
+        }
+
+        if (_waiting.Count >= node.Limits.WaitingPulls || _waitingBytes + frame.Length > node.Limits.WaitingBytes)
+        {
+            Refuse(link, header, ref reader, Status.Busy, "");
+            return;
+        }
+
+        Instant deadline = header.DeadlineUs == 0 ? now.AfterMs(node.Limits.PullWaitMs) : now.AfterUs(header.DeadlineUs);
+        _waiting.Add(new Waiting(link, requestId, frame.Retain(), reader.Position, deadline, since, group, required));
+        _waitingBytes += frame.Length;
+        node.Counters.PullsWaiting = _waiting.Count;
+        node.Counters.PullsWaited++;
+    }
+
+    private void RemoveAt(int index)
+    {
+        _waitingBytes -= _waiting[index].Frame.Length;
+        _waiting.RemoveAt(index);
+    }
+
+    private static List<PushPath.Outcome> SkipParts(ref DataRequestReader reader)
+    {
+        List<PushPath.Outcome> parts = [];
+        while (true)
+        {
+            int position = reader.Position;
+            if (!reader.NextPart(out PartHeader part, out _, out _))
+            {
+                return parts;
+            }
+
+            parts.Add(new PushPath.Outcome(Status.Acked, position + PartHeader.Size, part.Rows, ""));
+        }
+    }
+
+    private void Answer(LinkId link, in FrameHeader header, ReadOnlySpan<byte> body, ref DataRequestReader reader, List<PushPath.Outcome> parts)
+    {
+        var reply = new PullReplyWriter(node, link, header);
+        for (int index = 0; reader.NextItem(out PullItem item, out ReadOnlySpan<ulong> keys); index++)
+        {
+            if (item.KeyEncoding == KeyEncoding.OfPart)
+            {
+                PushPath.Outcome part = parts[item.KeyBytes];
+                if (part.Status > Status.Failed)
+                {
+                    // The push half has yet to be accepted: the asker pulls again after it was.
+                    reply.Refuse(Refusal(index, item, part.Status, part.Text));
+                    continue;
+                }
+
+                keys = MemoryMarshal.Cast<byte, ulong>(body.Slice(part.KeysOffset, part.Rows * sizeof(ulong)));
+            }
+
+            if (Find(item, keys, out TableSegment? rows, out Status status, out string text))
+            {
+                reply.Add(index, item, keys, rows);
+            }
+            else
+            {
+                reply.Refuse(Refusal(index, item, status, text));
+            }
+        }
+
+        reply.Finish();
+    }
+
+    private bool Find(in PullItem item, ReadOnlySpan<ulong> keys, out TableSegment rows, out Status status, out string text)
+    {
+        rows = null!;
+        text = "";
+        ClusterMap map = node.Map!;
+        if (node.Segment(item.Segment) is not { } segment)
+        {
+            status = Status.NotOwner;
+            return false;
+        }
+
+        if (map.Table(item.Table) is not { } table)
+        {
+            (status, text) = (Status.UnknownTable, $"there is no table {item.Table}");
+            return false;
+        }
+
+        if (item.Group != 0 && map.Job(item.Group) is null)
+        {
+            (status, text) = (Status.Ended, $"job {item.Group} has ended");
+            return false;
+        }
+
+        if (!PushPath.KeysAreOrdered(keys, KeyRange.OfSegment((int)item.Segment, map.SegmentBits)))
+        {
+            (status, text) = (Status.Malformed, $"the keys of an item lie in its segment and rise in the order of their hash; those for segment {item.Segment} do not");
+            return false;
+        }
+
+        status = Status.Acked;
+        rows = node.TableSegment(segment, table);
+        return true;
+    }
+
+    private static PullReplyItem Refusal(int index, in PullItem item, Status status, string text) =>
+        new() { Item = index, Status = status, Text = text };
+
+    private void SendRefusals(LinkId link, in FrameHeader header, List<PullReplyItem> items)
+    {
+        var reply = new PullReplyWriter(node, link, header);
+        foreach (PullReplyItem item in items)
+        {
+            reply.Refuse(item);
+        }
+
+        reply.Finish();
+    }
+}

@@ -1,0 +1,136 @@
+using System.Buffers.Binary;
+using System.Runtime.InteropServices;
+using Weir.Keys;
+using Weir.Wire;
+using Weir.World;
+
+namespace Weir.Server;
+
+/// <summary>
+/// Writes the answer to one pull into as many frames as it takes, each at most 1 MiB: rows go from the store straight into the frame.
+/// </summary>
+internal struct PullReplyWriter(NodeState node, LinkId link, FrameHeader request)
+{
+    private FrameBuffer? _frame;
+    private int _position;
+    private int _items;
+
+    /// <summary>Appends the rows of an item, cut over frames where they do not fit.</summary>
+    public void Add(int index, in PullItem item, ReadOnlySpan<ulong> keys, TableSegment rows)
+    {
+        int width = rows.Table.Width;
+        int rowBytes = width * sizeof(float);
+        int first = 0;
+        do
+        {
+            int left = keys.Length - first;
+            int fits = RowsThatFit(rowBytes, left);
+            if (fits == 0 && left > 0)
+            {
+                Finish();
+                continue;
+            }
+
+            var piece = new PullReplyItem
+            {
+                Item = index,
+                FirstRow = first,
+                Rows = fits,
+                Stamp = new Stamp(node.Map!.Generation, node.Map.Epochs[item.Segment], 0),
+                ClosedIteration = rows.Aggregation?.Closed ?? -1,
+                MinimumClock = item.Group == 0 ? -1 : node.Clocks.Minimum(item.Group),
+                Text = "",
+            };
+            Write(ref piece, keys.Slice(first, fits), rows, width);
+            first += fits;
+        }
+        while (first < keys.Length);
+    }
+
+    /// <summary>Appends an item's refusal.</summary>
+    public void Refuse(PullReplyItem refusal)
+    {
+        Reserve(refusal.TotalBytes);
+        var writer = new ByteWriter(_frame!.Whole[_position..]);
+        refusal.WriteHead(ref writer);
+        refusal.WriteText(ref writer);
+        _position += writer.Position;
+        _items++;
+    }
+
+    /// <summary>Sends the frame begun, if any.</summary>
+    public void Finish()
+    {
+        if (_frame is null)
+        {
+            return;
+        }
+
+        FrameBuffer frame = _frame;
+        frame.Length = _position;
+        BinaryPrimitives.WriteInt32LittleEndian(frame.Whole[FrameHeader.Size..], _items);
+        BinaryPrimitives.WriteInt32LittleEndian(frame.Whole[(FrameHeader.Size + 4)..], 0);
+        FrameHeader header = node.Reply(FrameKind.PullReply, request);
+        header.Seal(frame.Span);
+        node.Counters.PullBytes += frame.Length;
+        node.Outbox.SendBulk(link, frame);
+        _frame = null;
+        _items = 0;
+    }
+
+    private void Write(ref PullReplyItem piece, ReadOnlySpan<ulong> keys, TableSegment rows, int width)
+    {
+        Reserve(Bytes(keys.Length, width * sizeof(float)));
+        Span<byte> at = _frame!.Whole[_position..];
+        Span<byte> bits = at.Slice(PullReplyItem.Size, piece.FoundBytes);
+        bits.Clear();
+        Span<byte> values = at.Slice(PullReplyItem.Size + piece.FoundBytes, keys.Length * width * sizeof(float));
+        piece.Found = rows.Rows.ReadFound(keys, MemoryMarshal.Cast<byte, float>(values), bits);
+        piece.ValueBytes = piece.Found * width * sizeof(float);
+        at.Slice(PullReplyItem.Size + piece.FoundBytes + piece.ValueBytes, PartHeader.Pad8(piece.ValueBytes) - piece.ValueBytes).Clear();
+        var writer = new ByteWriter(at);
+        piece.WriteHead(ref writer);
+        node.Counters.ValuesPulled += piece.Found * width;
+        _position += piece.TotalBytes;
+        _items++;
+    }
+
+    private readonly int RowsThatFit(int rowBytes, int rows)
+    {
+        int room = FramePool.MaxFrameBytes - (_frame is null ? FrameHeader.Size + PullReplyItem.CountSize : _position) - PullReplyItem.Size - 16;
+        if (room < rowBytes)
+        {
+            return 0;
+        }
+
+        // One found bit a row beside its values.
+        return (int)Math.Min(rows, room * 8L / ((rowBytes * 8L) + 1));
+    }
+
+    private static int Bytes(int rows, int rowBytes) =>
+        PullReplyItem.Size + PartHeader.Pad8((rows + 7) / 8) + PartHeader.Pad8(rows * rowBytes);
+
+    private void Reserve(int bytes)
+    {
+        if (_frame is not null && _position + bytes > _frame.Capacity)
+        {
+            if (_position + bytes <= FramePool.MaxFrameBytes)
+            {
+                FrameBuffer larger = node.Outbox.Pool.Rent(FramePool.MaxFrameBytes);
+                _frame.Whole[.._position].CopyTo(larger.Whole);
+                _frame.Release();
+                _frame = larger;
+            }
+            else
+            {
+                Finish();
+            }
+        }
+
+        if (_frame is null)
+        {
+            _frame = node.Outbox.Pool.Rent(Math.Min(FramePool.MaxFrameBytes, FrameHeader.Size + PullReplyItem.CountSize + bytes));
+            _position = FrameHeader.Size + PullReplyItem.CountSize;
+        }
+    }
+}

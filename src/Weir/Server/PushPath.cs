@@ -1,0 +1,285 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
+using Weir.Keys;
+using Weir.Placement;
+using Weir.Store;
+using Weir.Wire;
+using Weir.World;
+
+namespace Weir.Server;
+
+/// <summary>
+/// What happens to the parts of a push (design R11 to R13, R19): who sent it, is it the next of its stream, does it stand already; then
+/// through the update rule, or held until its iteration closes.
+/// </summary>
+internal sealed class PushPath(NodeState node)
+{
+    private readonly List<PartReply> _replies = [];
+
+    /// <summary>A part's outcome and where its keys lie in the body, for the pull items of a PushPull that name it.</summary>
+    public readonly record struct Outcome(Status Status, int KeysOffset, int Rows, string Text);
+
+    public List<Outcome> Outcomes { get; } = [];
+
+    /// <summary>Handles all parts in the body and answers with one PushReply. False where the bytes made no sense.</summary>
+    public bool Handle(LinkId link, in FrameHeader header, ref DataRequestReader reader)
+    {
+        _replies.Clear();
+        Outcomes.Clear();
+        node.Counters.PushRequests++;
+        node.Counters.PushBytes += header.BodyLength + FrameHeader.Size;
+        while (true)
+        {
+            int position = reader.Position;
+            if (!reader.NextPart(out PartHeader part, out ReadOnlySpan<ulong> keys, out ReadOnlySpan<byte> values))
+            {
+                break;
+            }
+
+            PartReply reply = Part(link, header, part, keys, values);
+            node.Counters.KeysPushed += part.Rows;
+            node.Counters.ValuesPushed += part.ValueBytes / sizeof(float);
+            node.Counters.Refused += reply.Status > Status.Failed ? 1 : 0;
+            _replies.Add(reply);
+            Outcomes.Add(new Outcome(reply.Status, position + PartHeader.Size, part.Rows, reply.Text));
+        }
+
+        if (_replies.Count > 0)
+        {
+            var body = new PushReplyBody(_replies);
+            node.Counters.PushBytes += body.Bytes + FrameHeader.Size;
+            node.Outbox.Send(link, node.Reply(FrameKind.PushReply, header), body);
+        }
+
+        return !reader.Failed;
+    }
+
+    /// <summary>Answers every part with one status, unread: a frame that this node may not act on.</summary>
+    public void Refuse(LinkId link, in FrameHeader header, ref DataRequestReader reader, Status status)
+    {
+        _replies.Clear();
+        while (reader.NextPart(out PartHeader part, out _, out _))
+        {
+            _replies.Add(Reply(part, status, 0, ""));
+        }
+
+        if (_replies.Count > 0)
+        {
+            node.Outbox.Send(link, node.Reply(FrameKind.PushReply, header), new PushReplyBody(_replies));
+        }
+    }
+
+    private PartReply Part(LinkId link, in FrameHeader header, in PartHeader part, ReadOnlySpan<ulong> keys, ReadOnlySpan<byte> values)
+    {
+        ClusterMap map = node.Map!;
+        if (!map.TryFindSession(header.Session, out WorkerId worker))
+        {
+            return Reply(part, Status.Ended, 0, $"session {header.Session} has ended");
+        }
+
+        if (node.Segment(part.Segment) is not { } segment)
+        {
+            return Reply(part, Status.NotOwner, 0, "");
+        }
+
+        if (map.Table(part.Table) is not { } table)
+        {
+            return Reply(part, Status.UnknownTable, 0, $"there is no table {part.Table}");
+        }
+
+        if (Fault(part, keys, table, map.SegmentBits) is { } fault)
+        {
+            return Reply(part, Status.Malformed, 0, fault);
+        }
+
+        TableSegment rows = node.TableSegment(segment, table);
+        ReadOnlySpan<float> floats = MemoryMarshal.Cast<byte, float>(values);
+        return rows.Aggregation is { } aggregation && worker.Group == table.Group && worker.Group != 0
+            ? Aggregated(link, header, part, keys, floats, rows, aggregation, worker)
+            : Plain(header, part, keys, floats, segment, rows, worker);
+    }
+
+    private PartReply Plain(
+        in FrameHeader header, in PartHeader part, ReadOnlySpan<ulong> keys, ReadOnlySpan<float> values, Segment segment, TableSegment rows, WorkerId worker)
+    {
+        Dictionary<WorkerId, LastPush> lastOf = rows.Last(part.Operation == PartOperation.Delete);
+        LastPush last = lastOf.GetValueOrDefault(worker, LastPush.None);
+        ulong received = last.NIn(header.Session);
+        if (part.N <= received)
+        {
+            // Chains of one: what is in the log is acknowledged (R13).
+            node.Counters.Duplicates++;
+            return Reply(part, Status.Acked, 0, "");
+        }
+
+        if (part.N > received + 1)
+        {
+            return Reply(part, Status.Gap, received, "");
+        }
+
+        if (part.Seq <= last.Seq)
+        {
+            // An entry without rows: the older session's push stands for it (R11).
+            lastOf[worker] = new LastPush(header.Session, part.N, last.Seq, segment.NextNumber());
+            node.Counters.Superseded++;
+            return Reply(part, Status.Superseded, 0, "");
+        }
+
+        Status status = Status.Acked;
+        string text = "";
+        if (!AllFinite(values))
+        {
+            status = Status.Failed;
+            text = $"a value pushed to table {rows.Table.Name} is not a finite number; nothing of this part was applied";
+        }
+        else if (part.Operation == PartOperation.Delete)
+        {
+            rows.Rows.Delete(keys);
+        }
+        else if (rows.Rows.Apply(keys, values, part.Operation == PartOperation.Assign ? RowOperation.Assign : RowOperation.Update) == StoreResult.Full)
+        {
+            return Reply(part, Status.Full, 0, $"the memory limit of {node.Budget.Limit} bytes at {node.Options.Address} is reached");
+        }
+
+        lastOf[worker] = new LastPush(header.Session, part.N, part.Seq, segment.NextNumber());
+        return Reply(part, status, 0, text);
+    }
+
+    private PartReply Aggregated(
+        LinkId link, in FrameHeader header, in PartHeader part, ReadOnlySpan<ulong> keys, ReadOnlySpan<float> values, TableSegment rows, Aggregation aggregation, WorkerId worker)
+    {
+        LastPush last = rows.Updates.GetValueOrDefault(worker, LastPush.None);
+        LastPush received = aggregation.Received(worker, last);
+        ulong receivedN = received.NIn(header.Session);
+        ulong closed = (ulong)aggregation.Closed;
+        if (part.N <= receivedN)
+        {
+            node.Counters.Duplicates++;
+            if (part.N <= last.NIn(header.Session))
+            {
+                return Reply(part, Status.Acked, closed, "");
+            }
+
+            if (aggregation.AnsweredBy(worker, header.Session, part.N) is { } held)
+            {
+                held.Link = link;
+            }
+
+            return Reply(part, Status.Held, closed, "");
+        }
+
+        if (part.N > receivedN + 1)
+        {
+            return Reply(part, Status.Gap, receivedN, "");
+        }
+
+        if (part.Operation != PartOperation.Update || !AllFinite(values))
+        {
+            return Reply(part, Status.Malformed, 0, $"table {rows.Table.Name} aggregates: a worker pushes finite updates to it, nothing else");
+        }
+
+        if (part.Seq.Iteration <= aggregation.Closed || part.Seq <= last.Seq)
+        {
+            // What is closed is Superseded (R21): the old parts stand everywhere.
+            rows.Updates[worker] = last with { Session = header.Session, N = part.N };
+            aggregation.SetReceived(worker, received with { Session = header.Session, N = part.N });
+            node.Counters.Superseded++;
+            return Reply(part, Status.Superseded, closed, "");
+        }
+
+        if (part.Seq <= received.Seq)
+        {
+            if (aggregation.Standing(worker, part.Seq) is { } standing)
+            {
+                (standing.Session, standing.N, standing.Link) = (header.Session, part.N, link);
+            }
+
+            aggregation.SetReceived(worker, received with { Session = header.Session, N = part.N });
+            node.Counters.Superseded++;
+            return Reply(part, Status.Held, closed, "");
+        }
+
+        if (node.HeldBytes > node.Limits.HeldBytes && part.Seq.Iteration > aggregation.Closed + 1)
+        {
+            // An early contribution may wait; the next in order always finds room (R19).
+            return Reply(part, Status.Busy, 0, "");
+        }
+
+        var contribution = new Contribution(worker, part.Seq, keys.ToArray(), values.ToArray()) { Session = header.Session, N = part.N, Link = link };
+        aggregation.Hold(contribution);
+        aggregation.SetReceived(worker, new LastPush(header.Session, part.N, part.Seq, 0));
+        node.HeldBytes += contribution.Bytes;
+        node.Counters.PartsHeld++;
+        return Reply(part, Status.Held, closed, "");
+    }
+
+    private static string? Fault(in PartHeader part, ReadOnlySpan<ulong> keys, MapTable table, int segmentBits)
+    {
+        long valueBytes = part.Operation == PartOperation.Delete ? 0 : (long)part.Rows * table.Width * sizeof(float);
+        return part.ValueBytes != valueBytes
+            ? $"a part of {part.Rows} rows for table {table.Name} (width {table.Width}) has {part.ValueBytes} bytes of values; expected {valueBytes}"
+            : KeysAreOrdered(keys, KeyRange.OfSegment((int)part.Segment, segmentBits))
+                ? null
+                : $"the keys of a part lie in its segment and rise in the order of their hash; those for segment {part.Segment} do not";
+    }
+
+    /// <summary>Distinct, in the segment, in Mix order: what the store and the fold rest on is checked before they see it.</summary>
+    public static bool KeysAreOrdered(ReadOnlySpan<ulong> keys, KeyRange range)
+    {
+        if (keys.Length == 0)
+        {
+            return true;
+        }
+
+        ulong previous = Mix.Of(keys[0]);
+        bool ordered = previous >= range.First;
+        for (int i = 1; i < keys.Length; i++)
+        {
+            ulong mixed = Mix.Of(keys[i]);
+            ordered &= mixed > previous;
+            previous = mixed;
+        }
+
+        return ordered && previous <= range.Last;
+    }
+
+    // x * 0 is 0 for finite x and NaN otherwise; the sum of products is 0 only where all are finite.
+    private static bool AllFinite(ReadOnlySpan<float> values)
+    {
+        int at = 0;
+        if (Vector.IsHardwareAccelerated)
+        {
+            var sum = Vector<float>.Zero;
+            for (; at <= values.Length - Vector<float>.Count; at += Vector<float>.Count)
+            {
+                sum += new Vector<float>(values[at..]) * 0f;
+            }
+
+            if (Vector.Sum(sum) != 0)
+            {
+                return false;
+            }
+        }
+
+        for (; at < values.Length; at++)
+        {
+            if (!float.IsFinite(values[at]))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    private static PartReply Reply(in PartHeader part, Status status, ulong value, string text) => new()
+    {
+        Table = part.Table,
+        Segment = part.Segment,
+        N = part.N,
+        Value = value,
+        Status = status,
+        DeleteStream = part.Operation == PartOperation.Delete,
+        Text = text,
+    };
+}

@@ -1,0 +1,381 @@
+using Weir.Keys;
+using Weir.Placement;
+using Weir.Register;
+using Weir.Wire;
+using Weir.World;
+
+namespace Weir.Server;
+
+/// <summary>
+/// One server node as a pure machine (in the manner of etcd's raft): frames and ticks in, an outbox of effects out. It owns no socket, clock
+/// or thread, so that the same type runs over TCP and in the simulation. One loop calls it, one call at a time.
+/// </summary>
+internal sealed class ServerNode : IMachine, IDisposable
+{
+    private readonly NodeState _state;
+    private readonly PushPath _pushes;
+    private readonly PullPath _pulls;
+    private readonly IterationPath _iterations;
+    private readonly MapFollower _follower;
+    private readonly AdminPath _admin;
+    private readonly List<ClockEntry> _clocks = [];
+    private Instant _now;
+    private Instant _nextHeartbeat;
+    private bool _mapChanged;
+
+    /// <exception cref="ArgumentException">The options contradict themselves; the message lists all faults.</exception>
+    public ServerNode(ServerOptions options, INetwork network, IRegister? register = null, FramePool? pool = null)
+    {
+        IReadOnlyList<string> faults = options.Validate();
+        if (faults.Count > 0)
+        {
+            throw new ArgumentException(string.Join("; ", faults), nameof(options));
+        }
+
+        Outbox = new Outbox(network) { Pool = pool ?? FramePool.Shared };
+        _state = new NodeState(options, Outbox);
+        _pushes = new PushPath(_state);
+        _pulls = new PullPath(_state);
+        _iterations = new IterationPath(_state);
+        _follower = new MapFollower(_state);
+        if (options.Join is null)
+        {
+            Membership = new Membership(_state, register ?? new LoneCell(), Adopt);
+            Membership.Create(default);
+        }
+
+        _admin = new AdminPath(_state, Membership, _follower);
+    }
+
+    public Outbox Outbox { get; }
+
+    /// <summary>Decides the next map, on the node that holds the register; null elsewhere.</summary>
+    public Membership? Membership { get; }
+
+    public ClusterMap? Map => _state.Map;
+
+    public NodeCounters Counters => _state.Counters;
+
+    public long StoredRows => _state.Tables.Values.Sum(t => t.Rows);
+
+    public long StoredBytes => _state.Budget.Used;
+
+    /// <summary>Why this node must stop: it is no member any more. Null while it is well.</summary>
+    public string? StopReason { get; private set; }
+
+    public void Receive(LinkId link, FrameBuffer frame, Instant now)
+    {
+        _now = now;
+        try
+        {
+            if (FrameHeader.TryRead(frame.Span, out FrameHeader header) == HeaderFault.None)
+            {
+                Dispatch(link, header, frame);
+            }
+        }
+        finally
+        {
+            frame.Release();
+        }
+    }
+
+    public void LinkDown(LinkId link, string reason, Instant now) => _now = now;
+
+    public void Tick(Instant now)
+    {
+        _now = now;
+        Membership?.Tick(now);
+        _follower.Tick(now);
+        _admin.Tick(now);
+        if (now >= _nextHeartbeat && _state.Map is { } map && Membership is null)
+        {
+            _nextHeartbeat = now.AfterMs(_state.Limits.HeartbeatMs);
+            ServerOptions options = _state.Options;
+            Outbox.Send(
+                Outbox.Open(map.Register.Address),
+                _state.Header(FrameKind.Heartbeat),
+                new HeartbeatBody(MemberRole.Node, options.Node, options.Incarnation, (ulong)StoredBytes, (ulong)StoredRows, _state.Clocks.Entries(map.Version)));
+        }
+    }
+
+    public void EndTurn()
+    {
+        Membership?.Advance(_now);
+        while (_follower.HasParked && _follower.Take(_now) is { Count: > 0 } taken)
+        {
+            foreach (MapFollower.Parked parked in taken)
+            {
+                Resume(parked);
+            }
+        }
+
+        if (_state.Map is not null)
+        {
+            if (_mapChanged)
+            {
+                _mapChanged = false;
+                _iterations.ClocksRose();
+                _pulls.ClocksRose();
+            }
+
+            _iterations.Close();
+            _pulls.Serve(_now);
+        }
+
+        Outbox.Flush();
+    }
+
+    public void Dispose()
+    {
+        _pulls.Dispose();
+        _follower.Dispose();
+        _state.Dispose();
+    }
+
+    private void Dispatch(LinkId link, in FrameHeader header, FrameBuffer frame)
+    {
+        ReadOnlySpan<byte> body = frame.Span[FrameHeader.Size..];
+        switch (header.Kind)
+        {
+            case FrameKind.Push or FrameKind.Pull or FrameKind.PushPull or FrameKind.Sent or FrameKind.Clock or FrameKind.Scan:
+                if (Admit(link, header, frame))
+                {
+                    Data(link, header, frame);
+                }
+
+                break;
+            case FrameKind.Heartbeat:
+                Heartbeat(link, header, body);
+                break;
+            case FrameKind.HeartbeatReply:
+                HeartbeatReply(header, body);
+                break;
+            case FrameKind.ReadMapReply:
+                if (body.Length > 0 && MapEncoding.TryDecode(body, out ClusterMap map) && (_state.Map is null || map.Cluster == _state.Map.Cluster))
+                {
+                    Adopt(map, _now);
+                }
+
+                break;
+            case FrameKind.Error:
+                if (StatusBody.TryRead(body, out StatusBody error))
+                {
+                    Note($"a peer answered: {error.Text}");
+                }
+
+                break;
+            default:
+                if (!_admin.Handle(link, header, body, _now))
+                {
+                    Refuse(link, header, $"a {header.Kind} frame makes no sense here");
+                }
+
+                break;
+        }
+    }
+
+    /// <summary>Whether this node may act on a frame of rows or clocks: its cluster, generation and map version (design R4, R24).</summary>
+    private bool Admit(LinkId link, in FrameHeader header, FrameBuffer frame)
+    {
+        ulong version = header.MapVersion;
+        if (header.Kind == FrameKind.Clock && ClockBody.TryRead(frame.Span[FrameHeader.Size..], _clocks))
+        {
+            foreach (ClockEntry entry in _clocks)
+            {
+                version = Math.Max(version, entry.MapVersion);
+            }
+        }
+
+        if (_state.Map is not { } map)
+        {
+            if (!_follower.Park(link, frame, Math.Max(1, version), _now))
+            {
+                Answer(link, header, frame, Status.Behind);
+            }
+
+            return false;
+        }
+
+        if (header.Cluster != map.Cluster)
+        {
+            Refuse(link, header, $"this is cluster {map.Cluster:x}, the frame names {header.Cluster:x}");
+            return false;
+        }
+
+        if (header.Generation < map.Generation)
+        {
+            Answer(link, header, frame, Status.Restored);
+            return false;
+        }
+
+        if (version > map.Version || header.Generation > map.Generation)
+        {
+            if (Membership is not null || !_follower.Park(link, frame, Math.Max(version, map.Version + 1), _now))
+            {
+                Answer(link, header, frame, Status.Behind);
+            }
+
+            return false;
+        }
+
+        return true;
+    }
+
+    private void Data(LinkId link, in FrameHeader header, FrameBuffer frame)
+    {
+        ReadOnlySpan<byte> body = frame.Span[FrameHeader.Size..];
+        bool sound = true;
+        switch (header.Kind)
+        {
+            case FrameKind.Push or FrameKind.Pull or FrameKind.PushPull:
+                var reader = new DataRequestReader(body);
+                _pushes.Outcomes.Clear();
+                if (reader.Parts > 0)
+                {
+                    sound = _pushes.Handle(link, header, ref reader);
+                    if (_state.Map!.TryFindSession(header.Session, out WorkerId worker) && worker.Group != 0)
+                    {
+                        _iterations.Received(worker.Group);
+                    }
+                }
+
+                if (sound && reader.Items > 0)
+                {
+                    sound = _pulls.Handle(link, header, frame, ref reader, _pushes.Outcomes, _now);
+                }
+
+                break;
+            case FrameKind.Sent:
+                sound = SentBody.TryRead(body, out SentBody sent);
+                if (sound)
+                {
+                    _iterations.Sent(header, sent);
+                    Outbox.Send(link, _state.Reply(FrameKind.SentReply, header), default(EmptyBody));
+                }
+
+                break;
+            case FrameKind.Clock:
+                sound = ClockBody.TryRead(body, _clocks);
+                RaiseClocks();
+                Outbox.Send(link, _state.Reply(FrameKind.ClockReply, header), default(EmptyBody));
+                break;
+            default:
+                sound = _admin.Scan(link, header, body);
+                break;
+        }
+
+        if (!sound)
+        {
+            Refuse(link, header, $"the body of a {header.Kind} frame makes no sense");
+        }
+    }
+
+    /// <summary>Answers every part and item of a frame with a status, unread.</summary>
+    private void Answer(LinkId link, in FrameHeader header, FrameBuffer frame, Status status)
+    {
+        if (header.Kind is FrameKind.Push or FrameKind.Pull or FrameKind.PushPull)
+        {
+            var parts = new DataRequestReader(frame.Span[FrameHeader.Size..]);
+            _pushes.Refuse(link, header, ref parts, status);
+            var items = new DataRequestReader(frame.Span[FrameHeader.Size..]);
+            _pulls.Refuse(link, header, ref items, status, "");
+        }
+        else if (header.Kind == FrameKind.Scan)
+        {
+            _admin.RefuseScan(link, header, status);
+        }
+    }
+
+    private void Resume(in MapFollower.Parked parked)
+    {
+        FrameHeader.TryRead(parked.Frame.Span, out FrameHeader header);
+        if (_state.Map is null || parked.Version > _state.Map.Version)
+        {
+            Answer(parked.Link, header, parked.Frame, Status.Behind);
+        }
+        else if (Admit(parked.Link, header, parked.Frame))
+        {
+            Data(parked.Link, header, parked.Frame);
+        }
+
+        parked.Frame.Release();
+    }
+
+    private void Heartbeat(LinkId link, in FrameHeader header, ReadOnlySpan<byte> body)
+    {
+        if (_state.Map is not { } map || header.Cluster != map.Cluster || !HeartbeatBody.TryRead(body, _clocks, out HeartbeatBody beat))
+        {
+            return;
+        }
+
+        bool member = beat.Role == MemberRole.Node
+            ? map.Member(beat.Id)?.Incarnation == beat.Incarnation
+            : Array.Exists(map.Processes, p => p.Process == beat.Id && p.Incarnation == beat.Incarnation);
+        if (member)
+        {
+            Membership?.Heard(beat.Role, beat.Id, beat.StoredRows, _now);
+        }
+
+        RaiseClocks();
+        var reply = new HeartbeatReplyBody(member ? Status.Acked : Status.Ended, _state.Clocks.Entries(map.Version));
+        Outbox.Send(link, _state.Reply(FrameKind.HeartbeatReply, header), reply);
+    }
+
+    private void HeartbeatReply(in FrameHeader header, ReadOnlySpan<byte> body)
+    {
+        if (_state.Map is not { } map || header.Cluster != map.Cluster || !HeartbeatReplyBody.TryRead(body, _clocks, out HeartbeatReplyBody reply))
+        {
+            return;
+        }
+
+        _follower.Want(header.MapVersion, _now);
+        RaiseClocks();
+        if (reply.Status == Status.Ended && header.MapVersion >= map.Version)
+        {
+            StopReason = "the cluster counts this node as gone (it was silent for too long); what it held is lost to it. Start it again to join anew";
+        }
+    }
+
+    /// <summary>Takes over the clocks just read whose map this node has (design R4); a newer map's are dropped and come again.</summary>
+    private void RaiseClocks()
+    {
+        bool news = false;
+        foreach (ClockEntry entry in _clocks)
+        {
+            news |= entry.MapVersion <= _state.Map!.Version && _state.Clocks.Raise(entry);
+        }
+
+        if (news)
+        {
+            _iterations.ClocksRose();
+            _pulls.ClocksRose();
+        }
+    }
+
+    private void Adopt(ClusterMap map, Instant now)
+    {
+        if (_state.Map is { } current && map.Version <= current.Version)
+        {
+            return;
+        }
+
+        _state.Adopt(map);
+        _mapChanged = true;
+        _admin.Announce(map);
+    }
+
+    private void Refuse(LinkId link, in FrameHeader header, string text)
+    {
+        _state.Counters.FramesRefused++;
+        Note($"refused a {header.Kind} frame: {text}");
+        Outbox.SendStatus(link, _state.Reply(FrameKind.Error, header), Status.Malformed, text);
+    }
+
+    private void Note(string text)
+    {
+        if (Outbox.Notes.Count < 1000)
+        {
+            Outbox.Notes.Enqueue(text);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+using Weir.Placement;
+
+namespace Weir.Server;
+
+/// <summary>What one server node is told at its start. Immutable.</summary>
+internal sealed record ServerOptions
+{
+    /// <summary>The node's id: random, not zero, kept for its life.</summary>
+    public required ulong Node { get; init; }
+
+    /// <summary>Random at each start: a node that came back without its memory is another (design R5).</summary>
+    public required ulong Incarnation { get; init; }
+
+    /// <summary>Where others reach it.</summary>
+    public required string Address { get; init; }
+
+    /// <summary>Any member of the cluster to join; null for the first node, which creates the map.</summary>
+    public string? Join { get; init; }
+
+    /// <summary>The cluster's number, which the first node gives it; others learn it.</summary>
+    public ulong Cluster { get; init; }
+
+    /// <summary>2^this segments; the first node decides. Default 10, a thousand: enough for ten nodes by the rule of 100 a node.</summary>
+    public int SegmentBits { get; init; } = 10;
+
+    /// <summary>Its share of segments against others', in percent.</summary>
+    public uint WeightPercent { get; init; } = 100;
+
+    /// <summary>The failure domain; empty means that the node is its own.</summary>
+    public string Zone { get; init; } = "";
+
+    /// <summary>Bytes of native memory that rows, state and index may take. Default 1 TiB: the machine is the limit.</summary>
+    public long MemoryLimitBytes { get; init; } = 1L << 40;
+
+    /// <summary>Shown in status; 0 where there is no operating system process of its own.</summary>
+    public uint ProcessId { get; init; }
+
+    public ServerLimits Limits { get; init; } = new();
+
+    /// <summary>All faults at once; empty where there are none.</summary>
+    public IReadOnlyList<string> Validate()
+    {
+        List<string> faults = [];
+        if (SegmentBits is < ClusterMap.MinSegmentBits or > ClusterMap.MaxSegmentBits)
+        {
+            faults.Add($"SegmentBits is {SegmentBits}; it must be {ClusterMap.MinSegmentBits} to {ClusterMap.MaxSegmentBits} (64 to 131,072 segments)");
+        }
+
+        if (Node == 0)
+        {
+            faults.Add("Node is 0; it must be a random number");
+        }
+
+        if (MemoryLimitBytes < 1 << 20)
+        {
+            faults.Add($"MemoryLimitBytes is {MemoryLimitBytes}; it must be at least 1 MiB");
+        }
+
+        if (WeightPercent is 0 or > Ring.MaxWeightPercent)
+        {
+            faults.Add($"WeightPercent is {WeightPercent}; it must be 1 to {Ring.MaxWeightPercent}");
+        }
+
+        return faults;
+    }
+}
+
+/// <summary>The bounds of a node's queues and waits. Each queue has one, so that no peer can grow its memory.</summary>
+internal sealed record ServerLimits
+{
+    /// <summary>Pulls that wait for clocks; beyond, Busy. Ten windows of a hundred workers.</summary>
+    public int WaitingPulls { get; init; } = 4096;
+
+    /// <summary>Bytes of frames that wait for clocks or a newer map.</summary>
+    public long WaitingBytes { get; init; } = 256L << 20;
+
+    /// <summary>How long a frame waits for the map version it names before it is answered Behind, in milliseconds.</summary>
+    public long BehindWaitMs { get; init; } = 1000;
+
+    /// <summary>How long a pull without a deadline of its own may wait, in milliseconds: ten minutes, far beyond any takeover.</summary>
+    public long PullWaitMs { get; init; } = 600_000;
+
+    /// <summary>Between heartbeats, in milliseconds: five fit into the shortest failure timeout of the design.</summary>
+    public long HeartbeatMs { get; init; } = 100;
+
+    /// <summary>Silence after which a node is gone, in milliseconds. Longer than the design's 500 ms while a node holds the only copy: here a
+    /// false alarm costs the run, not a failover.</summary>
+    public long NodeTimeoutMs { get; init; } = 5000;
+
+    /// <summary>Silence after which a process that hosts workers is gone, in milliseconds (design R6).</summary>
+    public long ProcessTimeoutMs { get; init; } = 5000;
+
+    /// <summary>Bytes of held contributions a node keeps for aggregating tables; beyond, early ones are refused with Busy.</summary>
+    public long HeldBytes { get; init; } = 1L << 30;
+
+    /// <summary>The widest row: with its key it must fit a frame.</summary>
+    public int MaxWidth { get; init; } = 65_536;
+
+    public int MaxTables { get; init; } = 10_000;
+
+    public int MaxWorkers { get; init; } = 100_000;
+
+    public int MaxNameBytes { get; init; } = 256;
+}

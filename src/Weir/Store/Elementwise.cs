@@ -1,0 +1,96 @@
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+
+namespace Weir.Store;
+
+/// <summary>
+/// One step of a rule on eight floats at once, each lane by itself. A struct, so that the compiler makes one loop for each rule with the
+/// step inlined.
+/// </summary>
+internal interface IElementwiseStep
+{
+    /// <summary>How many planes of state the step reads and writes: 0, 1 or 2. The others are passed as zero and not stored.</summary>
+    static abstract int Planes { get; }
+
+    /// <summary>Changes <paramref name="values"/> and the state by <paramref name="pushed"/>.</summary>
+    void Step(ref Vector256<float> values, ref Vector256<float> state0, ref Vector256<float> state1, Vector256<float> pushed);
+}
+
+/// <summary>
+/// Runs a step over spans of any length. The last one to seven floats go through the same vector code in a padded buffer: one body, and
+/// a float's result cannot depend on where in a run it lies.
+/// </summary>
+internal static class Elementwise
+{
+    /// <summary>Applies <paramref name="step"/> to each float. Spans of planes that the step does not have may be empty.</summary>
+    /// <param name="step">The arithmetic.</param>
+    /// <param name="values">Changed in place.</param>
+    /// <param name="state0">Plane 0, as long as the values, changed in place.</param>
+    /// <param name="state1">Plane 1, as long as the values, changed in place.</param>
+    /// <param name="pushed">Gradients or assigned values, as long as the values.</param>
+    public static void Run<TStep>(TStep step, Span<float> values, Span<float> state0, Span<float> state1, ReadOnlySpan<float> pushed)
+        where TStep : struct, IElementwiseStep
+    {
+        int length = values.Length;
+        if (pushed.Length != length || (TStep.Planes > 0 && state0.Length != length) || (TStep.Planes > 1 && state1.Length != length))
+        {
+            throw new ArgumentException("values, state planes and pushed floats must be equally many", nameof(pushed));
+        }
+
+        // The lengths were checked above, so the loop loads and stores without a check for each vector.
+        ref float value = ref MemoryMarshal.GetReference(values);
+        ref float plane0 = ref MemoryMarshal.GetReference(state0);
+        ref float plane1 = ref MemoryMarshal.GetReference(state1);
+        ref float push = ref MemoryMarshal.GetReference(pushed);
+        int whole = length - (length % Vector256<float>.Count);
+        for (int i = 0; i < whole; i += Vector256<float>.Count)
+        {
+            Vector256<float> w = Vector256.LoadUnsafe(ref value, (nuint)i);
+            Vector256<float> s0 = TStep.Planes > 0 ? Vector256.LoadUnsafe(ref plane0, (nuint)i) : default;
+            Vector256<float> s1 = TStep.Planes > 1 ? Vector256.LoadUnsafe(ref plane1, (nuint)i) : default;
+            step.Step(ref w, ref s0, ref s1, Vector256.LoadUnsafe(ref push, (nuint)i));
+            w.StoreUnsafe(ref value, (nuint)i);
+            if (TStep.Planes > 0)
+            {
+                s0.StoreUnsafe(ref plane0, (nuint)i);
+            }
+
+            if (TStep.Planes > 1)
+            {
+                s1.StoreUnsafe(ref plane1, (nuint)i);
+            }
+        }
+
+        if (whole < length)
+        {
+            RunTail(step, values[whole..], Tail(state0, whole, TStep.Planes > 0), Tail(state1, whole, TStep.Planes > 1), pushed[whole..]);
+        }
+    }
+
+    private static Span<float> Tail(Span<float> plane, int from, bool used) => used ? plane[from..] : default;
+
+    private static void RunTail<TStep>(TStep step, Span<float> values, Span<float> state0, Span<float> state1, ReadOnlySpan<float> pushed)
+        where TStep : struct, IElementwiseStep
+    {
+        Vector256<float> w = Load(values), s0 = Load(state0), s1 = Load(state1);
+        step.Step(ref w, ref s0, ref s1, Load(pushed));
+        Store(w, values);
+        Store(s0, state0);
+        Store(s1, state1);
+    }
+
+    private static Vector256<float> Load(ReadOnlySpan<float> floats)
+    {
+        Span<float> padded = stackalloc float[Vector256<float>.Count];
+        padded.Clear();
+        floats.CopyTo(padded);
+        return Vector256.Create<float>(padded);
+    }
+
+    private static void Store(Vector256<float> vector, Span<float> floats)
+    {
+        Span<float> padded = stackalloc float[Vector256<float>.Count];
+        vector.CopyTo(padded);
+        padded[..floats.Length].CopyTo(floats);
+    }
+}

@@ -1,0 +1,200 @@
+using System.Runtime.CompilerServices;
+using Weir.Keys;
+using Weir.World;
+
+namespace Weir.Store;
+
+/// <summary>
+/// Which row each key of one segment has. It grows and shrinks little by little: a second table of the new size is filled in key order,
+/// a bounded number of entries for each key that a call touches, so that no call pays for the whole. Keys below the border are in the
+/// new table, all others in the old one. Not thread-safe.
+/// </summary>
+internal sealed class KeyIndex(int segment, int segmentBits, MemoryBudget budget) : IDisposable
+{
+    /// <summary>
+    /// Entries moved for each key that a call touches. While a table of load 3/4 is emptied at this rate, inserts add at most a 16th to
+    /// it: it stays below load 0.8, and probes stay short.
+    /// </summary>
+    public const int MovesPerKey = 16;
+
+    /// <summary>Slots seen for each touched key while moving: sparse tables are emptied in bounded steps too.</summary>
+    private const int SlotsPerKey = 4 * MovesPerKey;
+
+    private const int SmallestCapacity = 8;
+    private const int ChunkSlots = 64;
+
+    private OrderedSlots? _current;
+    private OrderedSlots? _draining;
+    private ulong _border;
+
+    /// <summary>The keys of this index's segment in hash order.</summary>
+    public KeyRange Range { get; } = KeyRange.OfSegment(segment, segmentBits);
+
+    /// <summary>The keys that have a row.</summary>
+    public long Count { get; private set; }
+
+    /// <summary>The native bytes of the index.</summary>
+    public long Bytes => BytesOf(_current) + BytesOf(_draining);
+
+    /// <summary>All entries ever moved from a table to its successor: what growth has cost so far.</summary>
+    public long EntriesMoved { get; private set; }
+
+    /// <summary>The row of a key, or <see cref="Slot.NoRow"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public uint Find(ulong mixed)
+    {
+        OrderedSlots? holder = Holder(mixed);
+        return holder is null ? Slot.NoRow : holder.Find(mixed);
+    }
+
+    /// <summary>Asks for the cache line of a key's slot.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void PrefetchSlot(ulong mixed) => Holder(mixed)?.PrefetchSlot(mixed);
+
+    /// <summary>Goes on with a move that is under way, by as much as a call that touches <paramref name="keys"/> keys pays for.</summary>
+    public void MoveSome(int keys)
+    {
+        if (_draining is not null)
+        {
+            Move((long)keys * MovesPerKey, (long)keys * SlotsPerKey);
+        }
+    }
+
+    /// <summary>The capacity of the table that <paramref name="more"/> new keys need, or 0 where they fit in what there is.</summary>
+    public int CapacityFor(int more)
+    {
+        long wanted = Count + more;
+        if (_current is not null && wanted <= MostEntries(_current.Capacity))
+        {
+            return 0;
+        }
+
+        // A call that outgrows a table which is still being filled has paid for finishing that move, see MovesPerKey.
+        Move(long.MaxValue, long.MaxValue);
+        long grown = Math.Max(SmallestCapacity, _current is null ? 0 : _current.Capacity * 3L / 2);
+        return (int)Math.Min(int.MaxValue - 1, Math.Max(grown, (wanted * 5 / 3) + 1));
+    }
+
+    /// <summary>
+    /// Begins to move to a table of <paramref name="capacity"/>, whose bytes the caller has taken from the budget, and moves as much as
+    /// <paramref name="more"/> new keys pay for.
+    /// </summary>
+    public void Grow(int capacity, int more)
+    {
+        Invariant.That(_draining is null, "an index moves to one new table at a time");
+        _draining = _current;
+        _current = new OrderedSlots(capacity, segment, segmentBits);
+        _border = Range.First;
+        MoveSome(more);
+    }
+
+    /// <summary>Gives a key that has no row one. Room was made before.</summary>
+    public void Insert(ulong mixed, uint row)
+    {
+        Holder(mixed)!.Insert(mixed, row);
+        Count++;
+    }
+
+    /// <summary>Takes a key out and gives its row, or <see cref="Slot.NoRow"/> where it has none.</summary>
+    public uint Remove(ulong mixed)
+    {
+        uint row = Holder(mixed)?.Remove(mixed) ?? Slot.NoRow;
+        Count -= row == Slot.NoRow ? 0 : 1;
+        return row;
+    }
+
+    /// <summary>Begins to move to a smaller table where most slots are empty and the budget has room for it meanwhile.</summary>
+    public void ShrinkIfSparse()
+    {
+        if (_current is null || _draining is not null || Count > _current.Capacity / 8)
+        {
+            return;
+        }
+
+        if (Count == 0)
+        {
+            Free(ref _current);
+            return;
+        }
+
+        int capacity = (int)Math.Max(SmallestCapacity, Count * 2);
+        if (capacity < _current.Capacity && budget.TryTake(OrderedSlots.BytesOf(capacity)))
+        {
+            Grow(capacity, 0);
+        }
+    }
+
+    /// <summary>As <see cref="OrderedSlots.Walk"/>, over both tables; it may copy nothing and yet not be at the end.</summary>
+    public int Walk(ulong from, Span<Slot> into, int mostSlots, out ulong next, out bool end)
+    {
+        from = Math.Max(from, Range.First);
+        if (_current is null || from > Range.Last)
+        {
+            next = 0;
+            end = true;
+            return 0;
+        }
+
+        if (_draining is null || from < _border)
+        {
+            int count = _current.Walk(from, into, mostSlots, out next, out end);
+            if (_draining is not null && (end || next > _border))
+            {
+                // What lies above the border in the new table is empty for now: those keys are still in the old one.
+                next = _border;
+                end = false;
+            }
+
+            return count;
+        }
+
+        return _draining.Walk(from, into, mostSlots, out next, out end);
+    }
+
+    /// <summary>Frees both tables and gives their bytes back.</summary>
+    public void Dispose()
+    {
+        Free(ref _current);
+        Free(ref _draining);
+        Count = 0;
+    }
+
+    // Load 3/4: a search then sees two to three slots on average, within one or two cache lines.
+    private static long MostEntries(int capacity) => capacity * 3L / 4;
+
+    private static long BytesOf(OrderedSlots? slots) => slots is null ? 0 : OrderedSlots.BytesOf(slots.Capacity);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private OrderedSlots? Holder(ulong mixed) => _draining is not null && mixed >= _border ? _draining : _current;
+
+    private void Move(long entries, long slots)
+    {
+        Span<Slot> chunk = stackalloc Slot[ChunkSlots];
+        while (_draining is not null && entries > 0 && slots > 0)
+        {
+            int most = (int)Math.Min(entries, ChunkSlots), mostSlots = (int)Math.Min(slots, 2 * ChunkSlots);
+            int count = _draining.Walk(_border, chunk[..most], mostSlots, out ulong next, out bool end);
+            foreach (Slot slot in chunk[..count])
+            {
+                _current!.Insert(slot.Mixed, slot.Row);
+            }
+
+            // The entries stay behind in the old table, below the border, where no search looks: clearing them would cost a pass.
+            EntriesMoved += count;
+            entries -= count;
+            slots -= mostSlots;
+            _border = next;
+            if (end)
+            {
+                Free(ref _draining);
+            }
+        }
+    }
+
+    private void Free(ref OrderedSlots? slots)
+    {
+        budget.Give(BytesOf(slots));
+        slots?.Dispose();
+        slots = null;
+    }
+}

@@ -1,0 +1,294 @@
+using Weir.Keys;
+
+namespace Weir.Store;
+
+/// <summary>
+/// The rows of one table in one segment. The keys of one call are distinct and belong to the segment; spans may be of any alignment.
+/// Not thread-safe: a node is one loop.
+/// </summary>
+internal sealed unsafe class SegmentRows : IDisposable
+{
+    private const int BlockKeys = 512;
+    private const int ScanChunk = 64;
+
+    private readonly TableRows _table;
+    private readonly KeyIndex _index;
+    private bool _disposed;
+
+    internal SegmentRows(TableRows table, int segment, int segmentBits)
+    {
+        _table = table;
+        _index = new KeyIndex(segment, segmentBits, table.Budget);
+    }
+
+    /// <summary>Keys that have a row.</summary>
+    public long Rows => _index.Count;
+
+    /// <summary>The bytes of the rows, values and state, and of the index.</summary>
+    public long Bytes => IndexBytes + (Rows * _table.RowBytes);
+
+    /// <summary>The bytes of the index alone.</summary>
+    public long IndexBytes => _index.Bytes;
+
+    /// <summary>Index entries moved by growth so far: a call moves at most a constant for each of its keys.</summary>
+    internal long EntriesMoved => _index.EntriesMoved;
+
+    /// <summary>
+    /// Updates or assigns the rows of the keys; a key without a row gets one, which begins at the table's initial value. All or nothing.
+    /// </summary>
+    /// <param name="keys">Distinct keys of this segment, in any order.</param>
+    /// <param name="values">Width floats for each key, in the order of the keys.</param>
+    /// <param name="operation">Through the update rule, or in place of the values.</param>
+    public StoreResult Apply(ReadOnlySpan<ulong> keys, ReadOnlySpan<float> values, RowOperation operation)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        if (values.Length != (long)keys.Length * _table.Width)
+        {
+            throw new ArgumentException($"{keys.Length} keys need {(long)keys.Length * _table.Width} floats", nameof(values));
+        }
+
+        _index.MoveSome(keys.Length);
+        Span<uint> rows = _table.RowBuffer(keys.Length);
+        int missing = keys.Length - FindRows(keys, rows);
+        if (missing > 0)
+        {
+            StoreResult result = Insert(keys, rows, missing);
+            if (result != StoreResult.Ok)
+            {
+                return result;
+            }
+        }
+
+        _table.Runs.Apply(rows, values, operation);
+        return StoreResult.Ok;
+    }
+
+    /// <summary>Reads the rows that exist.</summary>
+    /// <param name="keys">Keys in any order.</param>
+    /// <param name="packedValues">Gets width floats for each key found, one after another in the order of the keys.</param>
+    /// <param name="foundBits">One bit a key, lowest first in each byte: set where the key has a row. The unused bits are cleared.</param>
+    /// <returns>How many keys have a row.</returns>
+    /// <exception cref="ArgumentException">A span is too short for what was found.</exception>
+    public int ReadFound(ReadOnlySpan<ulong> keys, Span<float> packedValues, Span<byte> foundBits)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        if (foundBits.Length < (keys.Length + 7) / 8)
+        {
+            throw new ArgumentException("one bit a key is needed", nameof(foundBits));
+        }
+
+        foundBits[..((keys.Length + 7) / 8)].Clear();
+        int found = 0;
+        for (int first = 0; first < keys.Length; first += BlockKeys)
+        {
+            ReadOnlySpan<ulong> block = keys[first..Math.Min(keys.Length, first + BlockKeys)];
+            Span<uint> rows = _table.RowBuffer(block.Length);
+            FindRows(block, rows);
+            int kept = 0;
+            for (int i = 0; i < block.Length; i++)
+            {
+                uint row = rows[i];
+                int exists = row == Slot.NoRow ? 0 : 1;
+                foundBits[(first + i) >> 3] |= (byte)(exists << (i & 7));
+                rows[kept] = row;
+                kept += exists;
+            }
+
+            CopyValues(rows[..kept], packedValues[(found * _table.Width)..]);
+            found += kept;
+        }
+
+        return found;
+    }
+
+    /// <summary>Takes out the rows of the keys and says how many had one. Their room is used again by this table.</summary>
+    public int Delete(ReadOnlySpan<ulong> keys)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        _index.MoveSome(keys.Length);
+        int deleted = 0;
+        foreach (ulong key in keys)
+        {
+            uint row = _index.Remove(Mix.Of(key));
+            if (row != Slot.NoRow)
+            {
+                _table.Slabs.Release(row);
+                deleted++;
+            }
+        }
+
+        _index.ShrinkIfSparse();
+        return deleted;
+    }
+
+    /// <summary>
+    /// Reads rows in ascending <c>Mix</c> order. A row that exists during a whole scan appears in it exactly once; one that comes or goes
+    /// meanwhile may appear. A call's cost is bounded by the span, so it may give few rows, or none, before the end.
+    /// </summary>
+    /// <param name="fromMixed">0 at first, then the last call's <paramref name="nextMixed"/>.</param>
+    /// <param name="keys">Gets the keys, at least one long: its length is the most rows that a call gives.</param>
+    /// <param name="values">Gets width floats for each key.</param>
+    /// <param name="nextMixed">The cursor of the next call; 0 where <paramref name="done"/>.</param>
+    /// <param name="done">No row is left.</param>
+    /// <returns>The rows given.</returns>
+    public int Scan(ulong fromMixed, Span<ulong> keys, Span<float> values, out ulong nextMixed, out bool done)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        if (keys.IsEmpty || values.Length < (long)keys.Length * _table.Width)
+        {
+            throw new ArgumentException("room for at least one row, and for the values of every key, is needed", nameof(values));
+        }
+
+        Span<Slot> chunk = stackalloc Slot[ScanChunk];
+        Span<uint> rows = stackalloc uint[ScanChunk];
+        int count = 0;
+        // A quarter of the slots is filled unless most rows were deleted.
+        long slots = (4L * keys.Length) + ScanChunk;
+        nextMixed = fromMixed;
+        done = false;
+        while (count < keys.Length && slots > 0 && !done)
+        {
+            int most = Math.Min(ScanChunk, keys.Length - count), mostSlots = (int)Math.Min(slots, 4 * ScanChunk);
+            int read = _index.Walk(nextMixed, chunk[..most], mostSlots, out nextMixed, out done);
+            for (int i = 0; i < read; i++)
+            {
+                keys[count + i] = Mix.Inverse(chunk[i].Mixed);
+                rows[i] = chunk[i].Row;
+            }
+
+            CopyValues(rows[..read], values[(count * _table.Width)..]);
+            count += read;
+            slots -= mostSlots;
+        }
+
+        return count;
+    }
+
+    /// <summary>Gives the rows back to the table and the index's bytes to the budget.</summary>
+    public void Dispose()
+    {
+        if (_disposed)
+        {
+            return;
+        }
+
+        _disposed = true;
+        Span<Slot> chunk = stackalloc Slot[ScanChunk];
+        ulong next = 0;
+        for (bool end = false; !end;)
+        {
+            int count = _index.Walk(next, chunk, int.MaxValue, out next, out end);
+            foreach (Slot slot in chunk[..count])
+            {
+                _table.Slabs.Release(slot.Row);
+            }
+        }
+
+        _index.Dispose();
+        _table.Closed(this);
+    }
+
+    /// <summary>Looks the keys up, asking for slots ahead, and says how many have a row; the others get <see cref="Slot.NoRow"/>.</summary>
+    private int FindRows(ReadOnlySpan<ulong> keys, Span<uint> rows)
+    {
+        Span<ulong> mixed = stackalloc ulong[Math.Min(keys.Length, BlockKeys)];
+        int found = 0;
+        for (int first = 0; first < keys.Length; first += BlockKeys)
+        {
+            int count = Math.Min(BlockKeys, keys.Length - first);
+            for (int i = 0; i < count; i++)
+            {
+                mixed[i] = Mix.Of(keys[first + i]);
+            }
+
+            for (int i = 0; i < Math.Min(count, Prefetch.IndexDistance); i++)
+            {
+                _index.PrefetchSlot(mixed[i]);
+            }
+
+            for (int i = 0; i < count; i++)
+            {
+                if (i + Prefetch.IndexDistance < count)
+                {
+                    _index.PrefetchSlot(mixed[i + Prefetch.IndexDistance]);
+                }
+
+                uint row = _index.Find(mixed[i]);
+                rows[first + i] = row;
+                found += row == Slot.NoRow ? 0 : 1;
+            }
+        }
+
+        return found;
+    }
+
+    /// <summary>Gives the keys without a row new ones, once the budget has paid for all of them.</summary>
+    private StoreResult Insert(ReadOnlySpan<ulong> keys, Span<uint> rows, int missing)
+    {
+        for (int i = 0; i < keys.Length; i++)
+        {
+            if (rows[i] == Slot.NoRow && !_index.Range.Contains(Mix.Of(keys[i])))
+            {
+                return StoreResult.WrongSegment;
+            }
+        }
+
+        int capacity = _index.CapacityFor(missing);
+        long indexBytes = capacity == 0 ? 0 : OrderedSlots.BytesOf(capacity);
+        if (!_table.Slabs.HasNumbers(missing) || !_table.Budget.TryTake(indexBytes + _table.Slabs.GrowthBytes(missing)))
+        {
+            return StoreResult.Full;
+        }
+
+        _table.Slabs.Grow(missing);
+        if (capacity > 0)
+        {
+            _index.Grow(capacity, missing);
+        }
+
+        for (int i = 0; i < keys.Length; i++)
+        {
+            if (rows[i] == Slot.NoRow)
+            {
+                ulong mixed = Mix.Of(keys[i]);
+                // Distinct keys were asked for; where a peer sent one twice, its second finds the row of its first.
+                rows[i] = _index.Find(mixed);
+                if (rows[i] == Slot.NoRow)
+                {
+                    rows[i] = _table.NewRow();
+                    _index.Insert(mixed, rows[i]);
+                }
+            }
+        }
+
+        return StoreResult.Ok;
+    }
+
+    private void CopyValues(ReadOnlySpan<uint> rows, Span<float> packed)
+    {
+        int width = _table.Width;
+        RowSlabs slabs = _table.Slabs;
+        packed = packed[..(rows.Length * width)];
+        for (int i = 0; i < Math.Min(rows.Length, Prefetch.RowDistance); i++)
+        {
+            Prefetch.Row((byte*)slabs.Values(rows[i]), width * sizeof(float));
+        }
+
+        for (int i = 0; i < rows.Length; i++)
+        {
+            if (i + Prefetch.RowDistance < rows.Length)
+            {
+                Prefetch.Row((byte*)slabs.Values(rows[i + Prefetch.RowDistance]), width * sizeof(float));
+            }
+
+            if (width == 1)
+            {
+                packed[i] = *slabs.Values(rows[i]);
+            }
+            else
+            {
+                new ReadOnlySpan<float>(slabs.Values(rows[i]), width).CopyTo(packed.Slice(i * width, width));
+            }
+        }
+    }
+}

@@ -1,0 +1,443 @@
+using Weir.Keys;
+
+namespace Weir.Wire;
+
+/// <summary>
+/// Hello and HelloReply: the first frame each way. Who is speaking and what it understands; a node adds its address.
+/// </summary>
+internal readonly record struct HelloBody(ulong Id, ulong Incarnation, byte OldestVersion, byte NewestVersion, uint Encodings, string Address) : IBody
+{
+    public int Bytes => 24 + ByteWriter.TextBytes(Address);
+
+    public void Write(ref ByteWriter writer)
+    {
+        writer.UInt64(Id);
+        writer.UInt64(Incarnation);
+        writer.Byte(OldestVersion);
+        writer.Byte(NewestVersion);
+        writer.UInt16(0);
+        writer.UInt32(Encodings);
+        writer.Text(Address);
+    }
+
+    public static bool TryRead(ReadOnlySpan<byte> body, out HelloBody message)
+    {
+        var reader = new ByteReader(body);
+        ulong id = reader.UInt64(), incarnation = reader.UInt64();
+        byte oldest = reader.Byte(), newest = reader.Byte();
+        reader.UInt16();
+        message = new HelloBody(id, incarnation, oldest, newest, reader.UInt32(), reader.Text());
+        return reader.AtEnd;
+    }
+}
+
+/// <summary>RegisterRead and RegisterSwap: a cell, and for a swap the version expected and the new bytes (design R1).</summary>
+internal readonly record struct RegisterBody(byte Cell, ulong ExpectedVersion, ReadOnlyMemory<byte> Value) : IBody
+{
+    public int Bytes => 16 + Value.Length;
+
+    public void Write(ref ByteWriter writer)
+    {
+        writer.UInt64(Cell);
+        writer.UInt64(ExpectedVersion);
+        writer.Raw(Value.Span);
+    }
+
+    public static bool TryRead(ReadOnlySpan<byte> body, out RegisterBody message)
+    {
+        var reader = new ByteReader(body);
+        ulong cell = reader.UInt64(), expected = reader.UInt64();
+        message = new RegisterBody((byte)cell, expected, reader.Take(reader.Left).ToArray());
+        return !reader.Failed && cell <= 1;
+    }
+}
+
+/// <summary>RegisterReply: whether it was done, the cell's version and bytes.</summary>
+internal readonly record struct RegisterReplyBody(Status Status, ulong Version, ReadOnlyMemory<byte> Value) : IBody
+{
+    public int Bytes => 16 + Value.Length;
+
+    public void Write(ref ByteWriter writer)
+    {
+        writer.UInt64((ulong)Status);
+        writer.UInt64(Version);
+        writer.Raw(Value.Span);
+    }
+
+    public static bool TryRead(ReadOnlySpan<byte> body, out RegisterReplyBody message)
+    {
+        var reader = new ByteReader(body);
+        message = new RegisterReplyBody((Status)reader.UInt64(), reader.UInt64(), reader.Take(reader.Left).ToArray());
+        return !reader.Failed;
+    }
+}
+
+/// <summary>Bytes as they are: the encoded map of ReadMapReply.</summary>
+internal readonly record struct RawBody(ReadOnlyMemory<byte> Value) : IBody
+{
+    public int Bytes => Value.Length;
+
+    public void Write(ref ByteWriter writer) => writer.Raw(Value.Span);
+}
+
+/// <summary>JoinNode: a node asks to be a member.</summary>
+internal readonly record struct JoinNodeBody(ulong Node, ulong Incarnation, uint WeightPercent, string Address, string Zone) : IBody
+{
+    public int Bytes => 20 + ByteWriter.TextBytes(Address) + ByteWriter.TextBytes(Zone);
+
+    public void Write(ref ByteWriter writer)
+    {
+        writer.UInt64(Node);
+        writer.UInt64(Incarnation);
+        writer.UInt32(WeightPercent);
+        writer.Text(Address);
+        writer.Text(Zone);
+    }
+
+    public static bool TryRead(ReadOnlySpan<byte> body, out JoinNodeBody message)
+    {
+        var reader = new ByteReader(body);
+        message = new JoinNodeBody(reader.UInt64(), reader.UInt64(), reader.UInt32(), reader.Text(), reader.Text());
+        return reader.AtEnd && message.Node != 0 && message.Address.Length > 0 && message.WeightPercent is > 0 and <= 10_000;
+    }
+}
+
+/// <summary>JoinProcess: a process offers to host workers of a job.</summary>
+internal readonly record struct JoinProcessBody(ulong Process, ulong Incarnation, uint Group, string Name) : IBody
+{
+    public int Bytes => 20 + ByteWriter.TextBytes(Name);
+
+    public void Write(ref ByteWriter writer)
+    {
+        writer.UInt64(Process);
+        writer.UInt64(Incarnation);
+        writer.UInt32(Group);
+        writer.Text(Name);
+    }
+
+    public static bool TryRead(ReadOnlySpan<byte> body, out JoinProcessBody message)
+    {
+        var reader = new ByteReader(body);
+        message = new JoinProcessBody(reader.UInt64(), reader.UInt64(), reader.UInt32(), reader.Text());
+        return reader.AtEnd && message.Process != 0;
+    }
+}
+
+/// <summary>OpenTable: declares a table; the same declaration again gives the same table.</summary>
+internal readonly record struct OpenTableBody(string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group) : IBody
+{
+    public int Bytes => 16 + UpdateRule.EncodedBytes + ByteWriter.TextBytes(Name);
+
+    public void Write(ref ByteWriter writer)
+    {
+        writer.Int32(Width);
+        writer.Single(InitialValue);
+        writer.UInt32(Aggregate ? 1u : 0u);
+        writer.UInt32(Group);
+        Rule.Write(ref writer);
+        writer.Text(Name);
+    }
+
+    public static bool TryRead(ReadOnlySpan<byte> body, out OpenTableBody message)
+    {
+        var reader = new ByteReader(body);
+        int width = reader.Int32();
+        float initial = reader.Single();
+        uint aggregate = reader.UInt32(), group = reader.UInt32();
+        bool sound = UpdateRule.TryRead(ref reader, out UpdateRule rule);
+        message = new OpenTableBody(reader.Text(), width, rule, initial, aggregate == 1, group);
+        return sound && reader.AtEnd && aggregate <= 1;
+    }
+}
+
+/// <summary>OpenJob: a job of so many workers, to begin when so many processes have offered to host them. The nonce makes a retry the same job.</summary>
+internal readonly record struct OpenJobBody(string Name, int Workers, int Hosts, ulong Nonce) : IBody
+{
+    public int Bytes => 16 + ByteWriter.TextBytes(Name);
+
+    public void Write(ref ByteWriter writer)
+    {
+        writer.Int32(Workers);
+        writer.Int32(Hosts);
+        writer.UInt64(Nonce);
+        writer.Text(Name);
+    }
+
+    public static bool TryRead(ReadOnlySpan<byte> body, out OpenJobBody message)
+    {
+        var reader = new ByteReader(body);
+        message = new OpenJobBody("", reader.Int32(), reader.Int32(), reader.UInt64());
+        message = message with { Name = reader.Text() };
+        return reader.AtEnd;
+    }
+}
+
+/// <summary>
+/// OpenSession: with group 0 a process asks for a session of its own; otherwise the host that the map names takes up a worker's session and
+/// learns the worker's clock.
+/// </summary>
+internal readonly record struct OpenSessionBody(ulong Process, ulong Incarnation, uint Group, uint Worker, ulong Session) : IBody
+{
+    public int Bytes => 32;
+
+    public void Write(ref ByteWriter writer)
+    {
+        writer.UInt64(Process);
+        writer.UInt64(Incarnation);
+        writer.UInt32(Group);
+        writer.UInt32(Worker);
+        writer.UInt64(Session);
+    }
+
+    public static bool TryRead(ReadOnlySpan<byte> body, out OpenSessionBody message)
+    {
+        var reader = new ByteReader(body);
+        message = new OpenSessionBody(reader.UInt64(), reader.UInt64(), reader.UInt32(), reader.UInt32(), reader.UInt64());
+        return reader.AtEnd && message.Process != 0;
+    }
+}
+
+/// <summary>EndSession: a session ends. For a job's worker it says through which iteration it went: others no longer wait for it.</summary>
+internal readonly record struct EndSessionBody(ulong Session, uint Group, uint Worker, long ThroughIteration) : IBody
+{
+    public int Bytes => 24;
+
+    public void Write(ref ByteWriter writer)
+    {
+        writer.UInt64(Session);
+        writer.UInt32(Group);
+        writer.UInt32(Worker);
+        writer.Int64(ThroughIteration);
+    }
+
+    public static bool TryRead(ReadOnlySpan<byte> body, out EndSessionBody message)
+    {
+        var reader = new ByteReader(body);
+        message = new EndSessionBody(reader.UInt64(), reader.UInt32(), reader.UInt32(), reader.Int64());
+        return reader.AtEnd;
+    }
+}
+
+/// <summary>DropTable and EndJob: the number of what ends.</summary>
+internal readonly record struct NumberBody(uint Number) : IBody
+{
+    public int Bytes => 4;
+
+    public void Write(ref ByteWriter writer) => writer.UInt32(Number);
+
+    public static bool TryRead(ReadOnlySpan<byte> body, out NumberBody message)
+    {
+        var reader = new ByteReader(body);
+        message = new NumberBody(reader.UInt32());
+        return reader.AtEnd;
+    }
+}
+
+/// <summary>Leave: a node or process says goodbye, so that nobody waits for a timeout.</summary>
+internal readonly record struct LeaveBody(MemberRole Role, ulong Id, ulong Incarnation) : IBody
+{
+    public int Bytes => 24;
+
+    public void Write(ref ByteWriter writer)
+    {
+        writer.UInt64((ulong)Role);
+        writer.UInt64(Id);
+        writer.UInt64(Incarnation);
+    }
+
+    public static bool TryRead(ReadOnlySpan<byte> body, out LeaveBody message)
+    {
+        var reader = new ByteReader(body);
+        ulong role = reader.UInt64();
+        message = new LeaveBody((MemberRole)role, reader.UInt64(), reader.UInt64());
+        return reader.AtEnd && role <= 1;
+    }
+}
+
+/// <summary>AdminReply: a status, two numbers whose meaning follows from the request, and a sentence where it was refused.</summary>
+internal readonly record struct AdminReplyBody(Status Status, ulong First, long Second, string Text) : IBody
+{
+    public int Bytes => 24 + ByteWriter.TextBytes(Text);
+
+    public void Write(ref ByteWriter writer)
+    {
+        writer.UInt64((ulong)Status);
+        writer.UInt64(First);
+        writer.Int64(Second);
+        writer.Text(Text);
+    }
+
+    public static bool TryRead(ReadOnlySpan<byte> body, out AdminReplyBody message)
+    {
+        var reader = new ByteReader(body);
+        message = new AdminReplyBody((Status)reader.UInt64(), reader.UInt64(), reader.Int64(), reader.Text());
+        return reader.AtEnd;
+    }
+}
+
+/// <summary>Scan: rows of one (table, segment) in Mix order from a cursor on.</summary>
+internal readonly record struct ScanBody(uint Table, uint Segment, ulong FromMixed) : IBody
+{
+    public int Bytes => 16;
+
+    public void Write(ref ByteWriter writer)
+    {
+        writer.UInt32(Table);
+        writer.UInt32(Segment);
+        writer.UInt64(FromMixed);
+    }
+
+    public static bool TryRead(ReadOnlySpan<byte> body, out ScanBody message)
+    {
+        var reader = new ByteReader(body);
+        message = new ScanBody(reader.UInt32(), reader.UInt32(), reader.UInt64());
+        return reader.AtEnd;
+    }
+}
+
+/// <summary>ScanReply: the rows found, and where to go on unless done. Keys, then values, each padded to 8 bytes.</summary>
+internal struct ScanReplyHead
+{
+    public const int Size = 24;
+
+    public Status Status;
+    public bool Done;
+    public int Rows;
+    public int ValueBytes;
+    public ulong NextMixed;
+
+    public readonly void Write(ref ByteWriter writer)
+    {
+        writer.UInt32((uint)Status);
+        writer.UInt32(Done ? 1u : 0u);
+        writer.Int32(Rows);
+        writer.Int32(ValueBytes);
+        writer.UInt64(NextMixed);
+    }
+
+    public static bool TryRead(ref ByteReader reader, out ScanReplyHead head, out ReadOnlySpan<byte> keys, out ReadOnlySpan<byte> values)
+    {
+        head = default;
+        head.Status = (Status)reader.UInt32();
+        head.Done = reader.UInt32() != 0;
+        head.Rows = reader.Int32();
+        head.ValueBytes = reader.Int32();
+        head.NextMixed = reader.UInt64();
+        keys = default;
+        values = default;
+        if (head.Rows < 0 || head.Rows > reader.Left / sizeof(ulong))
+        {
+            reader.Fail();
+            return false;
+        }
+
+        keys = reader.Take(head.Rows * sizeof(ulong));
+        values = reader.Take(head.ValueBytes);
+        reader.SkipPadTo8();
+        return !reader.Failed;
+    }
+}
+
+/// <summary>What a node counts, since its start.</summary>
+internal record struct NodeCounters
+{
+    public long PushRequests, PullRequests, PushBytes, PullBytes, KeysPushed, KeysPulled, ValuesPushed, ValuesPulled;
+    public long PullsWaiting, PullsWaited, PartsHeld, Duplicates, Superseded, Refused, FramesRefused;
+
+    public const int Count = 15;
+
+    public readonly void Write(ref ByteWriter writer)
+    {
+        foreach (long value in (ReadOnlySpan<long>)[
+            PushRequests, PullRequests, PushBytes, PullBytes, KeysPushed, KeysPulled, ValuesPushed, ValuesPulled,
+            PullsWaiting, PullsWaited, PartsHeld, Duplicates, Superseded, Refused, FramesRefused])
+        {
+            writer.Int64(value);
+        }
+    }
+
+    public static NodeCounters Read(ref ByteReader reader)
+    {
+        NodeCounters counters = default;
+        counters.PushRequests = reader.Int64();
+        counters.PullRequests = reader.Int64();
+        counters.PushBytes = reader.Int64();
+        counters.PullBytes = reader.Int64();
+        counters.KeysPushed = reader.Int64();
+        counters.KeysPulled = reader.Int64();
+        counters.ValuesPushed = reader.Int64();
+        counters.ValuesPulled = reader.Int64();
+        counters.PullsWaiting = reader.Int64();
+        counters.PullsWaited = reader.Int64();
+        counters.PartsHeld = reader.Int64();
+        counters.Duplicates = reader.Int64();
+        counters.Superseded = reader.Int64();
+        counters.Refused = reader.Int64();
+        counters.FramesRefused = reader.Int64();
+        return counters;
+    }
+}
+
+/// <summary>Rows and bytes of one table on one node.</summary>
+internal readonly record struct TableLoad(uint Table, long Rows, long Bytes);
+
+/// <summary>StatusReply: what one node says of itself, with the clocks it knows.</summary>
+internal readonly struct StatusReplyBody(
+    ulong node, uint processId, long storedBytes, long limitBytes, NodeCounters counters, IReadOnlyCollection<TableLoad> tables, IReadOnlyCollection<ClockEntry> clocks) : IBody
+{
+    public ulong Node => node;
+
+    public uint ProcessId => processId;
+
+    public long StoredBytes => storedBytes;
+
+    public long LimitBytes => limitBytes;
+
+    public NodeCounters Counters => counters;
+
+    public IReadOnlyCollection<TableLoad> Tables => tables;
+
+    public IReadOnlyCollection<ClockEntry> Clocks => clocks;
+
+    public int Bytes => 32 + (NodeCounters.Count * 8) + 8 + (tables.Count * 24) + new ClockBody(clocks).Bytes;
+
+    public void Write(ref ByteWriter writer)
+    {
+        writer.UInt64(node);
+        writer.UInt64(processId);
+        writer.Int64(storedBytes);
+        writer.Int64(limitBytes);
+        counters.Write(ref writer);
+        writer.Int32(tables.Count);
+        writer.UInt32(0);
+        foreach (TableLoad table in tables)
+        {
+            writer.UInt64(table.Table);
+            writer.Int64(table.Rows);
+            writer.Int64(table.Bytes);
+        }
+
+        new ClockBody(clocks).Write(ref writer);
+    }
+
+    public static bool TryRead(ReadOnlySpan<byte> body, out StatusReplyBody message)
+    {
+        var reader = new ByteReader(body);
+        ulong node = reader.UInt64();
+        uint processId = (uint)reader.UInt64();
+        long stored = reader.Int64(), limit = reader.Int64();
+        NodeCounters counters = NodeCounters.Read(ref reader);
+        int count = reader.Count(24);
+        reader.UInt32();
+        var tables = new TableLoad[count];
+        for (int i = 0; i < count; i++)
+        {
+            tables[i] = new TableLoad((uint)reader.UInt64(), reader.Int64(), reader.Int64());
+        }
+
+        List<ClockEntry> clocks = [];
+        bool sound = ClockBody.TryRead(ref reader, clocks) && reader.AtEnd;
+        message = new StatusReplyBody(node, processId, stored, limit, counters, tables, clocks);
+        return sound;
+    }
+}

@@ -1,0 +1,260 @@
+using System.Runtime.InteropServices;
+using Weir.Keys;
+
+namespace Weir.Wire;
+
+/// <summary>What a part does to its rows. Deletes travel in a stream of their own (design R12).</summary>
+internal enum PartOperation : byte
+{
+    Update = 0,
+    Assign = 1,
+    Delete = 2,
+}
+
+/// <summary>How a part's or item's keys stand in the frame.</summary>
+internal enum KeyEncoding : byte
+{
+    /// <summary>Eight bytes a key.</summary>
+    Raw = 0,
+
+    /// <summary>None: the keys are those of the push part whose index stands in the item's KeyBytes (PushPull).</summary>
+    OfPart = 1,
+}
+
+/// <summary>How values stand in the frame.</summary>
+internal enum ValueEncoding : byte
+{
+    /// <summary>Four bytes a float.</summary>
+    Raw = 0,
+}
+
+/// <summary>
+/// The fixed head of one part of a push: 48 bytes, then keys and values, each padded to 8 bytes.
+/// </summary>
+internal struct PartHeader
+{
+    public const int Size = 48;
+
+    public uint Table;
+    public uint Segment;
+
+    /// <summary>1, 2, 3 ... within (session, table, segment); deletes count apart.</summary>
+    public ulong N;
+    public Seq Seq;
+    public int Rows;
+    public PartOperation Operation;
+    public KeyEncoding KeyEncoding;
+    public ValueEncoding ValueEncoding;
+    public int KeyBytes;
+    public int ValueBytes;
+
+    /// <summary>The bytes of this part in a frame, head and padding included.</summary>
+    public readonly int TotalBytes => Size + Pad8(KeyBytes) + Pad8(ValueBytes);
+
+    public readonly void Write(ref ByteWriter writer)
+    {
+        writer.UInt32(Table);
+        writer.UInt32(Segment);
+        writer.UInt64(N);
+        writer.Int64(Seq.Iteration);
+        writer.UInt32(Seq.Push);
+        writer.UInt32(Seq.Piece);
+        writer.Int32(Rows);
+        writer.Byte((byte)Operation);
+        writer.Byte((byte)KeyEncoding);
+        writer.Byte((byte)ValueEncoding);
+        writer.Byte(0);
+        writer.Int32(KeyBytes);
+        writer.Int32(ValueBytes);
+    }
+
+    public static PartHeader Read(ref ByteReader reader)
+    {
+        PartHeader part = default;
+        part.Table = reader.UInt32();
+        part.Segment = reader.UInt32();
+        part.N = reader.UInt64();
+        part.Seq = new Seq(reader.Int64(), reader.UInt32(), reader.UInt32());
+        part.Rows = reader.Int32();
+        part.Operation = (PartOperation)reader.Byte();
+        part.KeyEncoding = (KeyEncoding)reader.Byte();
+        part.ValueEncoding = (ValueEncoding)reader.Byte();
+        reader.Byte();
+        part.KeyBytes = reader.Int32();
+        part.ValueBytes = reader.Int32();
+        return part;
+    }
+
+    public static int Pad8(int bytes) => (bytes + 7) & ~7;
+}
+
+/// <summary>Where a log entry stands: what a copy, a cache or a follower compares (design R22).</summary>
+internal readonly record struct Stamp(uint Generation, ulong Epoch, ulong Number);
+
+/// <summary>The fixed head of one item of a pull: 56 bytes, then keys padded to 8 bytes.</summary>
+internal struct PullItem
+{
+    public const int Size = 56;
+
+    /// <summary>The <see cref="DelayBound"/> of a pull that waits for nobody: a flag, not a large number.</summary>
+    public const int NoBound = -1;
+
+    public uint Table;
+    public uint Segment;
+
+    /// <summary>The asker's iteration t; with the bound tau the pull waits for clocks of at least t - tau - 1.</summary>
+    public long Iteration;
+    public int DelayBound;
+
+    /// <summary>The group (job) whose clocks govern the pull; 0 is a reader without a clock.</summary>
+    public uint Group;
+    public int Rows;
+    public KeyEncoding KeyEncoding;
+
+    /// <summary>Read the acknowledged state at the tail instead of the head's applied state.</summary>
+    public bool Committed;
+
+    /// <summary>Bytes of keys, or with <see cref="KeyEncoding.OfPart"/> the index of the push part.</summary>
+    public int KeyBytes;
+
+    /// <summary>Only rows changed after this are wanted; an unknown stamp gets everything.</summary>
+    public Stamp Since;
+
+    public readonly int TotalBytes => Size + (KeyEncoding == KeyEncoding.Raw ? PartHeader.Pad8(KeyBytes) : 0);
+
+    public readonly void Write(ref ByteWriter writer)
+    {
+        writer.UInt32(Table);
+        writer.UInt32(Segment);
+        writer.Int64(Iteration);
+        writer.Int32(DelayBound);
+        writer.UInt32(Group);
+        writer.Int32(Rows);
+        writer.Byte((byte)KeyEncoding);
+        writer.Byte(Committed ? (byte)1 : (byte)0);
+        writer.UInt16(0);
+        writer.Int32(KeyBytes);
+        writer.UInt32(Since.Generation);
+        writer.UInt64(Since.Epoch);
+        writer.UInt64(Since.Number);
+    }
+
+    public static PullItem Read(ref ByteReader reader)
+    {
+        PullItem item = default;
+        item.Table = reader.UInt32();
+        item.Segment = reader.UInt32();
+        item.Iteration = reader.Int64();
+        item.DelayBound = reader.Int32();
+        item.Group = reader.UInt32();
+        item.Rows = reader.Int32();
+        item.KeyEncoding = (KeyEncoding)reader.Byte();
+        item.Committed = (reader.Byte() & 1) != 0;
+        reader.UInt16();
+        item.KeyBytes = reader.Int32();
+        item.Since = new Stamp(reader.UInt32(), reader.UInt64(), reader.UInt64());
+        return item;
+    }
+}
+
+/// <summary>
+/// Reads the one body layout of Push, Pull and PushPull: two counts, the parts, the items. A single pass over foreign bytes without
+/// allocation; lengths are checked against the frame before anything is looked at, and a part's shape against its rows.
+/// </summary>
+internal ref struct DataRequestReader
+{
+    public const int CountsSize = 8;
+
+    private ByteReader _reader;
+    private int _partsLeft;
+    private int _itemsLeft;
+
+    public DataRequestReader(ReadOnlySpan<byte> body)
+    {
+        _reader = new ByteReader(body);
+        _partsLeft = _reader.Count(PartHeader.Size);
+        _itemsLeft = _reader.Count(PullItem.Size);
+        Parts = _partsLeft;
+        Items = _itemsLeft;
+    }
+
+    public int Parts { get; }
+
+    public int Items { get; }
+
+    /// <summary>True where the bytes made no sense.</summary>
+    public readonly bool Failed => _reader.Failed;
+
+    /// <summary>True where everything was read and nothing is left over.</summary>
+    public readonly bool AtEnd => _partsLeft == 0 && _itemsLeft == 0 && _reader.AtEnd;
+
+    /// <summary>The offset of the next part or item in the body.</summary>
+    public readonly int Position => _reader.Position;
+
+    public bool NextPart(out PartHeader part, out ReadOnlySpan<ulong> keys, out ReadOnlySpan<byte> values)
+    {
+        part = default;
+        keys = default;
+        values = default;
+        if (_partsLeft == 0 || _reader.Failed)
+        {
+            return false;
+        }
+
+        _partsLeft--;
+        part = PartHeader.Read(ref _reader);
+        bool sound = part.Rows >= 0
+            && part.Operation <= PartOperation.Delete
+            && part.KeyEncoding == KeyEncoding.Raw
+            && part.ValueEncoding == ValueEncoding.Raw
+            && part.KeyBytes == (long)part.Rows * sizeof(ulong)
+            && part.ValueBytes >= 0
+            && part.N > 0;
+        if (!sound)
+        {
+            _reader.Fail();
+            return false;
+        }
+
+        keys = Keys(part.KeyBytes);
+        values = _reader.Take(part.ValueBytes);
+        _reader.SkipPadTo8();
+        return !_reader.Failed;
+    }
+
+    public bool NextItem(out PullItem item, out ReadOnlySpan<ulong> keys)
+    {
+        item = default;
+        keys = default;
+        if (_itemsLeft == 0 || _partsLeft > 0 || _reader.Failed)
+        {
+            return false;
+        }
+
+        _itemsLeft--;
+        item = PullItem.Read(ref _reader);
+        bool sound = item.Rows >= 0
+            && item.DelayBound >= PullItem.NoBound
+            && (item.KeyEncoding == KeyEncoding.Raw
+                ? item.KeyBytes == (long)item.Rows * sizeof(ulong)
+                : item.KeyEncoding == KeyEncoding.OfPart && item.KeyBytes >= 0 && item.KeyBytes < Parts);
+        if (!sound)
+        {
+            _reader.Fail();
+            return false;
+        }
+
+        if (item.KeyEncoding == KeyEncoding.Raw)
+        {
+            keys = Keys(item.KeyBytes);
+        }
+
+        return !_reader.Failed;
+    }
+
+    private ReadOnlySpan<ulong> Keys(int bytes)
+    {
+        ReadOnlySpan<byte> raw = _reader.Take(bytes);
+        return MemoryMarshal.Cast<byte, ulong>(raw);
+    }
+}

@@ -1,0 +1,49 @@
+using System.Text.RegularExpressions;
+
+namespace Weir.Tests.Repo;
+
+/// <summary>A map that no test reads goes stale: links resolve, and the tables of the documents are those of the code.</summary>
+public partial class DocumentTests
+{
+    [Fact]
+    public void Every_relative_link_leads_to_a_file_or_folder()
+    {
+        foreach (string file in Repository.Files.Where(file => file.EndsWith(".md", StringComparison.Ordinal)))
+        {
+            string folder = Path.GetDirectoryName(Repository.FullPath(file))!;
+            foreach (string target in Links(Repository.Text(file)))
+            {
+                Assert.True(Path.Exists(Path.Combine(folder, target)), $"{file} links to {target}, which is not there");
+            }
+        }
+    }
+
+    [Fact]
+    public void The_check_of_links_reads_prose_and_not_code() =>
+        Assert.Equal(
+            ["a.md", "../b/"],
+            Links("[x](a.md) [y](https://example.org/c.md) [z](../b/#part) [w](#here)\n```\n[v](d.md)\n```\n"));
+
+    [Fact]
+    public void The_table_of_rooms_in_ARCHITECTURE_is_that_of_the_rule()
+    {
+        IEnumerable<string> table = RoomRow().Matches(Repository.Text("ARCHITECTURE.md"))
+            .Select(match => $"{match.Groups[1].Value}: {string.Join(' ', match.Groups[2].Value.Split([' ', ','], StringSplitOptions.RemoveEmptyEntries))}");
+        Assert.Equal(Repository.Rooms.Select(room => $"{room.Room}: {string.Join(' ', room.MayName)}"), table);
+    }
+
+    private static IEnumerable<string> Links(string markdown) =>
+        Link().Matches(Fence().Replace(markdown, ""))
+            .Select(match => match.Groups[1].Value)
+            .Where(target => !target.Contains(':', StringComparison.Ordinal));
+
+    [GeneratedRegex(@"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")]
+    private static partial Regex Link();
+
+    [GeneratedRegex(@"^```.*?^```", RegexOptions.Multiline | RegexOptions.Singleline)]
+    private static partial Regex Fence();
+
+    // | `Wire` | Keys, World | what it is |
+    [GeneratedRegex(@"^\| `(\w+)` \|([^|`]*)\|", RegexOptions.Multiline)]
+    private static partial Regex RoomRow();
+}
