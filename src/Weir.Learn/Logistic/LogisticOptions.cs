@@ -53,8 +53,17 @@ public sealed record LogisticOptions
     /// </summary>
     public int? DelayBound { get; init; } = 1;
 
+    /// <summary>
+    /// Whether the workers' gradients of an iteration are summed before one update (design R19); null sums where the delay bound is 0, so
+    /// that such a run gives the same bits on any number of servers.
+    /// </summary>
+    public bool? Aggregate { get; init; }
+
     /// <summary>Whether every row has an intercept.</summary>
     public bool Intercept { get; init; } = true;
+
+    /// <summary>Whether gradients are summed before the update.</summary>
+    public bool EffectiveAggregate => Aggregate ?? DelayBound == 0;
 
     /// <summary>The intercept's key, or null where rows have none.</summary>
     public ulong? EffectiveInterceptKey => Intercept ? InterceptKey : null;
