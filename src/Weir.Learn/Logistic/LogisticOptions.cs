@@ -4,7 +4,7 @@ namespace Weir.Learn.Logistic;
 
 /// <summary>
 /// How sparse logistic regression is trained. Immutable. <see cref="Validate"/> lists every fault at once. The defaults were tuned on the
-/// generated click log and on UCI Adult (docs/decisions/learning-defaults.md).
+/// generated click log and on UCI Adult (docs/decisions/0011-the-defaults-of-logistic-regression.md).
 /// </summary>
 public sealed record LogisticOptions
 {
