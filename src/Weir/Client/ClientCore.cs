@@ -17,7 +17,7 @@ internal sealed class ClientCore : IMachine, IDisposable
     private bool _disposed;
 
     /// <summary>A request with one answer: asked again until it comes or its deadline passes.</summary>
-    private sealed class Question(NodeLink node, FrameKind answer, Func<ulong, FrameBuffer> frame, Instant deadline)
+    private sealed class Question(NodeLink node, FrameKind answer, Func<ulong, FrameBuffer> frame, Instant deadline, TaskCreationOptions completions)
     {
         public NodeLink Node { get; } = node;
 
@@ -29,10 +29,16 @@ internal sealed class ClientCore : IMachine, IDisposable
 
         public Instant RetryAt { get; set; }
 
-        public TaskCompletionSource<byte[]> Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        public TaskCompletionSource<byte[]> Done { get; } = new(completions);
     }
 
-    public ClientCore(ClientOptions options, INetwork network, ITimers timers, FramePool pool, Rng rng)
+    public ClientCore(
+        ClientOptions options,
+        INetwork network,
+        ITimers timers,
+        FramePool pool,
+        Rng rng,
+        TaskCreationOptions completions = TaskCreationOptions.RunContinuationsAsynchronously)
     {
         IReadOnlyList<string> faults = options.Validate();
         if (faults.Count > 0)
@@ -40,7 +46,8 @@ internal sealed class ClientCore : IMachine, IDisposable
             throw new ArgumentException(string.Join("; ", faults), nameof(options));
         }
 
-        State = new ClientState(options, network, timers, pool, rng);
+        State = new ClientState(options, network, timers, pool, rng, completions);
+        RegisterLost = new TaskCompletionSource(completions);
         Pushes = new PushSender(State);
         Pulls = new PullSender(State);
         Clocks = new ClockSender(State, Pushes);
@@ -141,7 +148,7 @@ internal sealed class ClientCore : IMachine, IDisposable
                 return Frames.Build(State.Pool, header, body);
             }
 
-            question = new Question(node, answer, Build, State.Now.AfterMs(deadlineMs)) { RetryAt = State.Now.AfterMs(RetryMs) };
+            question = new Question(node, answer, Build, State.Now.AfterMs(deadlineMs), State.Completions) { RetryAt = State.Now.AfterMs(RetryMs) };
             request = State.NextRequest();
             _questions.Add(request, question);
             State.Send(node, Build(request));
@@ -334,7 +341,7 @@ internal sealed class ClientCore : IMachine, IDisposable
     }
 
     /// <summary>Fails once the node that decides the map is out of reach for too long; never completes otherwise.</summary>
-    public TaskCompletionSource RegisterLost { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    public TaskCompletionSource RegisterLost { get; }
 
     private void FailNode(NodeLink node, WeirException failure)
     {

@@ -41,7 +41,7 @@ internal sealed class PushSender(ClientState state)
     public PushCall Push(
         PushSession session, WeirTable table, KeySlices slices, ReadOnlyMemory<float> values, PartOperation operation, Instant deadline, PullCall? pull)
     {
-        var call = new PushCall(session, deadline);
+        var call = new PushCall(session, deadline, state.Completions);
         if (session.Failure is { } failure)
         {
             call.Done.SetException(failure);

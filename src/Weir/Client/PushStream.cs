@@ -179,7 +179,7 @@ internal sealed class PushSession(ulong id, uint group, uint worker)
 }
 
 /// <summary>An iteration of a worker on its way to its Clock (design R20, R26).</summary>
-internal sealed class OpenIteration(long iteration)
+internal sealed class OpenIteration(long iteration, TaskCreationOptions completions)
 {
     public long Iteration { get; } = iteration;
 
@@ -203,11 +203,11 @@ internal sealed class OpenIteration(long iteration)
 
     public WeirException? Failure { get; set; }
 
-    public TaskCompletionSource Clocked { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    public TaskCompletionSource Clocked { get; } = new(completions);
 }
 
 /// <summary>One call to push: done when all of its parts are.</summary>
-internal sealed class PushCall(PushSession session, Instant deadline)
+internal sealed class PushCall(PushSession session, Instant deadline, TaskCreationOptions completions)
 {
     public PushSession Session { get; } = session;
 
@@ -223,7 +223,7 @@ internal sealed class PushCall(PushSession session, Instant deadline)
     /// <summary>What the servers said a part waits for.</summary>
     public string? WaitsFor { get; set; }
 
-    public TaskCompletionSource Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    public TaskCompletionSource Done { get; } = new(completions);
 
     /// <summary>Set while the call waits for room: cutting it is then somebody else's turn.</summary>
     public Action? Admit { get; set; }

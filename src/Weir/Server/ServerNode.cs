@@ -41,10 +41,10 @@ internal sealed class ServerNode : IMachine, IDisposable
         if (options.Join is null)
         {
             Membership = new Membership(_state, register ?? new LoneCell(), Adopt);
-            Membership.Create(default);
         }
 
         _admin = new AdminPath(_state, Membership, _follower);
+        Membership?.Create(default);
     }
 
     public Outbox Outbox { get; }
