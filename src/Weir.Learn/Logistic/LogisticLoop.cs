@@ -13,10 +13,11 @@ namespace Weir.Learn.Logistic;
 /// <param name="summary">What a scan of the data counted.</param>
 internal sealed class LogisticLoop(LogisticOptions options, ISparseSource source, DataSummary summary)
 {
-    private readonly int _batchRows = options.BatchRows ?? LogisticOptions.DefaultBatchRows(summary.Rows);
+    /// <summary>Rows of a batch.</summary>
+    public int BatchRows { get; } = options.BatchRows ?? LogisticOptions.DefaultBatchRows(summary.Rows);
 
     /// <summary>Iterations of every worker over all passes.</summary>
-    public long Iterations(int workers) => options.Passes * summary.BatchesPerPass(workers, _batchRows);
+    public long Iterations(int workers) => options.Passes * summary.BatchesPerPass(workers, BatchRows);
 
     /// <summary>Runs a worker from its clock to the end.</summary>
     /// <param name="worker">The worker.</param>
@@ -28,9 +29,10 @@ internal sealed class LogisticLoop(LogisticOptions options, ISparseSource source
     {
         long last = Iterations(worker.Count);
         long first = worker.Clock + 1;
-        using var batches = new BatchSequence(source, worker.Index, worker.Count, _batchRows, summary.BatchesPerPass(worker.Count, _batchRows));
-        var current = new NumberedBatch(options.Intercept);
-        var next = new NumberedBatch(options.Intercept);
+        using var batches = new BatchSequence(source, worker.Index, worker.Count, BatchRows, summary.BatchesPerPass(worker.Count, BatchRows));
+        using var pulls = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        var current = new NumberedBatch(options.EffectiveInterceptKey);
+        var next = new NumberedBatch(options.EffectiveInterceptKey);
         if (first <= last)
         {
             batches.Read(first, current);
@@ -48,18 +50,21 @@ internal sealed class LogisticLoop(LogisticOptions options, ISparseSource source
             if (ahead)
             {
                 batches.Read(iteration + 1, next);
-                pull = PullAsync(worker, next, options.DelayBound - 1, cancellation);
+                pull = PullAsync(worker, next, options.DelayBound - 1, pulls.Token);
             }
 
-            double loss = 0;
+            double loss;
             try
             {
                 loss = await StepAsync(worker, current, more && !ahead ? () => batches.Read(iteration + 1, next) : null, cancellation);
             }
-            finally
+            catch
             {
-                // The pull writes into the next batch's memory: whatever happened, it is over before that memory is let go.
+                // The pull writes into the next batch's memory: it is over before that memory is let go. WhenAny never throws, and
+                // CancelAsync would leave the simulator's thread.
+                pulls.Cancel();
                 await Task.WhenAny(pull);
+                throw;
             }
 
             await pull;
@@ -89,12 +94,23 @@ internal sealed class LogisticLoop(LogisticOptions options, ISparseSource source
         {
             meanwhile?.Invoke();
         }
-        finally
+        catch
         {
+            await Task.WhenAny(push);
+            throw;
+        }
+
+        if (push.IsCompleted)
+        {
+            // A push that was refused at once must not be followed by a clock that says it was made.
             await push;
         }
 
-        await worker.ClockAsync(cancellation);
+        // The push to an aggregating table completes when the iteration has closed everywhere, for which the clock call is needed: so both
+        // are under way together, and the first failure of either ends the iteration.
+        Task clock = worker.ClockAsync(cancellation);
+        await await Task.WhenAny(push, clock);
+        await Task.WhenAll(push, clock);
         return loss;
     }
 
