@@ -37,19 +37,26 @@ internal sealed class FuzzPeer(ServerNode node, FramePool pool, FuzzNetwork netw
         return new FrameSamples.Names(plain, aggregating, group, own, worker, node.Map.Version);
     }
 
-    /// <summary>Opens a table of its own, pushes two rows to it and reads them back.</summary>
-    public void PushesAndPulls(string table)
+    /// <summary>Opens a table of its own, pushes two rows to it and reads them back; false where the node heads no segment any more.</summary>
+    public bool PushesAndPulls(string table)
     {
         _names = _names with { MapVersion = node.Map!.Version };
         uint id = (uint)Change(FrameKind.OpenTable, new OpenTableBody(table, FrameSamples.Width, UpdateRule.Add, 0, false, 0)).First;
         ulong session = Change(FrameKind.OpenSession, new OpenSessionBody(0xABCDEF, 1, 0, 0, 0)).First;
-        SamplePart part = FrameSamples.Part(id, 3, 1, 0, 2);
+        // Nodes that joined, or a map swapped in by a peer, may have taken segments: the node serves those that it heads.
+        int segment = Enumerable.Range(0, node.Map.Segments).FirstOrDefault(s => node.Map.Head(s)?.Node == 1, -1);
+        if (segment < 0)
+        {
+            return false;
+        }
+
+        SamplePart part = FrameSamples.Part(id, segment, 1, 0, 2);
         byte[] pushed = Assert.Single(Send(FrameSamples.Frame(FrameKind.Push, new DataBody([part], []), _names, session)));
         List<PartReply> replies = [];
         Assert.True(PushReplyBody.TryRead(pushed.AsSpan(FrameHeader.Size), replies));
         Assert.Equal(Status.Acked, Assert.Single(replies).Status);
 
-        var item = new SampleItem(id, 3, 0, PullItem.NoBound, 0, FrameSamples.KeysOf(3, 3));
+        var item = new SampleItem(id, segment, 0, PullItem.NoBound, 0, FrameSamples.KeysOf(segment, 3));
         byte[] pulled = Assert.Single(Send(FrameSamples.Frame(FrameKind.Pull, new DataBody([], [item]), _names)));
         var reader = new ByteReader(pulled.AsSpan(FrameHeader.Size));
         Assert.Equal(1u, reader.UInt32());
@@ -58,6 +65,7 @@ internal sealed class FuzzPeer(ServerNode node, FramePool pool, FuzzNetwork netw
         Assert.Equal(Status.Acked, head.Status);
         Assert.Equal(0b011, found[0]);
         Assert.Equal(part.Values, System.Runtime.InteropServices.MemoryMarshal.Cast<byte, float>(values).ToArray());
+        return true;
     }
 
     public AdminReplyBody Change<TBody>(FrameKind kind, in TBody body)

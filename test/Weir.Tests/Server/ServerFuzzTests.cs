@@ -12,7 +12,7 @@ namespace Weir.Tests.Server;
 /// </summary>
 public class ServerFuzzTests
 {
-    private const int Rounds = 40;
+    private const int Rounds = 60;
     private const int FramesARound = 1500;
     private static readonly LinkId Fuzzer = new(1);
     private static readonly LinkId Client = new(2);
@@ -22,6 +22,7 @@ public class ServerFuzzTests
     [InlineData(2, 1L << 20)]
     public void The_node_with_the_register_survives_mutated_frames_and_serves_on(ulong seed, long memoryLimitBytes)
     {
+        int served = 0;
         for (int round = 0; round < Rounds; round++)
         {
             FramePool pool = new();
@@ -40,14 +41,14 @@ public class ServerFuzzTests
                 var peer = new FuzzPeer(node, pool, network, Client);
                 FrameSamples.Names names = peer.OpenEverything();
                 Fuzz(node, pool, names, (seed << 32) + (ulong)round);
-                if (memoryLimitBytes > 1 << 30)
-                {
-                    peer.PushesAndPulls("afterwards");
-                }
+                served += peer.PushesAndPulls("afterwards") ? 1 : 0;
             }
 
             Assert.Equal(0, pool.Rented);
         }
+
+        // In a few rounds a swapped map, which any node may write, has given every segment to another.
+        Assert.InRange(served, Rounds * 9 / 10, Rounds);
     }
 
     [Fact]
@@ -95,7 +96,7 @@ public class ServerFuzzTests
                 last = mutated.ToArray();
                 FrameBuffer frame = pool.Rent(last.Length);
                 last.CopyTo(frame.Span);
-                now = now.AfterUs(rng.Below(2_000));
+                now = rng.Chance(1, 500) ? now.AfterMs(3_000) : now.AfterUs(rng.Below(2_000));
                 node.Receive(Fuzzer, frame, now);
                 if (rng.Chance(1, 4))
                 {
