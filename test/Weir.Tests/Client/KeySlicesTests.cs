@@ -1,6 +1,7 @@
 using CsCheck;
 using Weir.Client;
 using Weir.Keys;
+using Weir.World;
 
 namespace Weir.Tests.Client;
 
@@ -30,6 +31,18 @@ public class KeySlicesTests
         ulong[] keys = [.. Enumerable.Range(0, count).Select(i => Mix.Inverse(0x1234_5678_0000_0000UL + (ulong)(count - i)))];
         Check(keys);
         Check([.. keys, .. keys]);
+    }
+
+    [Theory]
+    [InlineData(8_191)]
+    [InlineData(8_192)]
+    [InlineData(16_383)]
+    [InlineData(16_384)]
+    [InlineData(60_000)]
+    public void Spread_keys_with_repeats_are_cut_right_on_both_sides_of_the_coarse_pass(int count)
+    {
+        Rng rng = new((ulong)count);
+        Check([.. Enumerable.Range(0, count).Select(_ => rng.Next() % (ulong)(count * 2L))]);
     }
 
     [Fact]
