@@ -16,15 +16,17 @@ internal sealed class LineReader : IDisposable
 
     private readonly string _name;
     private readonly Stream _stream;
+    private readonly bool _packed;
     private byte[] _buffer = ArrayPool<byte>.Shared.Rent(FirstBufferBytes);
     private int _start;
     private int _end;
     private bool _ended;
 
-    private LineReader(string name, Stream stream)
+    private LineReader(string name, FileStream file)
     {
         _name = name;
-        _stream = stream;
+        _packed = IsGzip(file);
+        _stream = _packed ? new GZipStream(new GzipWithMark(file), CompressionMode.Decompress) : file;
     }
 
     /// <summary>The number of the line read last, counted from 1.</summary>
@@ -43,7 +45,7 @@ internal sealed class LineReader : IDisposable
         {
             // The buffer is here, so the stream needs none of its own.
             var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0, FileOptions.SequentialScan);
-            return new LineReader(path, Unpacked(file));
+            return new LineReader(path, file);
         }
         catch (Exception exception) when (exception is FileNotFoundException or DirectoryNotFoundException)
         {
@@ -70,7 +72,7 @@ internal sealed class LineReader : IDisposable
             }
 
             searched = _end - _start;
-            if (searched > MaxLineBytes)
+            if (searched > MaxLineBytes + GzipWithMark.Mark.Length)
             {
                 throw TooLong();
             }
@@ -83,6 +85,9 @@ internal sealed class LineReader : IDisposable
             }
 
             Fill();
+
+            // At the end of a gzip file the mark is taken off what was searched.
+            searched = Math.Min(searched, _end - _start);
         }
     }
 
@@ -99,12 +104,12 @@ internal sealed class LineReader : IDisposable
         }
     }
 
-    private static Stream Unpacked(FileStream file)
+    private static bool IsGzip(FileStream file)
     {
         Span<byte> magic = stackalloc byte[2];
         int read = file.ReadAtLeast(magic, 2, throwOnEndOfStream: false);
         file.Position = 0;
-        return read == 2 && magic[0] == 0x1f && magic[1] == 0x8b ? new GZipStream(file, CompressionMode.Decompress) : file;
+        return read == 2 && magic[0] == 0x1f && magic[1] == 0x8b;
     }
 
     private ReadOnlySpan<byte> Take(int length, int separator)
@@ -152,13 +157,26 @@ internal sealed class LineReader : IDisposable
         }
         catch (InvalidDataException exception)
         {
-            throw new DataException(_name, $"the gzip data is damaged or cut short after line {Line}", exception);
+            throw Damaged(exception);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
             throw new DataException(_name, $"cannot be read after line {Line}: {exception.Message}", exception);
         }
+
+        if (_ended && _packed)
+        {
+            // The mark has no line feed, so no line has taken it away.
+            if (!_buffer.AsSpan(_start, _end - _start).EndsWith(GzipWithMark.Mark))
+            {
+                throw Damaged(null);
+            }
+
+            _end -= GzipWithMark.Mark.Length;
+        }
     }
+
+    private DataException Damaged(Exception? exception) => new(_name, $"the gzip data is damaged or cut short after line {Line}", exception);
 
     private DataException TooLong() => new(_name, Line + 1, $"the line is longer than {MaxLineBytes:N0} bytes (1 MiB)");
 }

@@ -9,7 +9,10 @@ public sealed class LinearModel
     private readonly ulong[] _keys;
     private readonly float[] _weights;
 
-    private LinearModel(ulong[] keys, float[] weights) => (_keys, _weights) = (keys, weights);
+    private LinearModel(ulong[] keys, float[] weights, ulong? interceptKey) => (_keys, _weights, InterceptKey) = (keys, weights, interceptKey);
+
+    /// <summary>The key of the weight that every row has with value 1; null where the model has no intercept.</summary>
+    public ulong? InterceptKey { get; }
 
     /// <summary>The keys, ascending and distinct.</summary>
     public ReadOnlySpan<ulong> Keys => _keys;
@@ -23,9 +26,10 @@ public sealed class LinearModel
     /// <summary>A model of keys in any order. Weights of exactly 0 are left out.</summary>
     /// <param name="keys">Distinct keys.</param>
     /// <param name="weights">A finite weight for each.</param>
+    /// <param name="interceptKey">The intercept's key, or null for a model without one.</param>
     /// <returns>The model.</returns>
     /// <exception cref="ArgumentException">The lengths differ, a key comes twice, or a weight is not finite (the training diverged).</exception>
-    public static LinearModel Create(ReadOnlySpan<ulong> keys, ReadOnlySpan<float> weights)
+    public static LinearModel Create(ReadOnlySpan<ulong> keys, ReadOnlySpan<float> weights, ulong? interceptKey = null)
     {
         if (keys.Length != weights.Length)
         {
@@ -60,11 +64,11 @@ public sealed class LinearModel
             }
         }
 
-        return new LinearModel(keptKeys, keptWeights);
+        return new LinearModel(keptKeys, keptWeights, interceptKey);
     }
 
     /// <summary>Takes arrays that a reader has checked.</summary>
-    internal static LinearModel OfSorted(ulong[] keys, float[] weights) => new(keys, weights);
+    internal static LinearModel OfSorted(ulong[] keys, float[] weights, ulong? interceptKey) => new(keys, weights, interceptKey);
 
     /// <summary>The weight of a key, 0 where the model has none.</summary>
     /// <param name="key">Any key.</param>

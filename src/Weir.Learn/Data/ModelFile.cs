@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Globalization;
 using System.IO.Hashing;
 
 namespace Weir.Learn.Data;
@@ -22,17 +23,14 @@ public static class ModelFile
     /// <summary>Writes a model under a temporary name beside <paramref name="path"/> and renames it, so that no reader sees half of one.</summary>
     /// <param name="path">Where to; a file there is replaced.</param>
     /// <param name="model">The weights.</param>
-    /// <param name="intercept">Whether rows have an intercept.</param>
-    /// <param name="interceptKey">The key of its weight.</param>
     /// <exception cref="DataException">It cannot be written; what was there before still is.</exception>
-    public static void Write(string path, LinearModel model, bool intercept, ulong interceptKey) =>
-        Replace(path, stream => Write(stream, model, intercept, interceptKey));
+    public static void Write(string path, LinearModel model) => Replace(path, stream => Write(stream, model));
 
     /// <summary>Reads and checks a model.</summary>
     /// <param name="path">The file.</param>
-    /// <returns>The weights, whether there is an intercept, and its key.</returns>
+    /// <returns>The model.</returns>
     /// <exception cref="DataException">The file is missing, is no model, is of another version, is damaged or cut short; the message says which.</exception>
-    public static (LinearModel Model, bool Intercept, ulong InterceptKey) Read(string path)
+    public static LinearModel Read(string path)
     {
         if (Directory.Exists(path))
         {
@@ -55,7 +53,7 @@ public static class ModelFile
     }
 
     /// <summary>Writes a model as text: a line <c>key TAB weight</c> for each weight, keys ascending, weights in the fewest digits that read back the same.</summary>
-    /// <param name="path">Where to; a file there is replaced as by <see cref="Write(string, LinearModel, bool, ulong)"/>.</param>
+    /// <param name="path">Where to; a file there is replaced as by <see cref="Write(string, LinearModel)"/>.</param>
     /// <param name="model">The weights.</param>
     /// <exception cref="DataException">It cannot be written.</exception>
     public static void WriteText(string path, LinearModel model) => Replace(path, stream =>
@@ -64,12 +62,12 @@ public static class ModelFile
         Span<char> line = stackalloc char[64];
         for (int index = 0; index < model.Count; index++)
         {
-            line.TryWrite(System.Globalization.CultureInfo.InvariantCulture, $"{model.Keys[index]}\t{model.Weights[index]:R}\n", out int written);
+            line.TryWrite(CultureInfo.InvariantCulture, $"{model.Keys[index]}\t{model.Weights[index]:R}\n", out int written);
             writer.Write(line[..written]);
         }
     });
 
-    internal static void Write(Stream stream, LinearModel model, bool intercept, ulong interceptKey)
+    internal static void Write(Stream stream, LinearModel model)
     {
         var hash = new XxHash3();
         var buffer = new byte[ChunkEntries * EntryBytes];
@@ -78,8 +76,8 @@ public static class ModelFile
         BinaryPrimitives.WriteUInt32LittleEndian(header[8..], Version);
         BinaryPrimitives.WriteUInt32LittleEndian(header[12..], KindLogistic);
         BinaryPrimitives.WriteUInt32LittleEndian(header[16..], 1);
-        BinaryPrimitives.WriteUInt32LittleEndian(header[20..], intercept ? FlagIntercept : 0);
-        BinaryPrimitives.WriteUInt64LittleEndian(header[24..], intercept ? interceptKey : 0);
+        BinaryPrimitives.WriteUInt32LittleEndian(header[20..], model.InterceptKey.HasValue ? FlagIntercept : 0);
+        BinaryPrimitives.WriteUInt64LittleEndian(header[24..], model.InterceptKey ?? 0);
         BinaryPrimitives.WriteUInt64LittleEndian(header[32..], (ulong)model.Count);
         Put(header);
         for (int start = 0; start < model.Count; start += ChunkEntries)
@@ -106,11 +104,11 @@ public static class ModelFile
         }
     }
 
-    internal static (LinearModel Model, bool Intercept, ulong InterceptKey) Read(string name, Stream stream)
+    internal static LinearModel Read(string name, Stream stream)
     {
         Span<byte> header = stackalloc byte[HeaderBytes];
         int got = stream.ReadAtLeast(header, HeaderBytes, throwOnEndOfStream: false);
-        if (!header[..Math.Min(got, Magic.Length)].SequenceEqual(Magic))
+        if (got == 0 || !Magic.StartsWith(header[..Math.Min(got, Magic.Length)]))
         {
             throw new DataException(name, got == 0 ? "the file is empty" : "is not a Weir model file: it does not begin with WEIRMODL");
         }
@@ -148,11 +146,15 @@ public static class ModelFile
             throw new DataException(name, $"has {body - (count * EntryBytes)} bytes too many for its {count} weights");
         }
 
-        LinearModel model = ReadEntries(name, stream, header, (int)count);
-        return (model, (flags & FlagIntercept) != 0, interceptKey);
+        if (count > (ulong)Array.MaxLength)
+        {
+            throw new DataException(name, $"has {count} weights; this program reads {Array.MaxLength} at the most");
+        }
+
+        return ReadEntries(name, stream, header, (int)count, (flags & FlagIntercept) != 0 ? interceptKey : null);
     }
 
-    private static LinearModel ReadEntries(string name, Stream stream, ReadOnlySpan<byte> header, int count)
+    private static LinearModel ReadEntries(string name, Stream stream, ReadOnlySpan<byte> header, int count, ulong? interceptKey)
     {
         var hash = new XxHash3();
         hash.Append(header);
@@ -194,7 +196,7 @@ public static class ModelFile
             }
         }
 
-        return LinearModel.OfSorted(keys, weights);
+        return LinearModel.OfSorted(keys, weights, interceptKey);
     }
 
     private static void Replace(string path, Action<Stream> write)

@@ -19,14 +19,14 @@ public static class Evaluation
     /// <summary>Measures log-loss, AUC and accuracy.</summary>
     /// <param name="source">Rows with labels.</param>
     /// <param name="lookup">Where the weights come from.</param>
-    /// <param name="intercept">Whether the model has an intercept; its weight is looked up under <see cref="LogisticOptions.InterceptKey"/>.</param>
+    /// <param name="interceptKey">The key of the model's intercept, or null where it has none.</param>
     /// <param name="cancellation">Ends the pass early.</param>
     /// <returns>The measures.</returns>
     /// <exception cref="DataException">A row is malformed or cannot be read.</exception>
-    public static async Task<BinaryQuality> MeasureAsync(ISparseSource source, WeightLookup lookup, bool intercept = true, CancellationToken cancellation = default)
+    public static async Task<BinaryQuality> MeasureAsync(ISparseSource source, WeightLookup lookup, ulong? interceptKey, CancellationToken cancellation = default)
     {
         var meter = new BinaryMeter();
-        await ForEachBatchAsync(source, lookup, intercept, Measure, cancellation);
+        await ForEachBatchAsync(source, lookup, interceptKey, Measure, cancellation);
         return meter.Measure();
 
         void Measure(NumberedBatch batch)
@@ -51,13 +51,13 @@ public static class Evaluation
     /// <summary>Gives the probability of label 1 for each row, in order.</summary>
     /// <param name="source">Rows; the labels are not looked at.</param>
     /// <param name="lookup">Where the weights come from.</param>
+    /// <param name="interceptKey">The key of the model's intercept, or null where it has none.</param>
     /// <param name="predicted">Called once a row with its probability, in [0, 1].</param>
-    /// <param name="intercept">Whether the model has an intercept.</param>
     /// <param name="cancellation">Ends the pass early.</param>
     /// <returns>Done after the last row.</returns>
     /// <exception cref="DataException">A row is malformed or cannot be read.</exception>
-    public static Task PredictAsync(ISparseSource source, WeightLookup lookup, Action<double> predicted, bool intercept = true, CancellationToken cancellation = default) =>
-        ForEachBatchAsync(source, lookup, intercept, batch =>
+    public static Task PredictAsync(ISparseSource source, WeightLookup lookup, ulong? interceptKey, Action<double> predicted, CancellationToken cancellation = default) =>
+        ForEachBatchAsync(source, lookup, interceptKey, batch =>
         {
             for (int row = 0; row < batch.Rows.Rows; row++)
             {
@@ -65,10 +65,10 @@ public static class Evaluation
             }
         }, cancellation);
 
-    private static async Task ForEachBatchAsync(ISparseSource source, WeightLookup lookup, bool intercept, Action<NumberedBatch> take, CancellationToken cancellation)
+    private static async Task ForEachBatchAsync(ISparseSource source, WeightLookup lookup, ulong? interceptKey, Action<NumberedBatch> take, CancellationToken cancellation)
     {
         using ISparseReader reader = source.Open(0, 1, BatchRows);
-        var batch = new NumberedBatch(intercept);
+        var batch = new NumberedBatch(interceptKey);
         while (batch.Read(reader))
         {
             cancellation.ThrowIfCancellationRequested();

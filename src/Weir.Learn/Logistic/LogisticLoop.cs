@@ -29,8 +29,9 @@ internal sealed class LogisticLoop(LogisticOptions options, ISparseSource source
         long last = Iterations(worker.Count);
         long first = worker.Clock + 1;
         using var batches = new BatchSequence(source, worker.Index, worker.Count, _batchRows, summary.BatchesPerPass(worker.Count, _batchRows));
-        var current = new NumberedBatch(options.Intercept);
-        var next = new NumberedBatch(options.Intercept);
+        using var pulls = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        var current = new NumberedBatch(options.EffectiveInterceptKey);
+        var next = new NumberedBatch(options.EffectiveInterceptKey);
         if (first <= last)
         {
             batches.Read(first, current);
@@ -48,18 +49,21 @@ internal sealed class LogisticLoop(LogisticOptions options, ISparseSource source
             if (ahead)
             {
                 batches.Read(iteration + 1, next);
-                pull = PullAsync(worker, next, options.DelayBound - 1, cancellation);
+                pull = PullAsync(worker, next, options.DelayBound - 1, pulls.Token);
             }
 
-            double loss = 0;
+            double loss;
             try
             {
                 loss = await StepAsync(worker, current, more && !ahead ? () => batches.Read(iteration + 1, next) : null, cancellation);
             }
-            finally
+            catch
             {
-                // The pull writes into the next batch's memory: whatever happened, it is over before that memory is let go.
+                // The pull writes into the next batch's memory: it is over before that memory is let go. WhenAny never throws, and
+                // CancelAsync would leave the simulator's thread.
+                pulls.Cancel();
                 await Task.WhenAny(pull);
+                throw;
             }
 
             await pull;

@@ -56,6 +56,9 @@ public sealed record LogisticOptions
     /// <summary>Whether every row has an intercept.</summary>
     public bool Intercept { get; init; } = true;
 
+    /// <summary>The intercept's key, or null where rows have none.</summary>
+    public ulong? EffectiveInterceptKey => Intercept ? InterceptKey : null;
+
     /// <summary>The learning rate in force.</summary>
     public float EffectiveAlpha => Alpha ?? Rule switch
     {

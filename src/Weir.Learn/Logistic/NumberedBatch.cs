@@ -6,7 +6,7 @@ namespace Weir.Learn.Logistic;
 /// A batch with its distinct keys, and room for their weights and gradients: what a worker pulls, computes and pushes. Reused from batch
 /// to batch. Not thread-safe.
 /// </summary>
-internal sealed class NumberedBatch(bool intercept)
+internal sealed class NumberedBatch(ulong? interceptKey)
 {
     private readonly KeyIndex _index = new();
     private int[] _numbers = [];
@@ -44,9 +44,10 @@ internal sealed class NumberedBatch(bool intercept)
             return;
         }
 
-        if (intercept)
+        if (interceptKey is ulong key)
         {
-            _index.Add(LogisticOptions.InterceptKey);
+            // Added first, so that its number is LogisticGradient.InterceptNumber.
+            _index.Add(key);
         }
 
         if (_numbers.Length < Rows.Nonzeros)
@@ -71,7 +72,7 @@ internal sealed class NumberedBatch(bool intercept)
         int start = offsets[row];
         int count = offsets[row + 1] - start;
         return LogisticGradient.Margin(_numbers.AsSpan(start, count), Rows.Values.Slice(start, count), _weights)
-            + (intercept ? _weights[LogisticGradient.InterceptNumber] : 0);
+            + (interceptKey.HasValue ? _weights[LogisticGradient.InterceptNumber] : 0);
     }
 
     /// <summary>Computes <see cref="Gradient"/> from the weights.</summary>
@@ -79,7 +80,7 @@ internal sealed class NumberedBatch(bool intercept)
     public double ComputeGradient()
     {
         Span<double> sums = _sums.AsSpan(0, _index.Count);
-        double loss = LogisticGradient.Compute(Rows.Offsets, _numbers, Rows.Values, Rows.Labels, Weights.Span, intercept, sums);
+        double loss = LogisticGradient.Compute(Rows.Offsets, _numbers, Rows.Values, Rows.Labels, Weights.Span, interceptKey.HasValue, sums);
         for (int number = 0; number < sums.Length; number++)
         {
             _gradient[number] = (float)sums[number];

@@ -1,0 +1,169 @@
+using System.Runtime.InteropServices;
+using Weir.Keys;
+using Weir.Learn.Data;
+using Weir.Learn.Logistic;
+
+namespace Weir.Tests.Learn;
+
+/// <summary>
+/// A parameter server in a dictionary, on one thread, that is as slow as the delay bound allows: a pull sees the pushes of the iterations
+/// that it must see and, but for what others made visible, none above. With <c>aggregate</c> an iteration's pushes are summed by worker
+/// and go through the rule once. The rules are written from the papers' equations.
+/// </summary>
+internal sealed class ReferenceCluster(UpdateRule rule, int workers, bool aggregate)
+{
+    private readonly Dictionary<ulong, Row> _rows = [];
+    private readonly SortedDictionary<(long Iteration, int Worker), (ulong[] Keys, float[] Values)> _pending = [];
+    private readonly long[] _clocks = new long[workers];
+    private readonly List<(long Clock, TaskCompletionSource Done)> _waiting = [];
+    private long _applied;
+
+    /// <summary>What happened, in order: "pull worker iteration bound", "push worker iteration", "clock worker iteration".</summary>
+    public List<string> Trace { get; } = [];
+
+    public int Rows => _rows.Count;
+
+    public ITrainingWorker Worker(int index) => new Hosted(this, index);
+
+    /// <summary>Trains with one loop a worker, then applies what is left.</summary>
+    public LinearModel Train(LogisticOptions options, ISparseSource source, DataSummary summary, Action<TrainingStep>? report = null)
+    {
+        var loop = new LogisticLoop(options, source, summary);
+        SingleThread.Run(() => Task.WhenAll(Enumerable.Range(0, workers).Select(index => loop.RunAsync(Worker(index), report))));
+        Apply(long.MaxValue);
+        return Model(options.EffectiveInterceptKey);
+    }
+
+    public LinearModel Model(ulong? interceptKey) =>
+        LinearModel.Create([.. _rows.Keys], [.. _rows.Values.Select(row => row.Weight)], interceptKey);
+
+    private void Apply(long upTo)
+    {
+        foreach (IGrouping<long, KeyValuePair<(long Iteration, int Worker), (ulong[] Keys, float[] Values)>> iteration in
+            _pending.Where(push => push.Key.Iteration <= upTo).GroupBy(push => push.Key.Iteration).ToList())
+        {
+            var sums = new Dictionary<ulong, float>();
+            foreach (var (identity, push) in iteration)
+            {
+                for (int at = 0; at < push.Keys.Length; at++)
+                {
+                    if (aggregate)
+                    {
+                        CollectionsMarshal.GetValueRefOrAddDefault(sums, push.Keys[at], out _) += push.Values[at];
+                    }
+                    else
+                    {
+                        Update(push.Keys[at], push.Values[at]);
+                    }
+                }
+
+                _pending.Remove(identity);
+            }
+
+            foreach (var (key, sum) in sums)
+            {
+                Update(key, sum);
+            }
+        }
+
+        _applied = Math.Max(_applied, upTo);
+    }
+
+    private void Update(ulong key, float gradient)
+    {
+        ref Row row = ref CollectionsMarshal.GetValueRefOrAddDefault(_rows, key, out _);
+        switch (rule.Kind)
+        {
+            case UpdateRuleKind.Ftrl:
+                // McMahan et al. 2013, algorithm 1.
+                float sigma = (MathF.Sqrt(row.N + (gradient * gradient)) - MathF.Sqrt(row.N)) / rule.A;
+                row.Z += gradient - (sigma * row.Weight);
+                row.N += gradient * gradient;
+                row.Weight = MathF.Abs(row.Z) <= rule.C
+                    ? 0
+                    : -(row.Z - (MathF.Sign(row.Z) * rule.C)) / (((rule.B + MathF.Sqrt(row.N)) / rule.A) + rule.D);
+                break;
+            case UpdateRuleKind.Adagrad:
+                // Duchi, Hazan and Singer 2011.
+                row.N += gradient * gradient;
+                row.Weight -= gradient == 0 ? 0 : rule.A * gradient / (MathF.Sqrt(row.N) + rule.B);
+                break;
+            case UpdateRuleKind.Adam:
+                // Kingma and Ba 2015, algorithm 1.
+                row.Steps++;
+                row.Z = (rule.B * row.Z) + ((1 - rule.B) * gradient);
+                row.N = (rule.C * row.N) + ((1 - rule.C) * gradient * gradient);
+                row.Weight -= rule.A * (row.Z / (1 - MathF.Pow(rule.B, row.Steps))) / (MathF.Sqrt(row.N / (1 - MathF.Pow(rule.C, row.Steps))) + rule.D);
+                break;
+            default:
+                row.Weight -= rule.A * gradient;
+                break;
+        }
+    }
+
+    private struct Row
+    {
+        public float Weight;
+        public float Z;
+        public float N;
+        public int Steps;
+    }
+
+    private sealed class Hosted(ReferenceCluster cluster, int index) : ITrainingWorker
+    {
+        private long _iteration = cluster._clocks[index] + 1;
+
+        public int Index => index;
+
+        public int Count => cluster._clocks.Length;
+
+        public long Clock => cluster._clocks[index];
+
+        public async Task PullAsync(ReadOnlyMemory<ulong> keys, Memory<float> values, int? delayBound, CancellationToken cancellation)
+        {
+            cluster.Trace.Add($"pull {index} {_iteration} {delayBound?.ToString(System.Globalization.CultureInfo.InvariantCulture) ?? "none"}");
+            long needed = _iteration - delayBound - 1 ?? 0;
+            if (cluster._clocks.Min() < needed)
+            {
+                var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+                cluster._waiting.Add((needed, done));
+                using CancellationTokenRegistration registration = cancellation.Register(() => done.TrySetCanceled(cancellation));
+                await done.Task;
+            }
+            else
+            {
+                await Task.Yield();
+            }
+
+            // Without a bound nothing need be visible; the reference shows what is two iterations old.
+            cluster.Apply(delayBound is null ? cluster._clocks.Min() - 2 : needed);
+            for (int at = 0; at < keys.Length; at++)
+            {
+                values.Span[at] = cluster._rows.GetValueOrDefault(keys.Span[at]).Weight;
+            }
+        }
+
+        public async Task PushAsync(ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, CancellationToken cancellation)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            Assert.Equal(keys.Length, new HashSet<ulong>(keys.ToArray()).Count);
+            cluster.Trace.Add($"push {index} {_iteration}");
+            cluster._pending[(_iteration, index)] = (keys.ToArray(), values.ToArray());
+            await Task.Yield();
+        }
+
+        public async Task ClockAsync(CancellationToken cancellation)
+        {
+            cluster.Trace.Add($"clock {index} {_iteration}");
+            cluster._clocks[index] = _iteration++;
+            long minimum = cluster._clocks.Min();
+            foreach ((_, TaskCompletionSource done) in cluster._waiting.Where(waiting => waiting.Clock <= minimum))
+            {
+                done.TrySetResult();
+            }
+
+            cluster._waiting.RemoveAll(waiting => waiting.Clock <= minimum);
+            await Task.Yield();
+        }
+    }
+}
