@@ -1,0 +1,13 @@
+using Weir.Cli.Training;
+
+namespace Weir.Cli.Progress;
+
+/// <summary>Shows how a run goes. Thread-safe.</summary>
+internal interface IProgressDisplay
+{
+    /// <summary>Shows the meter's moments until the work is done; the work's failure is the caller's to see.</summary>
+    Task ShowAsync(TrainingMeter meter, Task work);
+
+    /// <summary>Says a line for people in between.</summary>
+    void Note(string line);
+}
