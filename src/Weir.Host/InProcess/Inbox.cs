@@ -24,7 +24,6 @@ internal sealed class Inbox(int maxQueuedBytes, TransportTally tally) : IThreadP
     private readonly Queue<Item> _items = new();
     private readonly Item[] _batch = new Item[BatchItems];
     private IFrameSink? _sink;
-    private bool _runsOnSender;
     private long _queuedBytes;
     private bool _draining;
     private bool _ended;
@@ -35,9 +34,6 @@ internal sealed class Inbox(int maxQueuedBytes, TransportTally tally) : IThreadP
     {
         Invariant.That(_sink is null, "a network has one sink");
         _sink = sink;
-
-        // A node's loop takes a frame at any time. A client may hold its lock while it sends, and the answer must not come to it then.
-        _runsOnSender = sink is NodeLoop;
     }
 
     /// <summary>Takes over one reference. False where the inbox is full or gone; then the frame was given back.</summary>
@@ -94,9 +90,11 @@ internal sealed class Inbox(int maxQueuedBytes, TransportTally tally) : IThreadP
         return taken;
     }
 
+    // A client may hold its lock while it sends, and the answer must not come to it then. It does not: the answer is sent from within a
+    // turn, and so goes over the thread pool, as does the news that nobody is there.
     private void Begin(Item first)
     {
-        if (_runsOnSender && !Turn.IsInside && first.Frame?.Length <= InlineBytes)
+        if (!Turn.IsInside && first.Frame?.Length <= InlineBytes)
         {
             Drain();
         }

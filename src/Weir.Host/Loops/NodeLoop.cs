@@ -18,9 +18,6 @@ internal sealed class NodeLoop : IFrameSink, IThreadPoolWorkItem, IAsyncDisposab
     // After so many turns in a row a caller's thread gets its time back.
     private const int TurnsBeforeHandover = 8;
 
-    // What a queued note that carries no frame weighs against the mailbox's bound: about its size in memory.
-    private const int NoteBytes = 256;
-
     private readonly IMachine _machine;
     private readonly ITimers _timers;
     private readonly ILogger _log;
@@ -46,7 +43,15 @@ internal sealed class NodeLoop : IFrameSink, IThreadPoolWorkItem, IAsyncDisposab
     /// <param name="log">Hears of a failure.</param>
     /// <param name="name">The node's name in logs and meters.</param>
     /// <param name="pool">Where <see cref="Place"/> rents; null is the shared one.</param>
-    public NodeLoop(IMachine machine, ITimers timers, HostOptions options, ILogger log, string name, FramePool? pool = null)
+    /// <param name="tickMs">Milliseconds between ticks; <see cref="Timeout.Infinite"/> is none.</param>
+    public NodeLoop(
+        IMachine machine,
+        ITimers timers,
+        HostOptions options,
+        ILogger log,
+        string name,
+        FramePool? pool = null,
+        int tickMs = IMachine.TickMs)
     {
         options.Validate();
         _machine = machine;
@@ -58,7 +63,7 @@ internal sealed class NodeLoop : IFrameSink, IThreadPoolWorkItem, IAsyncDisposab
         // The ticker's state is the loop: no closure for each tick. It starts once all fields stand.
         _ticker = new Timer(static loop => ((NodeLoop)loop!).QueueTick(), this, Timeout.Infinite, Timeout.Infinite);
         HostMeters.Watch(this, "mailbox", () => QueuedBytes);
-        _ticker.Change(IMachine.TickMs, IMachine.TickMs);
+        _ticker.Change(tickMs, tickMs);
     }
 
     /// <summary>Ends when the loop was disposed; fails with the exception that came out of the machine.</summary>
@@ -203,7 +208,7 @@ internal sealed class NodeLoop : IFrameSink, IThreadPoolWorkItem, IAsyncDisposab
             }
 
             _mailbox.Enqueue(post);
-            _queuedBytes += NoteBytes;
+            _queuedBytes += post.Bytes;
             if (_running)
             {
                 return true;
@@ -388,11 +393,5 @@ internal sealed class NodeLoop : IFrameSink, IThreadPoolWorkItem, IAsyncDisposab
         {
             _completion.TrySetException(fault);
         }
-    }
-
-    // A frame; a text: the link is down; a function: a question; none of these: a tick.
-    private readonly record struct Post(LinkId Link, FrameBuffer? Frame, object? Note)
-    {
-        public int Bytes => Frame?.Capacity ?? NoteBytes;
     }
 }

@@ -233,11 +233,14 @@ internal sealed class FrameWriter : IThreadPoolWorkItem, IDisposable
         EndChunk();
         TaskCompletionSource? drained = null;
         bool ended;
+        bool taken;
         lock (_gate)
         {
             ended = _ended;
-            if (!ended && !TakeFrames())
+            taken = !ended && TakeFrames();
+            if (!ended && !taken)
             {
+                // From here on another thread may write; nothing below touches the writer's own fields.
                 _sending = false;
                 (drained, _drained) = (_drained, null);
             }
@@ -249,7 +252,7 @@ internal sealed class FrameWriter : IThreadPoolWorkItem, IDisposable
             return false;
         }
 
-        if (_taken.Count == 0)
+        if (!taken)
         {
             drained?.TrySetResult();
             return false;

@@ -24,10 +24,10 @@ public sealed record TcpOptions
     public int MaxQueuedBytes { get; init; } = 64 << 20;
 
     /// <summary>
-    /// Bytes of frames that wait while a link connects; further ones are dropped. Default 4 MiB: the first requests of a client, which
+    /// Bytes of frames that wait while a link connects; further ones are dropped. Default 16 MiB: the first requests of a client, which
     /// asks again for what was dropped. 1 MiB to <see cref="MaxQueuedBytes"/>.
     /// </summary>
-    public int MaxConnectingBytes { get; init; } = 4 << 20;
+    public int MaxConnectingBytes { get; init; } = 16 << 20;
 
     /// <summary>
     /// Bytes of large frames of which a part has come, over all connections: so a crowd of peers that promise much and send little is

@@ -8,7 +8,7 @@ public sealed class LinearModelBuilder
     private int _count;
 
     /// <summary>Rows added, those of weight 0 included.</summary>
-    public int Rows { get; private set; }
+    public long Rows { get; private set; }
 
     /// <summary>Adds rows. Weights of exactly 0 are counted and take no memory.</summary>
     /// <param name="keys">Keys not added before.</param>

@@ -21,7 +21,10 @@ internal interface ITrainingWorker
     /// </summary>
     Task PullAsync(ReadOnlyMemory<ulong> keys, Memory<float> values, int? delayBound, CancellationToken cancellation);
 
-    /// <summary>Pushes the gradient of each key. The memory may be used again once the task is done.</summary>
+    /// <summary>
+    /// Pushes the gradient of each key. The memory may be used again once the task is done: when the push is acknowledged, for an
+    /// aggregating table when all workers have ended the iteration, so <see cref="ClockAsync"/> is called before that.
+    /// </summary>
     Task PushAsync(ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, CancellationToken cancellation);
 
     /// <summary>Ends the current iteration; done once its pushes are acknowledged.</summary>

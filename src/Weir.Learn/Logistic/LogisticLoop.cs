@@ -13,13 +13,14 @@ namespace Weir.Learn.Logistic;
 /// <param name="summary">What a scan of the data counted.</param>
 internal sealed class LogisticLoop(LogisticOptions options, ISparseSource source, DataSummary summary)
 {
-    private readonly int _batchRows = options.BatchRows ?? LogisticOptions.DefaultBatchRows(summary.Rows);
+    /// <summary>Rows of a batch.</summary>
+    public int BatchRows { get; } = options.BatchRows ?? LogisticOptions.DefaultBatchRows(summary.Rows);
 
     /// <summary>Rows of a batch.</summary>
     public int BatchRows => _batchRows;
 
     /// <summary>Iterations of every worker over all passes.</summary>
-    public long Iterations(int workers) => options.Passes * summary.BatchesPerPass(workers, _batchRows);
+    public long Iterations(int workers) => options.Passes * summary.BatchesPerPass(workers, BatchRows);
 
     /// <summary>Runs a worker from its clock to the end.</summary>
     /// <param name="worker">The worker.</param>
@@ -34,7 +35,7 @@ internal sealed class LogisticLoop(LogisticOptions options, ISparseSource source
         long iterations = Iterations(worker.Count);
         long last = Math.Min(iterations, through);
         long first = worker.Clock + 1;
-        using var batches = new BatchSequence(source, worker.Index, worker.Count, _batchRows, summary.BatchesPerPass(worker.Count, _batchRows));
+        using var batches = new BatchSequence(source, worker.Index, worker.Count, BatchRows, summary.BatchesPerPass(worker.Count, BatchRows));
         using var pulls = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         var current = new NumberedBatch(options.EffectiveInterceptKey);
         var next = new NumberedBatch(options.EffectiveInterceptKey);
@@ -99,12 +100,23 @@ internal sealed class LogisticLoop(LogisticOptions options, ISparseSource source
         {
             meanwhile?.Invoke();
         }
-        finally
+        catch
         {
+            await Task.WhenAny(push);
+            throw;
+        }
+
+        if (push.IsCompleted)
+        {
+            // A push that was refused at once must not be followed by a clock that says it was made.
             await push;
         }
 
-        await worker.ClockAsync(cancellation);
+        // The push to an aggregating table completes when the iteration has closed everywhere, for which the clock call is needed: so both
+        // are under way together, and the first failure of either ends the iteration.
+        Task clock = worker.ClockAsync(cancellation);
+        await await Task.WhenAny(push, clock);
+        await Task.WhenAll(push, clock);
         return loss;
     }
 

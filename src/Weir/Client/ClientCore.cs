@@ -17,7 +17,7 @@ internal sealed class ClientCore : IMachine, IDisposable
     private bool _disposed;
 
     /// <summary>A request with one answer: asked again until it comes or its deadline passes.</summary>
-    private sealed class Question(NodeLink node, FrameKind answer, Func<ulong, FrameBuffer> frame, Instant deadline)
+    private sealed class Question(NodeLink node, FrameKind answer, Func<ulong, FrameBuffer> frame, Instant deadline, TaskCreationOptions completions)
     {
         public NodeLink Node { get; } = node;
 
@@ -29,10 +29,16 @@ internal sealed class ClientCore : IMachine, IDisposable
 
         public Instant RetryAt { get; set; }
 
-        public TaskCompletionSource<byte[]> Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        public TaskCompletionSource<byte[]> Done { get; } = new(completions);
     }
 
-    public ClientCore(ClientOptions options, INetwork network, ITimers timers, FramePool pool, Rng rng)
+    public ClientCore(
+        ClientOptions options,
+        INetwork network,
+        ITimers timers,
+        FramePool pool,
+        Rng rng,
+        TaskCreationOptions completions = TaskCreationOptions.RunContinuationsAsynchronously)
     {
         IReadOnlyList<string> faults = options.Validate();
         if (faults.Count > 0)
@@ -40,7 +46,8 @@ internal sealed class ClientCore : IMachine, IDisposable
             throw new ArgumentException(string.Join("; ", faults), nameof(options));
         }
 
-        State = new ClientState(options, network, timers, pool, rng);
+        State = new ClientState(options, network, timers, pool, rng, completions);
+        RegisterLost = new TaskCompletionSource(completions);
         Pushes = new PushSender(State);
         Pulls = new PullSender(State);
         Clocks = new ClockSender(State, Pushes);
@@ -121,6 +128,18 @@ internal sealed class ClientCore : IMachine, IDisposable
     {
     }
 
+    /// <summary>Where the client's sessions stand, in lines for people.</summary>
+    public string Describe()
+    {
+        lock (State.Gate)
+        {
+            return $"client {State.Process % 1000} map {State.Map?.Version} " + string.Join(" ", Pushes.Sessions.Select(s =>
+                $"[session {s.Id} worker {s.Worker} clock {s.Clock} iteration {s.Iteration} failure {s.Failure?.Status} open "
+                + string.Join(",", s.Open.Select(o => $"{o.Iteration}:ended={o.Ended},waiting={o.WaitingCalls},notHeld={o.NotHeld},notAcked={o.NotAcknowledged},sents={o.Sents?.Count}"))
+                + " parts " + string.Join(",", s.Streams.SelectMany(x => x.Pending.Select(p => $"{x.Segment}.{p.N}={p.State}"))) + "]"));
+        }
+    }
+
     /// <summary>
     /// Asks a node one question and gives the answer's body. Fails with <see cref="Status.Unreachable"/> where no answer comes in time.
     /// </summary>
@@ -141,7 +160,7 @@ internal sealed class ClientCore : IMachine, IDisposable
                 return Frames.Build(State.Pool, header, body);
             }
 
-            question = new Question(node, answer, Build, State.Now.AfterMs(deadlineMs)) { RetryAt = State.Now.AfterMs(RetryMs) };
+            question = new Question(node, answer, Build, State.Now.AfterMs(deadlineMs), State.Completions) { RetryAt = State.Now.AfterMs(RetryMs) };
             request = State.NextRequest();
             _questions.Add(request, question);
             State.Send(node, Build(request));
@@ -334,7 +353,7 @@ internal sealed class ClientCore : IMachine, IDisposable
     }
 
     /// <summary>Fails once the node that decides the map is out of reach for too long; never completes otherwise.</summary>
-    public TaskCompletionSource RegisterLost { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    public TaskCompletionSource RegisterLost { get; }
 
     private void FailNode(NodeLink node, WeirException failure)
     {

@@ -35,16 +35,22 @@ internal sealed record PushFrame(FrameBuffer Frame, List<PushPart> Parts, PullRe
 /// What the parts of a client share, all guarded by <see cref="Gate"/>: identity, map, links, and the frames to send once the gate is left.
 /// Frames never leave under the gate: an in-process network may run the server, and with it the answer, on this very thread.
 /// </summary>
-internal sealed class ClientState(ClientOptions options, INetwork network, ITimers timers, FramePool pool, Rng rng)
+internal sealed class ClientState(ClientOptions options, INetwork network, ITimers timers, FramePool pool, Rng rng, TaskCreationOptions completions)
 {
     private readonly Queue<(LinkId Link, FrameBuffer Frame)> _outgoing = new();
     private readonly Dictionary<string, NodeLink> _links = [];
-    private TaskCompletionSource _mapChanged = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private TaskCompletionSource _mapChanged = new(completions);
     private bool _flushing;
     private ulong _restsOn;
     private ulong _lastRequest;
 
     public object Gate { get; } = new();
+
+    /// <summary>
+    /// How tasks complete: asynchronously in a process, where a caller's continuation must not run under the gate; in the simulation by its
+    /// context, which the thread pool would leave.
+    /// </summary>
+    public TaskCreationOptions Completions { get; } = completions;
 
     public ClientOptions Options { get; } = options;
 
@@ -164,7 +170,7 @@ internal sealed class ClientState(ClientOptions options, INetwork network, ITime
 
         Map = map;
         TaskCompletionSource changed = _mapChanged;
-        _mapChanged = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _mapChanged = new TaskCompletionSource(Completions);
         changed.TrySetResult();
         return true;
     }

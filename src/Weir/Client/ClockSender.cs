@@ -32,17 +32,12 @@ internal sealed class ClockSender(ClientState state, PushSender pushes)
         {
             if (!open.Ended || open.WaitingCalls > 0)
             {
-                return;
+                break;
             }
 
             open.LastNs ??= [.. session.Streams.Where(s => s.Aggregates && !s.Deletes).Select(s => (s, s.LastN))];
             if (open.NotHeld == 0 && open.NotAcknowledged > 0 && open.Sents is null)
             {
-                BeginSent(open);
-            }
-            else if (open.NotHeld == 0 && open.Sents is null && session.Group != 0 && HasAggregatingTable(session.Group))
-            {
-                // Nothing to hold: the others' segments wait for this worker's word all the same.
                 BeginSent(open);
             }
         }
@@ -145,8 +140,6 @@ internal sealed class ClockSender(ClientState state, PushSender pushes)
             _nodes.Remove(gone);
         }
     }
-
-    private bool HasAggregatingTable(uint group) => Array.Exists(state.Map!.Tables, t => t.Aggregate && t.Group == group);
 
     private ClocksToNode Node(ulong node)
     {

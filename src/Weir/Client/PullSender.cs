@@ -38,7 +38,7 @@ internal sealed class PullCall(PullSender sender, WeirTable table, KeySlices sli
 
     public bool IsOver => Done.Task.IsCompleted;
 
-    public TaskCompletionSource<PullResult> Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    public TaskCompletionSource<PullResult> Done { get; } = new(sender.Completions);
 
     public PullRequest ItemsOfParts(ref ByteWriter writer, List<(int Segment, int From, int To)> parts, NodeLink node)
     {
@@ -163,6 +163,8 @@ internal sealed class PullSender(ClientState state)
     private readonly List<PullCall> _calls = [];
 
     public Action<NodeLink, ulong>? MapWanted { get; set; }
+
+    public TaskCreationOptions Completions => state.Completions;
 
     public ulong NextId() => state.NextRequest();
 

@@ -41,7 +41,7 @@ internal sealed class PushSender(ClientState state)
     public PushCall Push(
         PushSession session, WeirTable table, KeySlices slices, ReadOnlyMemory<float> values, PartOperation operation, Instant deadline, PullCall? pull)
     {
-        var call = new PushCall(session, deadline);
+        var call = new PushCall(session, deadline, state.Completions);
         if (session.Failure is { } failure)
         {
             call.Done.SetException(failure);
@@ -387,6 +387,7 @@ internal sealed class PushSender(ClientState state)
         {
             part.State = PartState.InFlight;
             part.Request = request;
+            part.AcknowledgedAtSend = part.Stream.AcknowledgedBelow;
         }
 
         FrameHeader header = state.Header(frame.Pull is null ? FrameKind.Push : FrameKind.PushPull, request, session?.Id ?? 0);
@@ -488,7 +489,7 @@ internal sealed class PushSender(ClientState state)
 
                 break;
             case Status.Gap when part.Request == header.RequestId && part.State == PartState.InFlight:
-                if (reply.Value + 1 < part.Stream.AcknowledgedBelow)
+                if (reply.Value + 1 < part.AcknowledgedAtSend)
                 {
                     Fail(part.Stream.Session, new WeirException(
                         Status.StateLost, $"server {node.Address} has forgotten pushes that it acknowledged", node.Address, (int)reply.Segment));

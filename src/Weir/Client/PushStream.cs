@@ -42,6 +42,10 @@ internal sealed class PushPart(PushStream stream, ulong n, PushCall call, int by
     /// <summary>The request that carries the part now: an answer to an older one is stale.</summary>
     public ulong Request { get; set; }
 
+    /// <summary>The stream's <see cref="PushStream.AcknowledgedBelow"/> when the part was last sent: a server that answers a Gap below it has lost
+    /// what it acknowledged; a Gap below what was acknowledged since is only late (simulation seed 5).</summary>
+    public ulong AcknowledgedAtSend { get; set; }
+
     public Instant NotBefore { get; set; }
 
     /// <summary>It was held once, so its iteration no longer counts it as on its way.</summary>
@@ -64,7 +68,7 @@ internal sealed class PushStream(PushSession session, uint table, uint segment, 
 
     public ulong LastN { get; private set; }
 
-    /// <summary>Everything below this was acknowledged: a Gap that asks for less means that the server has lost it.</summary>
+    /// <summary>Everything below this was acknowledged.</summary>
     public ulong AcknowledgedBelow { get; private set; } = 1;
 
     /// <summary>Parts not yet acknowledged, by n.</summary>
@@ -179,7 +183,7 @@ internal sealed class PushSession(ulong id, uint group, uint worker)
 }
 
 /// <summary>An iteration of a worker on its way to its Clock (design R20, R26).</summary>
-internal sealed class OpenIteration(long iteration)
+internal sealed class OpenIteration(long iteration, TaskCreationOptions completions)
 {
     public long Iteration { get; } = iteration;
 
@@ -203,11 +207,11 @@ internal sealed class OpenIteration(long iteration)
 
     public WeirException? Failure { get; set; }
 
-    public TaskCompletionSource Clocked { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    public TaskCompletionSource Clocked { get; } = new(completions);
 }
 
 /// <summary>One call to push: done when all of its parts are.</summary>
-internal sealed class PushCall(PushSession session, Instant deadline)
+internal sealed class PushCall(PushSession session, Instant deadline, TaskCreationOptions completions)
 {
     public PushSession Session { get; } = session;
 
@@ -223,7 +227,7 @@ internal sealed class PushCall(PushSession session, Instant deadline)
     /// <summary>What the servers said a part waits for.</summary>
     public string? WaitsFor { get; set; }
 
-    public TaskCompletionSource Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    public TaskCompletionSource Done { get; } = new(completions);
 
     /// <summary>Set while the call waits for room: cutting it is then somebody else's turn.</summary>
     public Action? Admit { get; set; }

@@ -15,7 +15,7 @@ public sealed class WeirClient : IAsyncDisposable
 {
     private readonly ClientCore _core;
     private readonly Func<ValueTask> _closeNetwork;
-    private readonly SemaphoreSlim _opening = new(1, 1);
+    private Task<PushSession>? _opening;
     private PushSession? _own;
 
     internal WeirClient(ClientCore core, Func<ValueTask> closeNetwork)
@@ -252,7 +252,6 @@ public sealed class WeirClient : IAsyncDisposable
 
         _core.Dispose();
         await _closeNetwork();
-        _opening.Dispose();
     }
 
     /// <summary>A request that changes the map; done when this client has read the map that it made.</summary>
@@ -382,45 +381,36 @@ public sealed class WeirClient : IAsyncDisposable
         return await call.Done.Task;
     }
 
-    private async Task<PushSession> OwnSessionAsync(CancellationToken cancellation)
+    /// <summary>The client's own session, opened at its first push; a new one where the former ended (R12).</summary>
+    private Task<PushSession> OwnSessionAsync(CancellationToken cancellation)
     {
-        if (_own is { Failure: null } session)
+        lock (State.Gate)
         {
-            return session;
+            bool lost = _own is { Failure.Status: Status.StateLost };
+            bool usable = _own is { Failure: null } || lost || (_opening is { IsCompleted: false });
+            if (!usable || _opening is null || _opening.IsFaulted || _opening.IsCanceled)
+            {
+                _opening = OpenSessionAsync();
+            }
+
+            return _opening.WaitAsync(cancellation);
         }
+    }
 
-        await _opening.WaitAsync(cancellation);
-        try
+    private async Task<PushSession> OpenSessionAsync()
+    {
+        AdminReplyBody reply = await ChangeAsync(
+            FrameKind.OpenSession, new OpenSessionBody(State.Process, State.Incarnation, 0, 0, 0), CancellationToken.None);
+        lock (State.Gate)
         {
-            if (_own is { Failure: { Status: Status.StateLost } lost })
+            if (_own is { } former)
             {
-                throw lost;
+                _core.Pushes.Remove(former);
             }
 
-            if (_own is not { Failure: null })
-            {
-                // The first, or the former ended (this process was silent for too long): a new one begins (R12).
-                AdminReplyBody reply = await ChangeAsync(
-                    FrameKind.OpenSession, new OpenSessionBody(State.Process, State.Incarnation, 0, 0, 0), cancellation);
-                var opened = new PushSession(reply.First, 0, 0);
-                lock (State.Gate)
-                {
-                    if (_own is { } former)
-                    {
-                        _core.Pushes.Remove(former);
-                    }
-
-                    _core.Pushes.Add(opened);
-                }
-
-                _own = opened;
-            }
-
+            _own = new PushSession(reply.First, 0, 0);
+            _core.Pushes.Add(_own);
             return _own;
-        }
-        finally
-        {
-            _opening.Release();
         }
     }
 

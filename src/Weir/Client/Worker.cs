@@ -19,7 +19,7 @@ public sealed class Worker
         Index = index;
         Count = count;
         session.Iteration = session.Clock + 1;
-        session.Open.Add(new OpenIteration(session.Iteration));
+        session.Open.Add(new OpenIteration(session.Iteration, client.State.Completions));
     }
 
     internal PushSession Session => _session;
@@ -90,7 +90,7 @@ public sealed class Worker
             ended.Ended = true;
             _session.Iteration++;
             _session.Pushes = 0;
-            _session.Open.Add(new OpenIteration(_session.Iteration));
+            _session.Open.Add(new OpenIteration(_session.Iteration, _client.State.Completions));
             _client.Core.Clocks.Moved(_session);
         }
 

@@ -16,7 +16,7 @@ internal sealed class WorkerHosting(WeirClient client, Job job, Func<Worker, Can
         ClientState state = client.State;
         await client.ChangeAsync(FrameKind.JoinProcess, new JoinProcessBody(state.Process, state.Incarnation, job.Group, state.Options.Name), cancellation);
         using var stopAll = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        var stopped = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var stopped = new TaskCompletionSource(state.Completions);
         using CancellationTokenRegistration registration = cancellation.Register(() => stopped.TrySetResult());
         try
         {
@@ -29,7 +29,7 @@ internal sealed class WorkerHosting(WeirClient client, Job job, Func<Worker, Can
                 }
 
                 Follow(workers, stopAll.Token);
-                await Task.WhenAny([changed, stopped.Task, client.Core.RegisterLost.Task, .. _hosted.Values.Select(h => h.Task)]);
+                await Task.WhenAny([changed, stopped.Task, client.Core.RegisterLost.Task, .. _hosted.Values.Select(h => h.Task).Where(t => !t.IsCompleted)]);
                 cancellation.ThrowIfCancellationRequested();
                 await ReapAsync();
                 if (client.Core.RegisterLost.Task.IsFaulted)
@@ -40,7 +40,7 @@ internal sealed class WorkerHosting(WeirClient client, Job job, Func<Worker, Can
         }
         finally
         {
-            await stopAll.CancelAsync();
+            stopAll.Cancel();
             foreach ((Task task, CancellationTokenSource stop) in _hosted.Values)
             {
                 await task.ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);

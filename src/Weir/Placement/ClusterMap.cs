@@ -44,8 +44,9 @@ internal sealed record ClusterMap
     public const int MinSegmentBits = 6;
     public const int MaxSegmentBits = 17;
 
-    private Dictionary<ulong, WorkerId>? _sessions;
-    private Dictionary<uint, MapTable>? _tables;
+    // A copy by `with` takes over these look-ups, so each remembers what it was made from.
+    private (Dictionary<ulong, WorkerId> Workers, MapJob[] Jobs, MapSession[] Own)? _sessions;
+    private (Dictionary<uint, MapTable> ById, MapTable[] Tables)? _tables;
 
     public required ulong Cluster { get; init; }
 
@@ -95,8 +96,13 @@ internal sealed record ClusterMap
 
     public MapTable? Table(uint id)
     {
-        _tables ??= Tables.ToDictionary(t => t.Id);
-        return _tables.GetValueOrDefault(id);
+        if (_tables is not { } known || known.Tables != Tables)
+        {
+            known = (Tables.ToDictionary(t => t.Id), Tables);
+            _tables = known;
+        }
+
+        return known.ById.GetValueOrDefault(id);
     }
 
     public MapJob? Job(uint group) => Array.Find(Jobs, j => j.Group == group);
@@ -104,7 +110,7 @@ internal sealed record ClusterMap
     /// <summary>Whose session this is; false for one that has ended or never began.</summary>
     public bool TryFindSession(ulong session, out WorkerId worker)
     {
-        if (_sessions is null)
+        if (_sessions is not { } known || known.Jobs != Jobs || known.Own != Sessions)
         {
             Dictionary<ulong, WorkerId> sessions = [];
             foreach (MapSession own in Sessions)
@@ -123,10 +129,11 @@ internal sealed record ClusterMap
                 }
             }
 
-            _sessions = sessions;
+            known = (sessions, Jobs, Sessions);
+            _sessions = known;
         }
 
-        return _sessions.TryGetValue(session, out worker);
+        return known.Workers.TryGetValue(session, out worker);
     }
 
     /// <summary>The smallest segment count that gives 100 a node, in bits (design section 1).</summary>

@@ -258,6 +258,10 @@ internal sealed class Aggregation
         return (keys, values);
     }
 
+    /// <summary>What is open and who is through, in a line for people.</summary>
+    public string Describe() =>
+        $"closed {Closed} open {string.Join(",", _open.Select(o => $"{o.Key}({string.Join(",", o.Value.Select(c => $"{c.Worker.Index}:{c.Session}.{c.N}"))})"))} through {string.Join(",", _through)} sents {string.Join(",", _waitingSents.SelectMany(s => s.Value.Select(v => $"{s.Key.Index}:{v.Session}.{v.N}@{v.Iteration}")))};";
+
     private void EnsureWorkers(int workers)
     {
         if (_through.Length < workers)

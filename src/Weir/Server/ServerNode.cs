@@ -41,10 +41,10 @@ internal sealed class ServerNode : IMachine, IDisposable
         if (options.Join is null)
         {
             Membership = new Membership(_state, register ?? new LoneCell(), Adopt);
-            Membership.Create(default);
         }
 
         _admin = new AdminPath(_state, Membership, _follower);
+        Membership?.Create(default);
     }
 
     public Outbox Outbox { get; }
@@ -62,6 +62,16 @@ internal sealed class ServerNode : IMachine, IDisposable
 
     /// <summary>Why this node must stop: it is no member any more. Null while it is well.</summary>
     public string? StopReason { get; private set; }
+
+    /// <summary>Where the node stands, in a line for people: its map, clocks, waiting pulls and open iterations.</summary>
+    public string Describe()
+    {
+        ClusterMap? map = _state.Map;
+        string jobs = string.Join(" ", (map?.Jobs ?? []).SelectMany(j => j.Workers.Select((w, i) => $"w{i}={w.Process % 1000}/{w.Session}/{w.FinishedThrough}")));
+        string clocks = string.Join(" ", _state.Clocks.Entries(0).Select(e => $"{e.Worker}:{e.Clock}"));
+        string open = string.Join(" ", _state.Segments.SelectMany(s => s.Tables).Where(t => t.Aggregation is { Open.Count: > 0 }).Select(t => t.Aggregation!.Describe()));
+        return $"map {map?.Version} jobs [{jobs}] clocks [{clocks}] waiting {_pulls.WaitingCount} open [{open}]";
+    }
 
     public void Receive(LinkId link, FrameBuffer frame, Instant now)
     {

@@ -47,7 +47,10 @@ public class NodeLoopTests
     {
         var pool = new FramePool();
         var machine = new SerialMachine();
-        await using NodeLoop loop = Loop(machine, pool);
+
+        // Without ticks, which would wake a loop that fell asleep over a post.
+        await using var loop = new NodeLoop(
+            machine, new HostTimers(), HostOptions.Default, NullLogger.Instance, "node", pool, Timeout.Infinite);
 
         // Two threads that each wait for their own frame to be handled before the next: the loop goes idle all the time.
         await Task.WhenAll(Enumerable.Range(0, 2).Select(thread => Task.Run(
@@ -74,12 +77,18 @@ public class NodeLoopTests
     {
         var machine = new SerialMachine();
         await using NodeLoop loop = Loop(machine, FramePool.Shared);
-        await Until.TrueAsync(() => machine.Ticks > 0, "the loop ticks by itself");
-        loop.Receive(new LinkId(1), Numbered(FramePool.Shared, 0));
-        loop.EndReceive();
+        int here = 0;
+        for (int i = 0; i < 100; i++)
+        {
+            loop.Receive(new LinkId(1), Numbered(FramePool.Shared, i));
+            loop.EndReceive();
+            here += Volatile.Read(ref machine.Handled) == i + 1 && machine.LastThread == Environment.CurrentManagedThreadId ? 1 : 0;
+        }
 
-        // A tick may have had the loop at that moment; then it takes the frame along.
-        await Until.TrueAsync(() => machine.Handled == 1 && machine.TurnsEnded > 0, "the frame is handled");
+        // A tick may have had the loop at a moment; then it takes the frame along.
+        await Until.TrueAsync(() => machine.Handled == 100 && machine.Ticks > 0, "all are handled, and the loop ticks by itself");
+        Assert.InRange(here, 90, 100);
+        Assert.InRange(machine.TurnsEnded, 90, int.MaxValue);
     }
 
     [Fact]
@@ -182,6 +191,7 @@ public class NodeLoopTests
         public int OutOfOrder;
         public int TurnsEnded;
         public int Ticks;
+        public int LastThread;
 
         public Action? BeforeEach { get; init; }
 
@@ -199,6 +209,7 @@ public class NodeLoopTests
             }
 
             frame.Release();
+            LastThread = Environment.CurrentManagedThreadId;
             Handled++;
             Volatile.Write(ref PerLink[link.Value], number + 1);
             Leave();

@@ -54,6 +54,36 @@ public class TcpEchoTests
     }
 
     [Fact]
+    public async Task Many_threads_that_send_over_one_connection_as_it_falls_idle_lose_and_tear_nothing()
+    {
+        await using var server = new EchoServer(atEndOfTurn: false);
+        await using var client = new TcpClientSide<CallingMachine>(network => new CallingMachine(network));
+        LinkId link = client.Network.Open(server.Address);
+        const int Threads = 4;
+        const int PerThread = 10_000;
+        await Task.WhenAll(Enumerable.Range(0, Threads).Select(thread => Task.Run(
+            async () =>
+            {
+                var calls = new List<Task<int>>();
+                for (int i = 0; i < PerThread; i++)
+                {
+                    ulong request = (ulong)((thread * PerThread) + i);
+                    calls.Add(client.Machine.CallAsync(link, TestFrames.Make(client.Pool, request, i % 50)));
+                    if (calls.Count >= 3)
+                    {
+                        await Task.WhenAll(calls);
+                        calls.Clear();
+                    }
+                }
+
+                await Task.WhenAll(calls);
+            },
+            TestContext.Current.CancellationToken)));
+        await NothingLeaked(server, client.Pool);
+        Assert.Equal(Threads * PerThread, client.Network.Tally.FramesIn);
+    }
+
+    [Fact]
     public async Task What_both_sides_count_is_the_same()
     {
         await using var server = new EchoServer();
@@ -98,7 +128,7 @@ public class TcpEchoTests
     [Fact]
     public async Task A_peer_that_does_not_read_is_given_up_at_the_bound_and_its_frames_come_back_to_the_pool()
     {
-        var options = TcpOptions.Default with { MaxQueuedBytes = 4 << 20 };
+        var options = TcpOptions.Default with { MaxQueuedBytes = 4 << 20, MaxConnectingBytes = 2 << 20 };
         await using var server = new EchoServer(options);
         using System.Net.Sockets.Socket silent = await server.ConnectAsync();
         byte[] frame = TestFrames.Bytes(1, 900_000);

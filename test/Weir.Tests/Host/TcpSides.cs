@@ -54,7 +54,8 @@ internal sealed class TcpClientSide<TMachine> : IAsyncDisposable
 {
     public TcpClientSide(Func<INetwork, TMachine> machine, TcpOptions? options = null)
     {
-        Network = new TcpNetwork(options ?? TcpOptions.Default, NullLogger.Instance);
+        // Tests send all at once, however slowly the connection comes about.
+        Network = new TcpNetwork(options ?? TcpOptions.Default with { MaxConnectingBytes = 64 << 20 }, NullLogger.Instance);
         Machine = machine(Network);
         Loop = new ClientLoop(Machine, new HostTimers(), NullLogger.Instance, "client", Pool);
         Network.Attach(Loop);

@@ -15,6 +15,8 @@ internal sealed class ReferenceCluster(UpdateRule rule, int workers, bool aggreg
     private readonly Dictionary<ulong, Row> _rows = [];
     private readonly SortedDictionary<(long Iteration, int Worker), (ulong[] Keys, float[] Values)> _pending = [];
     private readonly long[] _clocks = new long[workers];
+    private readonly long[] _ended = new long[workers];
+    private readonly List<(long Iteration, TaskCompletionSource Done)> _open = [];
     private readonly List<(long Clock, TaskCompletionSource Done)> _waiting = [];
     private long _applied;
 
@@ -67,6 +69,28 @@ internal sealed class ReferenceCluster(UpdateRule rule, int workers, bool aggreg
         }
 
         _applied = Math.Max(_applied, upTo);
+    }
+
+    // The push to an aggregating table is acknowledged when every worker has ended the iteration, and so is its clock.
+    private async Task ClosedAsync(long iteration)
+    {
+        await Task.Yield();
+        if (aggregate && _ended.Min() < iteration)
+        {
+            var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            _open.Add((iteration, done));
+            await done.Task;
+        }
+    }
+
+    private static void Release(List<(long Needed, TaskCompletionSource Done)> waiting, long reached)
+    {
+        foreach ((_, TaskCompletionSource done) in waiting.Where(one => one.Needed <= reached))
+        {
+            done.TrySetResult();
+        }
+
+        waiting.RemoveAll(one => one.Needed <= reached);
     }
 
     private void Update(ulong key, float gradient)
@@ -149,20 +173,18 @@ internal sealed class ReferenceCluster(UpdateRule rule, int workers, bool aggreg
             Assert.Equal(keys.Length, new HashSet<ulong>(keys.ToArray()).Count);
             cluster.Trace.Add($"push {index} {_iteration}");
             cluster._pending[(_iteration, index)] = (keys.ToArray(), values.ToArray());
-            await Task.Yield();
+            await cluster.ClosedAsync(_iteration);
         }
 
         public async Task ClockAsync(CancellationToken cancellation)
         {
             cluster.Trace.Add($"clock {index} {_iteration}");
-            cluster._clocks[index] = _iteration++;
-            long minimum = cluster._clocks.Min();
-            foreach ((_, TaskCompletionSource done) in cluster._waiting.Where(waiting => waiting.Clock <= minimum))
-            {
-                done.TrySetResult();
-            }
-
-            cluster._waiting.RemoveAll(waiting => waiting.Clock <= minimum);
+            long ended = _iteration++;
+            cluster._ended[index] = ended;
+            Release(cluster._open, cluster._ended.Min());
+            await cluster.ClosedAsync(ended);
+            cluster._clocks[index] = ended;
+            Release(cluster._waiting, cluster._clocks.Min());
             await Task.Yield();
         }
     }

@@ -1,0 +1,187 @@
+using System.Buffers.Binary;
+using System.IO.Hashing;
+using Weir.World;
+
+namespace Weir.Sim;
+
+/// <summary>What the simulated network does to frames: probabilities in thousandths, times in microseconds.</summary>
+internal sealed record SimFaults
+{
+    public static readonly SimFaults None = new();
+
+    public int LossPerMille { get; init; }
+
+    public int DuplicatePerMille { get; init; }
+
+    /// <summary>Frames that take many times longer than others, so that later ones overtake them.</summary>
+    public int ReorderPerMille { get; init; }
+
+    public long MinDelayUs { get; init; } = 50;
+
+    public long MaxDelayUs { get; init; } = 500;
+
+    /// <summary>Extra delay of every frame to and from the slow machine.</summary>
+    public long SlowDelayUs { get; init; }
+}
+
+/// <summary>How often each fault took place: a batch of seeds that never hit one has not tested it.</summary>
+internal sealed class SimTally
+{
+    public long Lost { get; set; }
+
+    public long Duplicated { get; set; }
+
+    public long Reordered { get; set; }
+
+    public long Slowed { get; set; }
+
+    public long ProcessDeaths { get; set; }
+
+    public long Delivered { get; set; }
+}
+
+/// <summary>One machine's place in the simulated network.</summary>
+internal sealed class SimPort(SimNetwork network, string address) : INetwork
+{
+    private readonly Dictionary<string, LinkId> _byAddress = [];
+    private readonly Dictionary<LinkId, SimPort> _peers = [];
+
+    public string Address { get; } = address;
+
+    public IMachine? Machine { get; set; }
+
+    public bool IsDead { get; set; }
+
+    public bool IsSlow { get; set; }
+
+    public LinkId Open(string address)
+    {
+        if (!_byAddress.TryGetValue(address, out LinkId link))
+        {
+            link = network.Connect(this, address);
+            _byAddress.Add(address, link);
+        }
+
+        return link;
+    }
+
+    public void Send(LinkId link, FrameBuffer frame)
+    {
+        if (IsDead || !_peers.TryGetValue(link, out SimPort? peer))
+        {
+            frame.Release();
+            return;
+        }
+
+        network.Carry(this, peer, link, frame);
+    }
+
+    public void Close(LinkId link) => _peers.Remove(link);
+
+    public void Join(LinkId link, SimPort peer) => _peers[link] = peer;
+}
+
+/// <summary>
+/// Carries frames between machines of one simulation: it delays, loses, duplicates and reorders them by its seed, and hashes every delivery.
+/// </summary>
+internal sealed class SimNetwork(SimScheduler scheduler, Rng rng, SimTally tally)
+{
+    private readonly Dictionary<string, SimPort> _ports = [];
+    private readonly XxHash3 _trace = new();
+    private long _lastLink;
+
+    public SimFaults Faults { get; set; } = SimFaults.None;
+
+    /// <summary>A hash over the time, the link and the bytes of every frame delivered and every effect noted so far.</summary>
+    public ulong Trace => _trace.GetCurrentHashAsUInt64();
+
+    public SimPort Port(string address)
+    {
+        var port = new SimPort(this, address);
+        _ports.Add(address, port);
+        return port;
+    }
+
+    public LinkId Connect(SimPort from, string address)
+    {
+        var link = new LinkId(++_lastLink);
+        if (_ports.TryGetValue(address, out SimPort? to))
+        {
+            from.Join(link, to);
+            to.Join(link, from);
+        }
+
+        return link;
+    }
+
+    /// <summary>An effect that is no frame: it belongs to the trace all the same.</summary>
+    public void Note(string text)
+    {
+        Stamp(0);
+        _trace.Append(System.Text.Encoding.UTF8.GetBytes(text));
+    }
+
+    public void Carry(SimPort from, SimPort to, LinkId link, FrameBuffer frame)
+    {
+        if (rng.Chance(Faults.LossPerMille, 1000))
+        {
+            tally.Lost++;
+            frame.Release();
+            return;
+        }
+
+        if (rng.Chance(Faults.DuplicatePerMille, 1000))
+        {
+            tally.Duplicated++;
+            Deliver(from, to, link, frame.Retain());
+        }
+
+        Deliver(from, to, link, frame);
+    }
+
+    private void Deliver(SimPort from, SimPort to, LinkId link, FrameBuffer frame)
+    {
+        long delay = Faults.MinDelayUs + rng.Below(Math.Max(1, Faults.MaxDelayUs - Faults.MinDelayUs));
+        if (rng.Chance(Faults.ReorderPerMille, 1000))
+        {
+            tally.Reordered++;
+            delay += Faults.MaxDelayUs * (1 + rng.Below(20L));
+        }
+
+        if (Faults.SlowDelayUs > 0 && (from.IsSlow || to.IsSlow))
+        {
+            tally.Slowed++;
+            delay += Faults.SlowDelayUs;
+        }
+
+        scheduler.At(scheduler.Now.AfterUs(delay), () => Arrive(from, to, link, frame));
+    }
+
+    private void Arrive(SimPort from, SimPort to, LinkId link, FrameBuffer frame)
+    {
+        if (to.IsDead || to.Machine is null)
+        {
+            frame.Release();
+            if (!from.IsDead)
+            {
+                from.Machine?.LinkDown(link, $"{to.Address} is dead", scheduler.Now);
+            }
+
+            return;
+        }
+
+        tally.Delivered++;
+        Stamp(link.Value);
+        _trace.Append(frame.Span);
+        to.Machine.Receive(link, frame, scheduler.Now);
+        to.Machine.EndTurn();
+    }
+
+    private void Stamp(long link)
+    {
+        Span<byte> stamp = stackalloc byte[16];
+        BinaryPrimitives.WriteInt64LittleEndian(stamp, scheduler.Now.Microseconds);
+        BinaryPrimitives.WriteInt64LittleEndian(stamp[8..], link);
+        _trace.Append(stamp);
+    }
+}

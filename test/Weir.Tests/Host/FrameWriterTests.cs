@@ -1,0 +1,121 @@
+using System.Net;
+using System.Net.Sockets;
+using Weir.Host;
+using Weir.Host.Loops;
+using Weir.Host.Tcp;
+using Weir.Wire;
+using Weir.World;
+
+namespace Weir.Tests.Host;
+
+public class FrameWriterTests
+{
+    [Fact]
+    public async Task Writes_that_end_while_other_threads_begin_theirs_keep_the_stream_whole()
+    {
+        (Socket from, Socket to) = await PairAsync();
+        var pool = new FramePool();
+        var failures = new List<string>();
+        using var writer = new FrameWriter(from, 1 << 30, new TransportTally(), failures.Add);
+        const int Threads = 4;
+        const int PerThread = 100_000;
+        Task<int> reading = CountFramesAsync(to, Threads * PerThread);
+
+        // Each write ends at once and the writer falls idle, again and again, while the other threads find it so or not.
+        await Task.WhenAll(Enumerable.Range(0, Threads).Select(thread => Task.Run(
+            () =>
+            {
+                for (int i = 0; i < PerThread; i++)
+                {
+                    writer.Send(TestFrames.Make(pool, (ulong)i, thread));
+                }
+            },
+            TestContext.Current.CancellationToken)));
+        Assert.Equal(Threads * PerThread, await reading.WaitAsync(ListeningMachine.Patience, TestContext.Current.CancellationToken));
+        await writer.DrainAsync();
+        Assert.Empty(failures);
+        Assert.Equal(0, pool.Rented);
+        from.Dispose();
+        to.Dispose();
+    }
+
+    [Fact]
+    public async Task Urgent_frames_pass_bulk_ones_and_small_frames_of_a_turn_leave_in_one_write()
+    {
+        (Socket from, Socket to) = await PairAsync();
+        var pool = new FramePool();
+        using var writer = new FrameWriter(from, 64 << 20, new TransportTally(), Assert.Fail);
+        Turn.Enter();
+        writer.Send(TestFrames.Make(pool, 1, 100, FrameKind.Push));
+        writer.Send(TestFrames.Make(pool, 2, 10_000, FrameKind.PullReply));
+        writer.Send(TestFrames.Make(pool, 3, 100, FrameKind.Heartbeat));
+        writer.Send(TestFrames.Make(pool, 4, 100, FrameKind.PushReply));
+        Assert.Equal(0, to.Available);
+        Turn.Exit();
+
+        int bytes = (4 * FrameHeader.Size) + 10_300;
+        byte[] stream = await to.ReadAsync(bytes);
+        var order = new List<ulong>();
+        for (int at = 0; at < bytes;)
+        {
+            Assert.Equal(HeaderFault.None, FrameHeader.TryRead(stream.AsSpan(at), out FrameHeader header));
+            order.Add(header.RequestId);
+            at += FrameHeader.Size + header.BodyLength;
+        }
+
+        Assert.Equal([3UL, 4UL, 1UL, 2UL], order);
+        await writer.DrainAsync();
+        Assert.Equal(0, pool.Rented);
+        from.Dispose();
+        to.Dispose();
+    }
+
+    private static async Task<int> CountFramesAsync(Socket socket, int frames)
+    {
+        var sink = new CountingSink();
+        var reader = new FrameReader(sink, new LinkId(1), new UnfinishedBytes(1 << 30), new TransportTally());
+        while (sink.Frames < frames)
+        {
+            int count = await socket.ReceiveAsync(reader.Free);
+            if (count == 0 || reader.Advance(count) is not null)
+            {
+                break;
+            }
+        }
+
+        return sink.Frames;
+    }
+
+    private static async Task<(Socket From, Socket To)> PairAsync()
+    {
+        using var listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        listener.Listen();
+        var from = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        await from.ConnectAsync(listener.LocalEndPoint!);
+        return (from, await listener.AcceptAsync());
+    }
+
+    private sealed class CountingSink : IFrameSink
+    {
+        public int Frames { get; private set; }
+
+        public FrameBuffer Place(in FrameHeader header) => FramePool.Shared.Rent(FrameHeader.Size + header.BodyLength);
+
+        public void Receive(LinkId link, FrameBuffer frame)
+        {
+            Frames++;
+            frame.Release();
+        }
+
+        public void EndReceive()
+        {
+        }
+
+        public void LinkDown(LinkId link, string reason)
+        {
+        }
+
+        public ValueTask RoomAsync() => ValueTask.CompletedTask;
+    }
+}

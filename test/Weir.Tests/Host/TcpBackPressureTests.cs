@@ -1,0 +1,141 @@
+using System.Diagnostics.Metrics;
+using System.Net;
+using Microsoft.Extensions.Logging.Abstractions;
+using Weir.Host;
+using Weir.Host.Loops;
+using Weir.Host.Tcp;
+using Weir.World;
+
+namespace Weir.Tests.Host;
+
+public class TcpBackPressureTests
+{
+    [Fact]
+    public async Task While_a_node_is_busy_its_reader_stops_reading_and_nothing_is_lost()
+    {
+        const int Bound = 2 << 20;
+        const int Frames = 60;
+        var pool = new FramePool();
+        var machine = new CountingMachine();
+        await using var network = new TcpNetwork(TcpOptions.Default, NullLogger.Instance);
+        await using var loop = new NodeLoop(
+            machine, new HostTimers(), HostOptions.Default with { MailboxBytes = Bound }, NullLogger.Instance, "node", pool);
+        network.Attach(loop);
+        IPEndPoint endPoint = network.Listen(new IPEndPoint(IPAddress.Loopback, 0));
+        await using var client = new TcpClientSide<ListeningMachine>(_ => new ListeningMachine());
+        LinkId link = client.Network.Open(endPoint.ToString());
+
+        // A thread of the test's own is kept inside the loop, so that the transport's threads stay free.
+        using var gate = new SemaphoreSlim(0);
+        using var entered = new SemaphoreSlim(0);
+        Task busy = Task.Run(
+            () => loop.AskAsync(_ =>
+            {
+                entered.Release();
+                gate.Wait();
+                return 0;
+            }),
+            TestContext.Current.CancellationToken);
+        await entered.WaitAsync(TestContext.Current.CancellationToken);
+        for (int i = 0; i < Frames; i++)
+        {
+            client.Network.Send(link, TestFrames.Make(client.Pool, (ulong)i, 250_000));
+            await Until.TrueAsync(() => client.Pool.Rented < 4 || loop.QueuedBytes >= Bound, "the frame is on its way");
+        }
+
+        await Until.TrueAsync(() => loop.QueuedBytes >= Bound, "the mailbox reaches its bound");
+        Assert.True(loop.QueuedBytes < Bound + FramePool.MaxFrameBytes, "the reader goes at most one frame over the bound");
+        Assert.True(client.Pool.Rented > 0, "the sender keeps what the node has no room for");
+
+        gate.Release();
+        await busy;
+        await Until.TrueAsync(() => machine.Handled == Frames, "every frame comes through");
+        Assert.Equal(0, loop.DroppedFrames);
+        Assert.Equal(0, pool.Rented);
+    }
+
+    [Fact]
+    public async Task The_meters_count_frames_bytes_and_connections()
+    {
+        var sums = new System.Collections.Concurrent.ConcurrentDictionary<string, long>();
+        using var listener = new MeterListener();
+        listener.InstrumentPublished = (instrument, self) =>
+        {
+            if (instrument.Meter.Name == HostMeters.MeterName)
+            {
+                self.EnableMeasurementEvents(instrument);
+            }
+        };
+        listener.SetMeasurementEventCallback<long>((instrument, value, tags, _) =>
+        {
+            string tag = tags.Length > 0 ? $" {tags[0].Value}" : "";
+            sums.AddOrUpdate(instrument.Name + tag, value, (_, sum) => sum + value);
+        });
+        listener.Start();
+        await using (var server = new EchoServer())
+        await using (var client = new TcpClientSide<CallingMachine>(network => new CallingMachine(network)))
+        {
+            await client.Machine.CallAsync(client.Network.Open(server.Address), TestFrames.Make(client.Pool, 1, 1000));
+            listener.RecordObservableInstruments();
+        }
+
+        // Other tests run beside this one, so these are lower bounds: this exchange is in them.
+        Assert.InRange(sums["weir.network.frames receive"], 2, long.MaxValue);
+        Assert.InRange(sums["weir.network.io transmit"], 2 * 1064, long.MaxValue);
+        Assert.True(sums.ContainsKey("weir.network.connections"));
+        Assert.True(sums.ContainsKey("weir.queue.size mailbox"));
+        Assert.True(sums.ContainsKey("weir.queue.size send"));
+    }
+
+    [Theory]
+    [InlineData("127.0.0.1:4000", "127.0.0.1", 4000)]
+    [InlineData("node7:1", "node7", 1)]
+    [InlineData("[::1]:4000", "::1", 4000)]
+    [InlineData("localhost:0", "localhost", 0)]
+    public void An_address_is_read_and_written_alike(string text, string host, int port)
+    {
+        Assert.True(HostAddress.TryParse(text, out HostAddress address, out _));
+        Assert.Equal(new HostAddress(host, port), address);
+        Assert.Equal(text, address.ToString());
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("4000")]
+    [InlineData(":4000")]
+    [InlineData("host:")]
+    [InlineData("host:-1")]
+    [InlineData("host:65536")]
+    [InlineData("::1:4000")]
+    [InlineData("ho st:1")]
+    public void What_is_no_address_is_said_so(string text)
+    {
+        Assert.False(HostAddress.TryParse(text, out _, out string? fault));
+        Assert.StartsWith($"'{text}' is no address", fault, StringComparison.Ordinal);
+    }
+
+    private sealed class CountingMachine : IMachine
+    {
+        private int _handled;
+
+        public int Handled => Volatile.Read(ref _handled);
+
+        public void Receive(LinkId link, FrameBuffer frame, Instant now)
+        {
+            frame.Release();
+            Interlocked.Increment(ref _handled);
+        }
+
+        public void LinkDown(LinkId link, string reason, Instant now)
+        {
+        }
+
+        public void Tick(Instant now)
+        {
+        }
+
+        public void EndTurn()
+        {
+        }
+    }
+}
