@@ -42,12 +42,12 @@ internal static class HostWorkersCommand
 
     private static async Task HostAsync(HostOrder order, PauseGate gate, ToolConsole console, CancellationToken cancellation)
     {
-        var trainer = new LogisticTrainer(order.Learning, TrainingData.Sources(order.Data).Train, order.Summary);
+        var training = new LogisticTraining(order.Learning, TrainingData.Sources(order.Data).Train, order.Summary);
         await using WeirClient client = await ClusterConnection.OpenAsync(order.Addresses, null, cancellation);
         Job job = await client.FindJobAsync(order.Group, cancellation);
-        WeirTable table = await client.OpenTableAsync(trainer.Table(order.Table, job, order.Aggregate), cancellation);
+        WeirTable table = await client.OpenTableAsync(training.Table(order.Table, job), cancellation);
         var workers = new HostedWorkers(
-            trainer, table, order.Pauses, gate, step => console.Say(HostLineJson.Write(new HostLine(step, client.Counters, null))));
+            training, table, order.Pauses, gate, step => console.Say(HostLineJson.Write(new HostLine(step, client.Counters, null))));
         await client.HostWorkersAsync(job, workers.RunAsync, cancellation);
     }
 }

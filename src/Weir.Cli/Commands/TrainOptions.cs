@@ -184,7 +184,6 @@ internal sealed class TrainOptions
     /// <summary>The values of a command line that parsed.</summary>
     public TrainSettings Read(ParseResult parsed)
     {
-        int? delay = parsed.GetValue(_delay);
         var standard = new LogisticOptions();
         return new TrainSettings
         {
@@ -201,11 +200,11 @@ internal sealed class TrainOptions
                 L2 = (float?)parsed.GetValue(_l2) ?? standard.L2,
                 Passes = (int)parsed.GetValue(_passes),
                 BatchRows = (int?)parsed.GetValue(_batch),
-                DelayBound = delay,
+                DelayBound = parsed.GetValue(_delay),
+                Aggregate = parsed.GetValue(_aggregate) ? true : null,
             },
             Servers = (int)parsed.GetValue(_servers),
             Workers = (int)parsed.GetValue(_workers),
-            Aggregate = delay == 0 || parsed.GetValue(_aggregate),
             SegmentBits = parsed.GetValue(_segments),
             Processes = parsed.GetValue(_processes),
             Cluster = parsed.GetValue(_cluster),

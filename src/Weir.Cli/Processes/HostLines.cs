@@ -19,9 +19,6 @@ internal sealed record HostOrder
     /// <summary>The table's name.</summary>
     public required string Table { get; init; }
 
-    /// <summary>Whether the table sums an iteration's gradients.</summary>
-    public required bool Aggregate { get; init; }
-
     /// <summary>Where the rows are.</summary>
     public required DataSettings Data { get; init; }
 

@@ -19,10 +19,10 @@ internal sealed class ModelTable : IAsyncDisposable
     private const int FarewellMs = 2000;
 
     private readonly WeirClient _client;
-    private readonly ulong? _interceptKey;
+    private readonly LogisticTraining _training;
 
-    private ModelTable(WeirClient client, Job job, WeirTable table, ulong? interceptKey) =>
-        (_client, Job, Table, _interceptKey) = (client, job, table, interceptKey);
+    private ModelTable(WeirClient client, Job job, WeirTable table, LogisticTraining training) =>
+        (_client, Job, Table, _training) = (client, job, table, training);
 
     public Job Job { get; }
 
@@ -33,13 +33,13 @@ internal sealed class ModelTable : IAsyncDisposable
 
     /// <summary>Opens both in the cluster.</summary>
     public static async Task<ModelTable> OpenAsync(
-        WeirClient client, LogisticTrainer trainer, TrainSettings settings, CancellationToken cancellation)
+        WeirClient client, LogisticTraining training, TrainSettings settings, CancellationToken cancellation)
     {
         string name = $"train-{Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(8))}";
         var options = new JobOptions { Name = name, Workers = settings.Workers, Hosts = settings.Processes ? settings.Workers : 1 };
         Job job = await client.OpenJobAsync(options, cancellation);
-        WeirTable table = await client.OpenTableAsync(trainer.Table(name, job, settings.Aggregate), cancellation);
-        return new ModelTable(client, job, table, settings.Learning.EffectiveInterceptKey);
+        WeirTable table = await client.OpenTableAsync(training.Table(name, job), cancellation);
+        return new ModelTable(client, job, table, training);
     }
 
     /// <summary>Sets the weights to a model's.</summary>
@@ -47,9 +47,9 @@ internal sealed class ModelTable : IAsyncDisposable
     {
         ulong[] keys = model.Keys.ToArray();
         float[] weights = model.Weights.ToArray();
-        if (model.InterceptKey is { } former && _interceptKey is { } own && Array.IndexOf(keys, former) is >= 0 and int at)
+        if (model.InterceptKey is { } former && Array.IndexOf(keys, former) is >= 0 and int at)
         {
-            keys[at] = own;
+            keys[at] = LogisticOptions.InterceptKey;
         }
 
         for (int start = 0; start < keys.Length; start += SetRows)
@@ -63,15 +63,10 @@ internal sealed class ModelTable : IAsyncDisposable
     /// <exception cref="ToolException">The training diverged.</exception>
     public async Task<ModelSnapshot> ReadAsync(CancellationToken cancellation)
     {
-        var builder = new LinearModelBuilder();
-        await foreach (RowBatch rows in _client.ScanAsync(Table, cancellation))
-        {
-            builder.Add(rows.Keys.Span, rows.Values.Span);
-        }
-
         try
         {
-            return new ModelSnapshot(builder.Build(_interceptKey), builder.Rows);
+            (LinearModel model, long rows) = await _training.ReadModelAsync(_client, Table, cancellation);
+            return new ModelSnapshot(model, rows);
         }
         catch (ArgumentException exception)
         {

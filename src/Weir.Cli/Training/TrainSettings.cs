@@ -28,9 +28,6 @@ internal sealed record TrainSettings
 
     public required int Workers { get; init; }
 
-    /// <summary>Whether the workers' gradients of an iteration are summed and applied once.</summary>
-    public required bool Aggregate { get; init; }
-
     /// <summary>2^this segments; null for the smallest that gives 100 a server.</summary>
     public int? SegmentBits { get; init; }
 

@@ -16,7 +16,7 @@ internal readonly record struct TrainingMoment(double Share, long Rows, double R
 /// Sums what the workers' hosts report. A host that died may have reported an iteration that is redone elsewhere, or not have reported one
 /// that is not: rows follow from the clocks alone. Thread-safe.
 /// </summary>
-internal sealed class TrainingMeter(LogisticTrainer trainer, int workers, int passes)
+internal sealed class TrainingMeter(LogisticTraining training, int workers, int passes)
 {
     // The loss shown is of about this share of a pass: smooth enough to read, recent enough to see it fall.
     private const double LossMemory = 0.1;
@@ -25,8 +25,8 @@ internal sealed class TrainingMeter(LogisticTrainer trainer, int workers, int pa
     private readonly long[] _clocks = new long[workers];
     private readonly int[] _processes = new int[workers];
     private readonly List<(long Iteration, TaskCompletionSource Reached)> _awaited = [];
-    private readonly long _iterations = trainer.Iterations(workers);
-    private readonly double _lossRows = Math.Max(1, trainer.RowsThrough(0, workers, trainer.Iterations(workers)) * LossMemory * workers / passes);
+    private readonly long _iterations = training.Iterations(workers);
+    private readonly double _lossRows = Math.Max(1, training.RowsThrough(0, workers, training.Iterations(workers)) * LossMemory * workers / passes);
     private readonly Stopwatch _since = new();
     private double _recentLoss;
     private double _recentRows;
@@ -101,7 +101,7 @@ internal sealed class TrainingMeter(LogisticTrainer trainer, int workers, int pa
     {
         lock (_lock)
         {
-            return (_processes[worker], trainer.RowsThrough(worker, workers, _clocks[worker]), _clocks[worker]);
+            return (_processes[worker], training.RowsThrough(worker, workers, _clocks[worker]), _clocks[worker]);
         }
     }
 
@@ -114,7 +114,7 @@ internal sealed class TrainingMeter(LogisticTrainer trainer, int workers, int pa
             long rows = 0;
             for (int worker = 0; worker < workers; worker++)
             {
-                rows += trainer.RowsThrough(worker, workers, _clocks[worker]);
+                rows += training.RowsThrough(worker, workers, _clocks[worker]);
             }
 
             double seconds = Math.Max(Seconds, 1e-9);

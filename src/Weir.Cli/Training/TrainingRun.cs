@@ -34,23 +34,23 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
         LinearModel? initial = settings.InitFrom is null ? null : ModelFile.Read(settings.InitFrom);
         JsonFile.Check(settings.Report);
         TrainingData data = await Task.Run(() => TrainingData.Open(settings.Data, stop), stop);
-        var trainer = new LogisticTrainer(settings.Learning, data.Train, data.Summary);
+        var training = new LogisticTraining(settings.Learning, data.Train, data.Summary);
         using OutputFolder output = OutputFolder.Open(settings.Out);
-        SayData(data, trainer);
+        SayData(data, training);
 
         using var loggers = new StandardErrorLog(console.Error, LogLevel.Warning);
         await using ICluster cluster = await StartClusterAsync(loggers, stop);
         await using WeirClient client = await cluster.ConnectAsync(stop);
-        await using ModelTable table = await ModelTable.OpenAsync(client, trainer, settings, stop);
+        await using ModelTable table = await ModelTable.OpenAsync(client, training, settings, stop);
         if (initial is not null)
         {
             await table.SetAsync(initial, stop);
         }
 
         var best = new BestModel(data);
-        var meter = new TrainingMeter(trainer, settings.Workers, settings.Learning.Passes);
+        var meter = new TrainingMeter(training, settings.Workers, settings.Learning.Passes);
         long[] pauses = Pauses(meter.Iterations);
-        IWorkerHosts hosts = Hosts(cluster, client, table, trainer, meter, data, pauses);
+        IWorkerHosts hosts = Hosts(cluster, client, table, training, meter, data, pauses);
         await using var children = hosts as IAsyncDisposable;
         SayCluster(cluster, hosts);
 
@@ -90,12 +90,12 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
     }
 
     private IWorkerHosts Hosts(
-        ICluster cluster, WeirClient client, ModelTable table, LogisticTrainer trainer, TrainingMeter meter, TrainingData data, long[] pauses)
+        ICluster cluster, WeirClient client, ModelTable table, LogisticTraining training, TrainingMeter meter, TrainingData data, long[] pauses)
     {
         if (!settings.Processes)
         {
             var gate = new PauseGate();
-            var workers = new HostedWorkers(trainer, table.Table, pauses, gate, step => meter.Add(step, Environment.ProcessId));
+            var workers = new HostedWorkers(training, table.Table, pauses, gate, step => meter.Add(step, Environment.ProcessId));
             return new LocalHost(client, table.Job, workers, gate);
         }
 
@@ -104,7 +104,6 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
             Addresses = [.. cluster.Addresses],
             Group = table.Job.Group,
             Table = table.Name,
-            Aggregate = settings.Aggregate,
             Data = settings.Data,
             Summary = data.Summary,
             Learning = settings.Learning,
@@ -227,20 +226,20 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
         }
     }
 
-    private void SayData(TrainingData data, LogisticTrainer trainer)
+    private void SayData(TrainingData data, LogisticTraining training)
     {
         DataSummary summary = data.Summary;
         console.Say($"training on {data.Train.Name}: {Count(summary.Rows, "row")}, {Count(summary.Nonzeros, "non-zero")}, {Count(settings.Learning.Passes, "pass", "passes")}");
-        if (settings.Learning.BatchRows is null && trainer.BatchRows < LogisticOptions.LargestDefaultBatchRows)
+        if (settings.Learning.BatchRows is null && training.BatchRows < LogisticOptions.LargestDefaultBatchRows)
         {
-            console.Say($"batches of {Count(trainer.BatchRows, "row")}: the default of {LogisticOptions.LargestDefaultBatchRows} is more than a twentieth of the data; --batch sets another");
+            console.Say($"batches of {Count(training.BatchRows, "row")}: the default of {LogisticOptions.LargestDefaultBatchRows} is more than a twentieth of the data; --batch sets another");
         }
     }
 
     private void SayCluster(ICluster cluster, IWorkerHosts hosts)
     {
         string delay = settings.Learning.DelayBound is { } bound ? $"delay {bound}" : "no delay bound";
-        console.Say($"{cluster.Description}; {hosts.Description}; {delay}{(settings.Aggregate ? ", gradients summed" : "")}");
+        console.Say($"{cluster.Description}; {hosts.Description}; {delay}{(settings.Learning.EffectiveAggregate ? ", gradients summed" : "")}");
     }
 
     private void SayResult(TrainReport report, BinaryQuality? last, BestModel best)

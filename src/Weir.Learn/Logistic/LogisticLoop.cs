@@ -16,9 +16,6 @@ internal sealed class LogisticLoop(LogisticOptions options, ISparseSource source
     /// <summary>Rows of a batch.</summary>
     public int BatchRows { get; } = options.BatchRows ?? LogisticOptions.DefaultBatchRows(summary.Rows);
 
-    /// <summary>Rows of a batch.</summary>
-    public int BatchRows => _batchRows;
-
     /// <summary>Iterations of every worker over all passes.</summary>
     public long Iterations(int workers) => options.Passes * summary.BatchesPerPass(workers, BatchRows);
 
