@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Help;
 using System.CommandLine.Invocation;
 using Weir.Cli.Commands;
 using Weir.Client;
@@ -44,10 +45,13 @@ internal static class Tool
         }
     }
 
-    private static RootCommand Root(ToolConsole console, StopSignals signals) => new(
+    // Not the parser's own root command, which bears the name of the assembly.
+    private static Command Root(ToolConsole console, StopSignals signals) => new(
+        "weir",
         "Weir keeps a model in the memory of many servers and trains it with many workers. "
         + "`weir train` alone starts a small cluster in this process and trains on a generated click log.")
     {
+        new HelpOption(),
         TrainCommand.Create(console, signals),
         EvaluateCommand.Create(console),
         PredictCommand.Create(console),

@@ -15,6 +15,14 @@ internal sealed class TrainOptions
     private const int MostServers = 1000;
     private const int MostWorkers = 1000;
 
+    private static readonly Dictionary<string, UpdateRuleKind> Rules = new()
+    {
+        ["ftrl"] = UpdateRuleKind.Ftrl,
+        ["adagrad"] = UpdateRuleKind.Adagrad,
+        ["sgd"] = UpdateRuleKind.Sgd,
+        ["adam"] = UpdateRuleKind.Adam,
+    };
+
     private readonly Option<string?> _train = CheckedOption.Text(
         "--train", "Rows to train on, LIBSVM text, plain or gzip. Default: a generated click log of 200,000 rows, so that it runs without data.", "FILE");
 
@@ -38,11 +46,11 @@ internal sealed class TrainOptions
         CustomParser = ParseSeed,
     };
 
-    private readonly Option<UpdateRuleKind> _rule = new("--rule")
+    private readonly Option<string> _rule = new("--rule")
     {
         Description = "Update rule at the servers: ftrl, adagrad, sgd or adam. The default is the only one that makes weights exactly zero.",
         HelpName = "ftrl|adagrad|sgd|adam",
-        DefaultValueFactory = _ => UpdateRuleKind.Ftrl,
+        DefaultValueFactory = _ => "ftrl",
         CustomParser = ParseRule,
     };
 
@@ -147,30 +155,7 @@ internal sealed class TrainOptions
             result.AddError("--evaluate-every needs rows to measure on: add --test FILE");
         }
 
-        if (result.Children.OfType<OptionResult>().Any(option => option.Errors.Any()))
-        {
-            // A value that was refused cannot be compared with others.
-            return;
-        }
-
-        UpdateRuleKind rule = result.GetValue(_rule);
-        foreach (Option penalty in (Option[])[_l1, _l2])
-        {
-            if (result.IsGiven(penalty) && rule != UpdateRuleKind.Ftrl)
-            {
-                result.AddError($"{penalty.Name} is a penalty of --rule ftrl; {rule.ToString().ToLowerInvariant()} has none");
-            }
-        }
-
-        if (result.IsGiven(_beta) && rule == UpdateRuleKind.Sgd)
-        {
-            result.AddError("--beta has no meaning for --rule sgd");
-        }
-
-        if (rule == UpdateRuleKind.Adam && result.GetValue(_beta) is >= 1)
-        {
-            result.AddError("--beta must be below 1 for --rule adam: it is the decay of a mean");
-        }
+        CheckRule(result);
 
         void Contradict(Option option, Option other, bool needs, string reason)
         {
@@ -193,7 +178,7 @@ internal sealed class TrainOptions
             Report = parsed.GetValue(_report),
             Learning = standard with
             {
-                Rule = parsed.GetValue(_rule),
+                Rule = Rules[parsed.GetValue(_rule)!],
                 Alpha = (float?)parsed.GetValue(_alpha),
                 Beta = (float?)parsed.GetValue(_beta),
                 L1 = (float?)parsed.GetValue(_l1) ?? standard.L1,
@@ -207,10 +192,40 @@ internal sealed class TrainOptions
             Workers = (int)parsed.GetValue(_workers),
             SegmentBits = parsed.GetValue(_segments),
             Processes = parsed.GetValue(_processes),
-            Cluster = parsed.GetValue(_cluster),
+            // The parser's own default for a list is an empty one.
+            Cluster = parsed.GetValue(_cluster) is { Length: > 0 } addresses ? addresses : null,
             InitFrom = parsed.GetValue(_initFrom),
             EvaluateEveryPasses = parsed.GetValue(_evaluateEvery),
         };
+    }
+
+    /// <summary>Adds an error for every parameter that the rule does not have. It looks at words, since values are not known yet.</summary>
+    private void CheckRule(CommandResult result)
+    {
+        string name = result.GetResult(_rule)?.Tokens is [Token token, ..] ? token.Value : "ftrl";
+        if (!Rules.TryGetValue(name.ToLowerInvariant(), out UpdateRuleKind rule))
+        {
+            return;
+        }
+
+        foreach (Option penalty in (Option[])[_l1, _l2])
+        {
+            if (result.IsGiven(penalty) && rule != UpdateRuleKind.Ftrl)
+            {
+                result.AddError($"{penalty.Name} is a penalty of --rule ftrl; {name} has none");
+            }
+        }
+
+        if (result.IsGiven(_beta) && rule == UpdateRuleKind.Sgd)
+        {
+            result.AddError("--beta has no meaning for --rule sgd");
+        }
+
+        if (rule == UpdateRuleKind.Adam && result.GetResult(_beta)?.Tokens is [Token beta, ..]
+            && double.TryParse(beta.Value, NumberStyles.Float, CultureInfo.InvariantCulture, out double decay) && decay >= 1)
+        {
+            result.AddError("--beta must be below 1 for --rule adam: it is the decay of a mean");
+        }
     }
 
     private static Option<long> Hidden(Option<long> option)
@@ -229,19 +244,15 @@ internal sealed class TrainOptions
         return seed;
     }
 
-    private static UpdateRuleKind ParseRule(ArgumentResult result)
+    private static string ParseRule(ArgumentResult result)
     {
-        string text = result.Tokens[0].Value;
-        switch (text.ToLowerInvariant())
+        string text = result.Tokens[0].Value.ToLowerInvariant();
+        if (!Rules.ContainsKey(text))
         {
-            case "ftrl": return UpdateRuleKind.Ftrl;
-            case "adagrad": return UpdateRuleKind.Adagrad;
-            case "sgd": return UpdateRuleKind.Sgd;
-            case "adam": return UpdateRuleKind.Adam;
-            default:
-                result.AddError($"--rule is '{text}'; it must be ftrl, adagrad, sgd or adam");
-                return UpdateRuleKind.Ftrl;
+            result.AddError($"--rule is '{result.Tokens[0].Value}'; it must be ftrl, adagrad, sgd or adam");
         }
+
+        return text;
     }
 
     private static int? ParseDelay(ArgumentResult result)
