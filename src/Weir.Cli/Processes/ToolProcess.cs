@@ -15,6 +15,7 @@ internal sealed class ToolProcess : IAsyncDisposable
     private readonly Lock _writing = new();
     private readonly Task _errors;
     private string? _complaint;
+    private Task? _end;
 
     private ToolProcess(Process process, Action<string> log)
     {
@@ -68,26 +69,26 @@ internal sealed class ToolProcess : IAsyncDisposable
         }
     }
 
-    /// <summary>Asks it to end.</summary>
-    public void Stop()
+    /// <summary>Asks it to end, and kills it where it does not. May be called again.</summary>
+    public ValueTask DisposeAsync()
     {
         lock (_writing)
         {
-            try
-            {
-                _process.StandardInput.Close();
-            }
-            catch (IOException)
-            {
-                // What was buffered cannot be written to a process that has ended.
-            }
+            return new ValueTask(_end ??= EndAsync());
         }
     }
 
-    /// <summary>Asks it to end, and kills it where it does not.</summary>
-    public async ValueTask DisposeAsync()
+    private async Task EndAsync()
     {
-        Stop();
+        try
+        {
+            _process.StandardInput.Close();
+        }
+        catch (IOException)
+        {
+            // What was buffered cannot be written to a process that has ended.
+        }
+
         if (await Task.WhenAny(Exited, Task.Delay(StopMs)) != Exited)
         {
             _process.Kill(entireProcessTree: true);

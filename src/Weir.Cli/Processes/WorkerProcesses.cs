@@ -13,6 +13,7 @@ internal sealed class WorkerProcesses : IWorkerHosts, IAsyncDisposable
     private readonly TrainingMeter _meter;
     private readonly Action<string> _note;
     private readonly TaskCompletionSource _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private volatile bool _stopping;
 
     /// <summary>Starts the processes; they begin to train once all of them have offered to host.</summary>
     /// <param name="count">How many.</param>
@@ -54,13 +55,17 @@ internal sealed class WorkerProcesses : IWorkerHosts, IAsyncDisposable
 
         if (!_children.Exists(child => child.Finished))
         {
-            throw new ToolException("all worker processes died");
+            throw new ToolException($"all worker processes died ({string.Join(", ", _children.Select(child => child.Process.Id))}); nobody is left to go on");
         }
     }
 
     public void Lift(int pauses) => _children.ForEach(child => child.Process.Send(pauses.ToString(CultureInfo.InvariantCulture)));
 
-    public async ValueTask DisposeAsync() => await Task.WhenAll(_children.Select(child => child.Process.DisposeAsync().AsTask()));
+    public async ValueTask DisposeAsync()
+    {
+        _stopping = true;
+        await Task.WhenAll(_children.Select(child => child.Process.DisposeAsync().AsTask()));
+    }
 
     private async Task FollowAsync(Child child)
     {
@@ -79,7 +84,7 @@ internal sealed class WorkerProcesses : IWorkerHosts, IAsyncDisposable
         int code = await child.Process.Exited;
         child.Ended = true;
         child.Finished = code == ExitCode.Done;
-        if (child.Finished)
+        if (child.Finished || _stopping)
         {
             return;
         }

@@ -17,6 +17,8 @@ internal sealed class PlainProgress(ToolConsole console, int passes) : IProgress
         }
     }
 
+    public void Say(string line) => console.Say(line);
+
     public void Note(string line) => console.Complain(line);
 
     /// <summary>A moment as a line.</summary>

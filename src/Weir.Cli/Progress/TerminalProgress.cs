@@ -33,5 +33,7 @@ internal sealed class TerminalProgress : IProgressDisplay
         });
 
     // Through the terminal's own writer, which moves the bar out of the way.
+    public void Say(string line) => _terminal.WriteLine(line);
+
     public void Note(string line) => _terminal.WriteLine($"weir: {line}");
 }

@@ -169,7 +169,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
             await meter.ReachedAsync(pauses[pause]).WaitAsync(cancellation);
             BinaryQuality quality = (await best.OfferAsync(await table.ReadAsync(cancellation), cancellation))!;
             double pass = (double)pauses[pause] * settings.Learning.Passes / meter.Iterations;
-            _display.Note(string.Create(CultureInfo.InvariantCulture, $"after {pass:0.##} passes: test log-loss {quality.LogLoss:F4}, AUC {quality.Auc:F4}"));
+            _display.Say(string.Create(CultureInfo.InvariantCulture, $"after {pass:0.##} passes: test log-loss {quality.LogLoss:F4}, AUC {quality.Auc:F4}"));
             hosts.Lift(pause + 1);
         }
     }
