@@ -1,7 +1,9 @@
+using Weir.Wire;
+
 namespace Weir.Tests;
 
 public class SmokeTests
 {
     [Fact]
-    public void Runs() => Assert.Equal(64, Wire.FrameHeader.Size);
+    public void Runs() => Assert.Equal(64, FrameHeader.Size);
 }

@@ -180,19 +180,21 @@ internal sealed class PushSender(ClientState state)
     public void Fail(PushSession session, WeirException failure)
     {
         session.Failure ??= failure;
-        foreach (PushStream stream in session.Streams)
-        {
-            foreach (PushPart part in stream.Pending.ToArray())
-            {
-                Finish(part);
-            }
-        }
 
+        // The calls first: a part that is given up must not complete its call as if it had been acknowledged.
         foreach (PushCall call in _calls)
         {
             if (call.Session == session)
             {
                 call.Done.TrySetException(failure);
+            }
+        }
+
+        foreach (PushStream stream in session.Streams)
+        {
+            foreach (PushPart part in stream.Pending.ToArray())
+            {
+                Finish(part);
             }
         }
 

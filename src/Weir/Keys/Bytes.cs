@@ -91,6 +91,13 @@ internal ref struct ByteReader(ReadOnlySpan<byte> bytes)
         return (int)count;
     }
 
+    /// <summary>A status in one, four or eight bytes. One that this version does not know is refused: cut to a byte it would pass for another.</summary>
+    public Status Status8() => StatusOf(Byte());
+
+    public Status Status32() => StatusOf(UInt32());
+
+    public Status Status64() => StatusOf(UInt64());
+
     public string Text()
     {
         ReadOnlySpan<byte> utf8 = Take(UInt16());
@@ -111,6 +118,17 @@ internal ref struct ByteReader(ReadOnlySpan<byte> bytes)
     }
 
     public void SkipPadTo8() => Take(-Position & 7);
+
+    private Status StatusOf(ulong number)
+    {
+        if (number > (ulong)Status.Malformed)
+        {
+            Fail();
+            return Status.Malformed;
+        }
+
+        return (Status)number;
+    }
 
     public void Fail()
     {

@@ -76,7 +76,7 @@ public sealed record UpdateRule
     public static UpdateRule Ftrl(float alpha, float beta = 1, float l1 = 0, float l2 = 0) =>
         new(UpdateRuleKind.Ftrl, Positive(alpha, nameof(alpha)), NotNegative(beta, nameof(beta)), NotNegative(l1, nameof(l1)), NotNegative(l2, nameof(l2)));
 
-    /// <summary>The bytes of a rule in the map: kind, three of padding, four parameters.</summary>
+    /// <summary>The bytes of a rule in the map: kind (4 bytes), four parameters.</summary>
     internal const int EncodedBytes = 20;
 
     internal void Write(ref ByteWriter writer)
@@ -102,11 +102,13 @@ public sealed record UpdateRule
         rule = new UpdateRule((UpdateRuleKind)kind, a, b, c, d);
         return rule.Kind switch
         {
-            UpdateRuleKind.Sgd => IsPositive(a),
-            UpdateRuleKind.Adagrad => IsPositive(a) && IsNotNegative(b),
+            // Parameters that a rule does not have are 0: the same rule has one encoding, and is equal to itself.
+            UpdateRuleKind.Add or UpdateRuleKind.Assign => a == 0 && b == 0 && c == 0 && d == 0,
+            UpdateRuleKind.Sgd => IsPositive(a) && b == 0 && c == 0 && d == 0,
+            UpdateRuleKind.Adagrad => IsPositive(a) && IsNotNegative(b) && c == 0 && d == 0,
             UpdateRuleKind.Adam => IsPositive(a) && IsFraction(b) && IsFraction(c) && IsPositive(d),
             UpdateRuleKind.Ftrl => IsPositive(a) && IsNotNegative(b) && IsNotNegative(c) && IsNotNegative(d),
-            _ => true,
+            _ => false,
         };
     }
 

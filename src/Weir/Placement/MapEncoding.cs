@@ -91,7 +91,8 @@ internal static class MapEncoding
         return bytes;
     }
 
-    private static int Size(ClusterMap map) =>
+    /// <summary>The bytes that <see cref="Encode"/> gives for a map.</summary>
+    public static int Size(ClusterMap map) =>
         8 + 4 + 4 + 8 + 8 + 4 + 4 + (6 * 4)
         + map.Members.Sum(m => 20 + ByteWriter.TextBytes(m.Address) + ByteWriter.TextBytes(m.Zone))
         + map.Tables.Sum(t => 20 + UpdateRule.EncodedBytes + ByteWriter.TextBytes(t.Name))
@@ -101,7 +102,7 @@ internal static class MapEncoding
         + map.Losses.Sum(l => 20 + ByteWriter.TextBytes(l.Address))
         + (map.Segments * (sizeof(ushort) + sizeof(uint)));
 
-    /// <summary>Reads foreign bytes; false where they make no sense.</summary>
+    /// <summary>Reads foreign bytes; false where they make no sense or contradict themselves.</summary>
     public static bool TryDecode(ReadOnlySpan<byte> bytes, out ClusterMap map)
     {
         map = null!;
@@ -125,6 +126,11 @@ internal static class MapEncoding
         }
 
         MapTable[]? tables = ReadTables(ref reader);
+        if (tables is null)
+        {
+            return false;
+        }
+
         MapJob[] jobs = ReadJobs(ref reader);
         var processes = new MapProcess[reader.Count(22)];
         for (int i = 0; i < processes.Length; i++)
@@ -147,9 +153,15 @@ internal static class MapEncoding
             losses[i] = new MapLoss(node, reader.Text(), segments, rows);
         }
 
+        // Nothing is allocated for segments that the bytes do not hold: a short frame may name 2^17 of them.
+        if (reader.Failed || reader.Left != (sizeof(ushort) + sizeof(uint)) << (int)segmentBits)
+        {
+            return false;
+        }
+
         int[]? heads = ReadHeads(ref reader, 1 << (int)segmentBits, members.Length);
         uint[] epochs = MemoryMarshal.Cast<byte, uint>(reader.Take(sizeof(uint) << (int)segmentBits)).ToArray();
-        if (!reader.AtEnd || tables is null || heads is null || members.Length == 0)
+        if (!reader.AtEnd || heads is null)
         {
             return false;
         }
@@ -172,7 +184,7 @@ internal static class MapEncoding
             Heads = heads,
             Epochs = epochs,
         };
-        return true;
+        return MapSoundness.IsSound(map);
     }
 
     private static MapTable[]? ReadTables(ref ByteReader reader)

@@ -237,13 +237,19 @@ internal sealed class AdminPath(NodeState node, Membership? membership, MapFollo
             return false;
         }
 
-        if (reply.Status == Keys.Status.NotOwner && reply.Text.Length > 0)
+        if (membership is not null || node.Map?.Member(node.Options.Node)?.Incarnation == node.Options.Incarnation)
+        {
+            // A member asks for nothing.
+            return true;
+        }
+
+        if (reply.Status == Keys.Status.NotOwner && reply.Text.Length is > 0 and <= JoinNodeBody.MaxTextLength)
         {
             follower.Source = reply.Text;
         }
         else if (reply.Status != Keys.Status.Acked)
         {
-            node.Outbox.Notes.Enqueue($"the cluster refused this node: {reply.Text}");
+            node.Outbox.Note($"the cluster refused this node: {reply.Text}");
         }
 
         follower.Want((node.Map?.Version ?? 0) + 1, now);

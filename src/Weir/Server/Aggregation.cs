@@ -14,7 +14,8 @@ internal sealed class Contribution(WorkerId worker, Seq seq, ulong[] keys, float
 
     public float[] Values { get; } = values;
 
-    public long Bytes => (Keys.Length * 8L) + (Values.Length * 4L);
+    /// <summary>With what the object itself takes: parts without rows count as well.</summary>
+    public long Bytes => 128 + (Keys.Length * 8L) + (Values.Length * 4L);
 
     public ulong Session { get; set; }
 

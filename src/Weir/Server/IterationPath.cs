@@ -11,6 +11,9 @@ namespace Weir.Server;
 /// </summary>
 internal sealed class IterationPath(NodeState node)
 {
+    /// <summary>Outcomes in one frame: an iteration may close at more (table, segment)s than fit one of 1 MiB.</summary>
+    private const int RepliesAFrame = 16_384;
+
     private readonly Dictionary<(LinkId Link, ulong Session), List<PartReply>> _acknowledgements = [];
     private readonly List<(LinkId Link, ulong Session)> _order = [];
     private readonly HashSet<uint> _dirtyGroups = [];
@@ -161,9 +164,12 @@ internal sealed class IterationPath(NodeState node)
         {
             FrameHeader header = node.Header(FrameKind.PushReply);
             header.Session = to.session;
-            var body = new PushReplyBody(_acknowledgements[to]);
-            node.Counters.PushBytes += body.Bytes + FrameHeader.Size;
-            node.Outbox.Send(to.link, header, body);
+            foreach (PartReply[] replies in _acknowledgements[to].Chunk(RepliesAFrame))
+            {
+                var body = new PushReplyBody(replies);
+                node.Counters.PushBytes += body.Bytes + FrameHeader.Size;
+                node.Outbox.Send(to.link, header, body);
+            }
         }
 
         _acknowledgements.Clear();

@@ -21,7 +21,13 @@ internal static class MapChanges
                 return Done(map, map.Cluster);
             }
 
-            map = RemoveNode(map, join.Node, 0).Map!;
+            Decision removal = RemoveNode(map, join.Node, 0);
+            if (removal.Map is null)
+            {
+                return removal;
+            }
+
+            map = removal.Map;
         }
 
         if (map.Members.Length >= ushort.MaxValue)
@@ -43,6 +49,11 @@ internal static class MapChanges
         }
 
         MapMember gone = map.Members[index];
+        if (index == 0)
+        {
+            return Refuse($"server {gone.Address} holds the register: the cluster ends with it and not before");
+        }
+
         ClusterMap without = map with { Members = [.. map.Members.Where((_, i) => i != index)] };
         if (map.Tables.Length == 0)
         {

@@ -24,13 +24,13 @@ internal sealed class MapFollower(NodeState node)
     /// <summary>Keeps a frame until the map it names was read. False where there is no room: answer Behind at once.</summary>
     public bool Park(LinkId link, FrameBuffer frame, ulong version, Instant now)
     {
-        if (_parkedBytes + frame.Length > node.Limits.WaitingBytes)
+        if (_parkedBytes + frame.Capacity > node.Limits.WaitingBytes)
         {
             return false;
         }
 
         _parked.Add(new Parked(link, frame.Retain(), version, now.AfterMs(node.Limits.BehindWaitMs)));
-        _parkedBytes += frame.Length;
+        _parkedBytes += frame.Capacity;
         Want(version, now);
         return true;
     }
@@ -52,8 +52,8 @@ internal sealed class MapFollower(NodeState node)
         List<Parked> taken = _parked.FindAll(p => p.Version <= version || p.Deadline <= now);
         if (taken.Count > 0)
         {
-            _parked.RemoveAll(taken.Contains);
-            _parkedBytes -= taken.Sum(p => (long)p.Frame.Length);
+            _parked.RemoveAll(p => p.Version <= version || p.Deadline <= now);
+            _parkedBytes -= taken.Sum(p => (long)p.Frame.Capacity);
         }
 
         return taken;

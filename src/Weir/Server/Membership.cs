@@ -16,6 +16,9 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
     /// <summary>Marks the tickets of operations that others asked for.</summary>
     private const ulong RemoteTicket = 1UL << 63;
 
+    /// <summary>A map crosses in one frame, also in the answer of the register, which has 16 bytes before it.</summary>
+    private const int MaxMapBytes = FrameHeader.MaxBodyBytes - 16;
+
     private readonly List<Change> _queued = [];
     private readonly List<Change> _swapping = [];
     private readonly Dictionary<(MemberRole Role, ulong Id), Instant> _heard = [];
@@ -69,6 +72,7 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
     public void Tick(Instant now)
     {
         ClusterMap map = node.Map!;
+        ForgetStrangers(map);
         foreach (MapMember member in map.Members)
         {
             if (member.Node != node.Options.Node && Silent(MemberRole.Node, member.Node, node.Limits.NodeTimeoutMs, now))
@@ -119,10 +123,16 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
     {
         var cell = (RegisterCell)body.Cell;
         bool swap = request.Kind == FrameKind.RegisterSwap;
-        if (swap && cell == RegisterCell.Map && !MapEncoding.TryDecode(body.Value.Span, out _))
+        if (swap && cell == RegisterCell.Map)
         {
-            node.Outbox.Send(link, node.Reply(FrameKind.RegisterReply, request), new RegisterReplyBody(Status.Malformed, 0, default));
-            return;
+            bool sound = MapEncoding.TryDecode(body.Value.Span, out ClusterMap map);
+            if (!sound || !MapSoundness.Follows(map, node.Map!))
+            {
+                // A map that does not follow rests on an older one: its writer reads again.
+                node.Outbox.Send(
+                    link, node.Reply(FrameKind.RegisterReply, request), new RegisterReplyBody(sound ? Status.Conflict : Status.Malformed, 0, default));
+                return;
+            }
         }
 
         ulong ticket = ++_ticket | RemoteTicket;
@@ -156,6 +166,11 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
         foreach (Change change in _queued)
         {
             change.Outcome = change.Decide(next);
+            if (change.Outcome.Map is { } changed && !ReferenceEquals(changed, next) && MapEncoding.Size(changed) is var bytes && bytes > MaxMapBytes)
+            {
+                change.Outcome = new Decision(null, Status.Full, Text: $"the map would take {bytes} bytes; at most {MaxMapBytes} fit a frame. End sessions, jobs or tables first");
+            }
+
             next = change.Outcome.Map ?? next;
         }
 
@@ -207,6 +222,25 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
         }
 
         _swapping.Clear();
+    }
+
+    /// <summary>Whoever asked to come in and did not is forgotten: anybody may ask, under any number.</summary>
+    private void ForgetStrangers(ClusterMap map)
+    {
+        if (_heard.Count <= map.Members.Length + map.Processes.Length)
+        {
+            return;
+        }
+
+        HashSet<(MemberRole, ulong)> known = [.. map.Members.Select(m => (MemberRole.Node, m.Node)), .. map.Processes.Select(p => (MemberRole.Process, p.Process))];
+        foreach ((MemberRole Role, ulong Id) stranger in _heard.Keys.Where(k => !known.Contains(k)).ToArray())
+        {
+            _heard.Remove(stranger);
+            if (stranger.Role == MemberRole.Node)
+            {
+                _rows.Remove(stranger.Id);
+            }
+        }
     }
 
     private bool Silent(MemberRole role, ulong id, long timeoutMs, Instant now)

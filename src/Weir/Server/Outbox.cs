@@ -14,6 +14,9 @@ internal sealed class Outbox(INetwork network)
     private readonly List<(LinkId Link, FrameBuffer Frame)> _bulk = [];
     private readonly Dictionary<string, LinkId> _links = [];
 
+    private const int KeptNotes = 1000;
+    private const int NoteLength = 1000;
+
     /// <summary>What people should know, for the host's log: the core writes none.</summary>
     public Queue<string> Notes { get; } = new();
 
@@ -28,6 +31,15 @@ internal sealed class Outbox(INetwork network)
         }
 
         return link;
+    }
+
+    /// <summary>Keeps a note for the host. Bounded in number and length: peers cause them.</summary>
+    public void Note(string text)
+    {
+        if (Notes.Count < KeptNotes)
+        {
+            Notes.Enqueue(text.Length <= NoteLength ? text : text[..NoteLength]);
+        }
     }
 
     public void Close(LinkId link) => network.Close(link);

@@ -24,8 +24,8 @@ internal sealed class PullPath(NodeState node)
     /// <summary>A clock rose, an iteration closed or the map changed: waiting pulls are looked at again at the end of the turn.</summary>
     public void ClocksRose() => _clocksRose = true;
 
-    /// <summary>Handles the items of a frame whose parts, if any, were handled before. False where the bytes made no sense.</summary>
-    public bool Handle(LinkId link, in FrameHeader header, FrameBuffer frame, ref DataRequestReader reader, List<PushPath.Outcome> parts, Instant now)
+    /// <summary>Handles the items of a whole frame whose parts, if any, were handled before.</summary>
+    public void Handle(LinkId link, in FrameHeader header, FrameBuffer frame, ref DataRequestReader reader, List<PushPath.Outcome> parts, Instant now)
     {
         node.Counters.PullRequests++;
         if (reader.Parts == 0)
@@ -47,20 +47,14 @@ internal sealed class PullPath(NodeState node)
             }
         }
 
-        if (ahead.Failed || !ahead.AtEnd)
-        {
-            return false;
-        }
-
         bool pushStands = parts.TrueForAll(p => p.Status <= Status.Failed);
         if (group != 0 && pushStands && node.Clocks.Minimum(group) is var minimum && minimum >= 0 && minimum < required)
         {
             Wait(link, header, frame, reader, group, required, now);
-            return true;
+            return;
         }
 
         Answer(link, header, frame.Span[FrameHeader.Size..], ref reader, parts);
-        return true;
     }
 
     /// <summary>At the end of a turn: answers what no longer has to wait, and what has waited too long.</summary>

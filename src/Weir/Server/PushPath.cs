@@ -14,6 +14,9 @@ namespace Weir.Server;
 /// </summary>
 internal sealed class PushPath(NodeState node)
 {
+    /// <summary>What the texts of one frame's outcomes may take: without texts the outcomes of all parts fit a frame, and with these too.</summary>
+    private const int TextBytes = 256 << 10;
+
     private readonly List<PartReply> _replies = [];
 
     /// <summary>A part's outcome and where its keys lie in the body, for the pull items of a PushPull that name it.</summary>
@@ -21,13 +24,14 @@ internal sealed class PushPath(NodeState node)
 
     public List<Outcome> Outcomes { get; } = [];
 
-    /// <summary>Handles all parts in the body and answers with one PushReply. False where the bytes made no sense.</summary>
-    public bool Handle(LinkId link, in FrameHeader header, ref DataRequestReader reader)
+    /// <summary>Handles all parts in a body that is whole, and answers with one PushReply.</summary>
+    public void Handle(LinkId link, in FrameHeader header, ref DataRequestReader reader)
     {
         _replies.Clear();
         Outcomes.Clear();
         node.Counters.PushRequests++;
         node.Counters.PushBytes += header.BodyLength + FrameHeader.Size;
+        int textBytes = 0;
         while (true)
         {
             int position = reader.Position;
@@ -40,6 +44,8 @@ internal sealed class PushPath(NodeState node)
             node.Counters.KeysPushed += part.Rows;
             node.Counters.ValuesPushed += part.ValueBytes / sizeof(float);
             node.Counters.Refused += reply.Status > Status.Failed ? 1 : 0;
+            textBytes += reply.TotalBytes - PartReply.Size;
+            reply.Text = textBytes <= TextBytes ? reply.Text : "";
             _replies.Add(reply);
             Outcomes.Add(new Outcome(reply.Status, position + PartHeader.Size, part.Rows, reply.Text));
         }
@@ -50,8 +56,6 @@ internal sealed class PushPath(NodeState node)
             node.Counters.PushBytes += body.Bytes + FrameHeader.Size;
             node.Outbox.Send(link, node.Reply(FrameKind.PushReply, header), body);
         }
-
-        return !reader.Failed;
     }
 
     /// <summary>Answers every part with one status, unread: a frame that this node may not act on.</summary>

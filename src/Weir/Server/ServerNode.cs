@@ -158,10 +158,11 @@ internal sealed class ServerNode : IMachine, IDisposable
                 Heartbeat(link, header, body);
                 break;
             case FrameKind.HeartbeatReply:
-                HeartbeatReply(header, body);
+                HeartbeatReply(link, header, body);
                 break;
             case FrameKind.ReadMapReply:
-                if (body.Length > 0 && MapEncoding.TryDecode(body, out ClusterMap map) && (_state.Map is null || map.Cluster == _state.Map.Cluster))
+                // The node with the register asks nobody for the map: it decides it.
+                if (Membership is null && body.Length > 0 && MapEncoding.TryDecode(body, out ClusterMap map))
                 {
                     Adopt(map, _now);
                 }
@@ -170,7 +171,7 @@ internal sealed class ServerNode : IMachine, IDisposable
             case FrameKind.Error:
                 if (StatusBody.TryRead(body, out StatusBody error))
                 {
-                    Note($"a peer answered: {error.Text}");
+                    Outbox.Note($"a peer answered: {error.Text}");
                 }
 
                 break;
@@ -234,24 +235,30 @@ internal sealed class ServerNode : IMachine, IDisposable
     private void Data(LinkId link, in FrameHeader header, FrameBuffer frame)
     {
         ReadOnlySpan<byte> body = frame.Span[FrameHeader.Size..];
-        bool sound = true;
+        bool sound;
         switch (header.Kind)
         {
             case FrameKind.Push or FrameKind.Pull or FrameKind.PushPull:
                 var reader = new DataRequestReader(body);
+                sound = reader.IsWhole();
+                if (!sound)
+                {
+                    break;
+                }
+
                 _pushes.Outcomes.Clear();
                 if (reader.Parts > 0)
                 {
-                    sound = _pushes.Handle(link, header, ref reader);
+                    _pushes.Handle(link, header, ref reader);
                     if (_state.Map!.TryFindSession(header.Session, out WorkerId worker) && worker.Group != 0)
                     {
                         _iterations.Received(worker.Group);
                     }
                 }
 
-                if (sound && reader.Items > 0)
+                if (reader.Items > 0)
                 {
-                    sound = _pulls.Handle(link, header, frame, ref reader, _pushes.Outcomes, _now);
+                    _pulls.Handle(link, header, frame, ref reader, _pushes.Outcomes, _now);
                 }
 
                 break;
@@ -266,8 +273,12 @@ internal sealed class ServerNode : IMachine, IDisposable
                 break;
             case FrameKind.Clock:
                 sound = ClockBody.TryRead(body, _clocks);
-                RaiseClocks();
-                Outbox.Send(link, _state.Reply(FrameKind.ClockReply, header), default(EmptyBody));
+                if (sound)
+                {
+                    RaiseClocks();
+                    Outbox.Send(link, _state.Reply(FrameKind.ClockReply, header), default(EmptyBody));
+                }
+
                 break;
             default:
                 sound = _admin.Scan(link, header, body);
@@ -331,9 +342,10 @@ internal sealed class ServerNode : IMachine, IDisposable
         Outbox.Send(link, _state.Reply(FrameKind.HeartbeatReply, header), reply);
     }
 
-    private void HeartbeatReply(in FrameHeader header, ReadOnlySpan<byte> body)
+    private void HeartbeatReply(LinkId link, in FrameHeader header, ReadOnlySpan<byte> body)
     {
-        if (_state.Map is not { } map || header.Cluster != map.Cluster || !HeartbeatReplyBody.TryRead(body, _clocks, out HeartbeatReplyBody reply))
+        // Only the node that was asked may say that this one is gone, and the node with the register asks nobody.
+        if (Membership is not null || _state.Map is not { } map || header.Cluster != map.Cluster || link != Outbox.Open(map.Register.Address) || !HeartbeatReplyBody.TryRead(body, _clocks, out HeartbeatReplyBody reply))
         {
             return;
         }
@@ -364,7 +376,7 @@ internal sealed class ServerNode : IMachine, IDisposable
 
     private void Adopt(ClusterMap map, Instant now)
     {
-        if (_state.Map is { } current && map.Version <= current.Version)
+        if (_state.Map is { } current ? !MapSoundness.Follows(map, current) : map.Cluster != _state.Options.Cluster && _state.Options.Cluster != 0)
         {
             return;
         }
@@ -377,15 +389,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     private void Refuse(LinkId link, in FrameHeader header, string text)
     {
         _state.Counters.FramesRefused++;
-        Note($"refused a {header.Kind} frame: {text}");
+        Outbox.Note($"refused a {header.Kind} frame: {text}");
         Outbox.SendStatus(link, _state.Reply(FrameKind.Error, header), Status.Malformed, text);
-    }
-
-    private void Note(string text)
-    {
-        if (Outbox.Notes.Count < 1000)
-        {
-            Outbox.Notes.Enqueue(text);
-        }
     }
 }

@@ -67,7 +67,7 @@ internal readonly record struct RegisterReplyBody(Status Status, ulong Version, 
     public static bool TryRead(ReadOnlySpan<byte> body, out RegisterReplyBody message)
     {
         var reader = new ByteReader(body);
-        message = new RegisterReplyBody((Status)reader.UInt64(), reader.UInt64(), reader.Take(reader.Left).ToArray());
+        message = new RegisterReplyBody(reader.Status64(), reader.UInt64(), reader.Take(reader.Left).ToArray());
         return !reader.Failed;
     }
 }
@@ -83,6 +83,9 @@ internal readonly record struct RawBody(ReadOnlyMemory<byte> Value) : IBody
 /// <summary>JoinNode: a node asks to be a member.</summary>
 internal readonly record struct JoinNodeBody(ulong Node, ulong Incarnation, uint WeightPercent, string Address, string Zone) : IBody
 {
+    /// <summary>Characters of an address, a zone or a process's name: they stand in the map, which has to fit a frame.</summary>
+    public const int MaxTextLength = 256;
+
     public int Bytes => 20 + ByteWriter.TextBytes(Address) + ByteWriter.TextBytes(Zone);
 
     public void Write(ref ByteWriter writer)
@@ -98,7 +101,8 @@ internal readonly record struct JoinNodeBody(ulong Node, ulong Incarnation, uint
     {
         var reader = new ByteReader(body);
         message = new JoinNodeBody(reader.UInt64(), reader.UInt64(), reader.UInt32(), reader.Text(), reader.Text());
-        return reader.AtEnd && message.Node != 0 && message.Address.Length > 0 && message.WeightPercent is > 0 and <= 10_000;
+        return reader.AtEnd && message.Node != 0 && message.Address.Length is > 0 and <= MaxTextLength
+            && message.Zone.Length <= MaxTextLength && message.WeightPercent is > 0 and <= 10_000;
     }
 }
 
@@ -119,7 +123,7 @@ internal readonly record struct JoinProcessBody(ulong Process, ulong Incarnation
     {
         var reader = new ByteReader(body);
         message = new JoinProcessBody(reader.UInt64(), reader.UInt64(), reader.UInt32(), reader.Text());
-        return reader.AtEnd && message.Process != 0;
+        return reader.AtEnd && message.Process != 0 && message.Name.Length <= JoinNodeBody.MaxTextLength;
     }
 }
 
@@ -214,7 +218,7 @@ internal readonly record struct EndSessionBody(ulong Session, uint Group, uint W
     {
         var reader = new ByteReader(body);
         message = new EndSessionBody(reader.UInt64(), reader.UInt32(), reader.UInt32(), reader.Int64());
-        return reader.AtEnd;
+        return reader.AtEnd && message.ThroughIteration >= 0;
     }
 }
 
@@ -270,7 +274,7 @@ internal readonly record struct AdminReplyBody(Status Status, ulong First, long 
     public static bool TryRead(ReadOnlySpan<byte> body, out AdminReplyBody message)
     {
         var reader = new ByteReader(body);
-        message = new AdminReplyBody((Status)reader.UInt64(), reader.UInt64(), reader.Int64(), reader.Text());
+        message = new AdminReplyBody(reader.Status64(), reader.UInt64(), reader.Int64(), reader.Text());
         return reader.AtEnd;
     }
 }
@@ -318,7 +322,7 @@ internal struct ScanReplyHead
     public static bool TryRead(ref ByteReader reader, out ScanReplyHead head, out ReadOnlySpan<byte> keys, out ReadOnlySpan<byte> values)
     {
         head = default;
-        head.Status = (Status)reader.UInt32();
+        head.Status = reader.Status32();
         head.Done = reader.UInt32() != 0;
         head.Rows = reader.Int32();
         head.ValueBytes = reader.Int32();

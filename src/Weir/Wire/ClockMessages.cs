@@ -172,7 +172,7 @@ internal readonly struct HeartbeatReplyBody(Status status, IReadOnlyCollection<C
     public static bool TryRead(ReadOnlySpan<byte> body, List<ClockEntry> clocks, out HeartbeatReplyBody message)
     {
         var reader = new ByteReader(body);
-        message = new HeartbeatReplyBody((Status)reader.UInt64(), clocks);
+        message = new HeartbeatReplyBody(reader.Status64(), clocks);
         return ClockBody.TryRead(ref reader, clocks) && reader.AtEnd;
     }
 }

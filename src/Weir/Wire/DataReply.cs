@@ -32,7 +32,7 @@ internal struct PartReply
         writer.UInt64(Value);
         writer.Byte((byte)Status);
         writer.Byte(DeleteStream ? (byte)1 : (byte)0);
-        writer.UInt16((ushort)TextLength);
+        writer.UInt16((ushort)Math.Min(TextLength, ushort.MaxValue));
         writer.UInt32(0);
         if (TextLength > 0)
         {
@@ -48,7 +48,7 @@ internal struct PartReply
         reply.Segment = reader.UInt32();
         reply.N = reader.UInt64();
         reply.Value = reader.UInt64();
-        reply.Status = (Status)reader.Byte();
+        reply.Status = reader.Status8();
         reply.DeleteStream = reader.Byte() != 0;
         int textLength = reader.UInt16();
         reader.UInt32();
@@ -64,7 +64,7 @@ internal struct PartReply
 }
 
 /// <summary>The body of PushReply: a count and the outcomes.</summary>
-internal readonly struct PushReplyBody(List<PartReply> parts) : IBody
+internal readonly struct PushReplyBody(IReadOnlyList<PartReply> parts) : IBody
 {
     public const int CountSize = 8;
 
@@ -152,7 +152,7 @@ internal struct PullReplyItem
         writer.Int32(ValueBytes);
         writer.Byte((byte)Status);
         writer.Byte((byte)ValueEncoding);
-        writer.UInt16((ushort)TextLength);
+        writer.UInt16((ushort)Math.Min(TextLength, ushort.MaxValue));
         writer.UInt32(Stamp.Generation);
         writer.UInt32(0);
         writer.UInt64(Stamp.Epoch);
@@ -178,7 +178,7 @@ internal struct PullReplyItem
         item.Rows = reader.Int32();
         item.Found = reader.Int32();
         item.ValueBytes = reader.Int32();
-        item.Status = (Status)reader.Byte();
+        item.Status = reader.Status8();
         item.ValueEncoding = (ValueEncoding)reader.Byte();
         int textLength = reader.UInt16();
         uint generation = reader.UInt32();

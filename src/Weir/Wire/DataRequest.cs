@@ -188,6 +188,20 @@ internal ref struct DataRequestReader
     /// <summary>True where everything was read and nothing is left over.</summary>
     public readonly bool AtEnd => _partsLeft == 0 && _itemsLeft == 0 && _reader.AtEnd;
 
+    /// <summary>
+    /// Walks the rest of the body without moving this reader: true where every part and item makes sense and nothing is left over. Whoever
+    /// acts on a body asks this first, so that no half of a broken frame is applied.
+    /// </summary>
+    public readonly bool IsWhole()
+    {
+        DataRequestReader ahead = this;
+        while (ahead.NextPart(out _, out _, out _) || ahead.NextItem(out _, out _))
+        {
+        }
+
+        return ahead.AtEnd;
+    }
+
     /// <summary>The offset of the next part or item in the body.</summary>
     public readonly int Position => _reader.Position;
 

@@ -51,7 +51,7 @@ internal readonly record struct StatusBody(Status Status, string Text = "") : IB
     public static bool TryRead(ReadOnlySpan<byte> body, out StatusBody message)
     {
         var reader = new ByteReader(body);
-        message = new StatusBody((Status)reader.Byte(), reader.Text());
+        message = new StatusBody(reader.Status8(), reader.Text());
         return reader.AtEnd;
     }
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using Weir.Sim;
 
@@ -36,6 +37,30 @@ public class SeededClusterTests
         ulong[] traces = [.. new ulong[] { 3, 4, 5 }.Select(Trace)];
         Assert.Equal(traces, new ulong[] { 3, 4, 5 }.Select(Trace));
         Assert.Equal(3, traces.Distinct().Count());
+    }
+
+    /// <summary>Prints the trace where another process asks for it: the second process of the test below is this one.</summary>
+    [Fact]
+    public async Task The_same_seed_gives_the_same_trace_in_another_process()
+    {
+        const ulong Seed = 7;
+        if (Environment.GetEnvironmentVariable("WEIR_TRACE_TO") is { Length: > 0 } file)
+        {
+            await File.WriteAllTextAsync(file, Trace(Seed).ToString("x16"));
+            return;
+        }
+
+        string told = Path.GetTempFileName();
+        var start = new ProcessStartInfo("dotnet", [typeof(SeededClusterTests).Assembly.Location, "-method", $"*{nameof(The_same_seed_gives_the_same_trace_in_another_process)}"])
+        {
+            RedirectStandardOutput = true,
+        };
+        start.Environment["WEIR_TRACE_TO"] = told;
+        using Process other = Process.Start(start)!;
+        await other.StandardOutput.ReadToEndAsync();
+        await other.WaitForExitAsync();
+        Assert.Equal(Trace(Seed).ToString("x16"), await File.ReadAllTextAsync(told));
+        File.Delete(told);
     }
 
     private static ulong Trace(ulong seed)

@@ -1,6 +1,7 @@
 using CsCheck;
 using Weir.Keys;
 using Weir.Store;
+using Weir.World;
 
 namespace Weir.Tests.Store;
 
@@ -127,7 +128,7 @@ public class StoreModelTests
     private static ulong[] Pool(int segment, int segmentBits)
     {
         KeyRange range = KeyRange.OfSegment(segment, segmentBits);
-        World.Rng rng = new(7);
+        Rng rng = new(7);
         HashSet<ulong> mixed = [];
         for (ulong i = 0; i < 90; i++)
         {

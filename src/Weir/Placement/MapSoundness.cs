@@ -1,0 +1,108 @@
+using Weir.World;
+
+namespace Weir.Placement;
+
+/// <summary>
+/// What a map must fulfil before anybody acts on it. Bytes that decode may still contradict themselves, and a node that adopted them would
+/// break: numbers are unique and below the next to be given, widths fit a frame, and a newer map tells of the same cluster.
+/// </summary>
+internal static class MapSoundness
+{
+    /// <summary>The widest row in floats: it must fit one frame with its key and the heads around it (design R25).</summary>
+    public const int MaxWidth = (FramePool.MaxFrameBytes - 256) / sizeof(float);
+
+    private const uint MaxWeightPercent = Ring.MaxWeightPercent;
+
+    /// <summary>Whether a map makes sense by itself.</summary>
+    public static bool IsSound(ClusterMap map) =>
+        map.Version is > 0 and <= long.MaxValue
+        && map.NextSession is > 0 and <= long.MaxValue && map.NextTable is > 0 and <= int.MaxValue && map.NextGroup is > 0 and <= int.MaxValue
+        && MembersAreSound(map) && TablesAreSound(map) && JobsAndSessionsAreSound(map);
+
+    /// <summary>Whether a node that acts on <paramref name="older"/> may act on a map next: the same cluster and register, later, nothing redefined.</summary>
+    public static bool Follows(ClusterMap map, ClusterMap older)
+    {
+        if (map.Cluster != older.Cluster || map.SegmentBits != older.SegmentBits || map.Version <= older.Version || map.Generation < older.Generation
+            || map.Register != older.Register)
+        {
+            return false;
+        }
+
+        foreach (MapTable table in map.Tables)
+        {
+            if (older.Table(table.Id) is { } known ? known != table : table.Id < older.NextTable)
+            {
+                return false;
+            }
+        }
+
+        foreach (MapJob job in map.Jobs)
+        {
+            if (older.Job(job.Group) is { } known ? known.Workers.Length != job.Workers.Length : job.Group < older.NextGroup)
+            {
+                return false;
+            }
+        }
+
+        return map.NextSession >= older.NextSession && map.NextTable >= older.NextTable && map.NextGroup >= older.NextGroup;
+    }
+
+    private static bool MembersAreSound(ClusterMap map)
+    {
+        HashSet<ulong> nodes = [];
+        foreach (MapMember member in map.Members)
+        {
+            if (member.Node == 0 || !nodes.Add(member.Node) || member.WeightPercent is 0 or > MaxWeightPercent)
+            {
+                return false;
+            }
+        }
+
+        return nodes.Count > 0;
+    }
+
+    private static bool TablesAreSound(ClusterMap map)
+    {
+        HashSet<uint> ids = [];
+        HashSet<string> names = [];
+        foreach (MapTable table in map.Tables)
+        {
+            bool sound = table.Id != 0 && table.Id < map.NextTable && ids.Add(table.Id) && names.Add(table.Name)
+                && table.Width is > 0 and <= MaxWidth && float.IsFinite(table.InitialValue) && (!table.Aggregate || table.Group != 0);
+            if (!sound)
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    private static bool JobsAndSessionsAreSound(ClusterMap map)
+    {
+        HashSet<uint> groups = [];
+        HashSet<ulong> sessions = [], processes = [];
+        bool sound = true;
+        foreach (MapJob job in map.Jobs)
+        {
+            sound &= job.Group != 0 && job.Group < map.NextGroup && groups.Add(job.Group) && job.Workers.Length > 0;
+            foreach (MapWorker worker in job.Workers)
+            {
+                sound &= worker.FinishedThrough >= MapWorker.Working
+                    && (worker.Session == 0 || (worker.Session < map.NextSession && sessions.Add(worker.Session)));
+            }
+        }
+
+        foreach (MapSession session in map.Sessions)
+        {
+            sound &= session.Session != 0 && session.Session < map.NextSession && sessions.Add(session.Session);
+        }
+
+        foreach (MapProcess process in map.Processes)
+        {
+            sound &= process.Process != 0 && processes.Add(process.Process);
+        }
+
+        return sound;
+    }
+}

@@ -1,0 +1,115 @@
+using Weir.Client;
+using Weir.Host;
+using Weir.Learn.Data;
+using Weir.Learn.Logistic;
+using Weir.Sim;
+using Weir.World;
+
+namespace Weir.Tests.Scenarios;
+
+/// <summary>The real training loop on the real client and nodes, simulated: with a delay bound of 0 the weights are the same bit for bit.</summary>
+public class TrainingScenarioTests
+{
+    private const int Workers = 4;
+
+    [Fact]
+    public void Delay_0_gives_the_same_bits_for_1_2_and_4_servers_and_after_a_process_died_in_any_iteration()
+    {
+        byte[] undisturbed = Train(seed: 1, servers: 1, deathAt: null);
+        Assert.Equal(undisturbed, Train(seed: 2, servers: 2, deathAt: null));
+        Assert.Equal(undisturbed, Train(seed: 3, servers: 4, deathAt: null));
+        var rng = new Rng(99);
+        int redone = 0;
+        for (ulong seed = 10; seed < 40; seed++)
+        {
+            byte[] disturbed = Train(seed, servers: 1 + rng.Below(4), deathAt: 1 + rng.Below(10L), redone: () => redone++);
+            Assert.True(undisturbed.AsSpan().SequenceEqual(disturbed), $"seed {seed}: a run in which a process died ends in other bits");
+        }
+
+        Assert.True(redone >= 15, $"in {redone} of 30 runs the death fell into an iteration that had to be redone; at least 15 are needed");
+    }
+
+    [Fact]
+    public async Task Delay_0_gives_the_same_bits_embedded_as_simulated()
+    {
+        byte[] simulated = Train(seed: 1, servers: 3, deathAt: null);
+        await using EmbeddedCluster cluster = WeirHost.StartEmbedded(new EmbeddedOptions { Servers = 2 });
+        await using WeirClient client = await cluster.ConnectAsync();
+        LogisticTraining training = Training();
+        Job job = await client.OpenJobAsync(new JobOptions { Name = "train", Workers = Workers });
+        WeirTable table = await client.OpenTableAsync(training.Table("weights", job));
+        await client.HostWorkersAsync(job, (worker, stop) => training.RunAsync(worker, table, null, stop));
+        Assert.Equal(simulated, Bytes((await training.ReadModelAsync(client, table)).Model));
+    }
+
+    [Fact]
+    public void Any_delay_learns_through_losses_duplicates_reorder_and_deaths()
+    {
+        for (ulong seed = 1; seed <= 10; seed++)
+        {
+            var rng = new Rng(seed);
+            var faults = new SimFaults { LossPerMille = rng.Below(40), DuplicatePerMille = rng.Below(40), ReorderPerMille = rng.Below(40) };
+            byte[] model = Train(seed, 1 + rng.Below(4), 1 + rng.Below(10L), delay: 1 + rng.Below(3), faults);
+            Assert.True(model.Length > 0, $"seed {seed} ends with a model");
+        }
+    }
+
+    private static LogisticTraining Training(int delay = 0)
+    {
+        var log = new ClickLog(seed: 5, trainRows: 1200, testRows: 10);
+        var options = new LogisticOptions { Passes = 2, BatchRows = 60, DelayBound = delay };
+        return new LogisticTraining(options, log.Train, log.Train.Scan(CancellationToken.None));
+    }
+
+    private static byte[] Train(ulong seed, int servers, long? deathAt, int delay = 0, SimFaults? faults = null, Action? redone = null)
+    {
+        using var cluster = new SimCluster(seed, servers);
+        byte[] bytes = [];
+        cluster.Run(async () =>
+        {
+            LogisticTraining training = Training(delay);
+            WeirClient[] hosts = [await cluster.ConnectAsync("a"), await cluster.ConnectAsync("b")];
+            WeirClient reader = await cluster.ConnectAsync("reader");
+            Job job = await reader.OpenJobAsync(new JobOptions { Name = "train", Workers = Workers, Hosts = 2 });
+            WeirTable table = await reader.OpenTableAsync(training.Table("weights", job));
+            cluster.Network.Faults = faults ?? SimFaults.None;
+            bool dies = deathAt is not null;
+            var rng = new Rng(seed);
+            void Report(WeirClient host, TrainingStep step)
+            {
+                if (dies && host == hosts[1] && step.Iteration == deathAt)
+                {
+                    // Its gradient is about to be pushed: the death falls somewhere into the iteration.
+                    dies = false;
+                    cluster.Scheduler.At(cluster.Scheduler.Now.AfterUs(rng.Below(2000L)), () => cluster.Kill(host));
+                }
+            }
+
+            Task[] hosting = [.. hosts.Select(h => h.HostWorkersAsync(job, (worker, stop) => training.RunAsync(worker, table, step => Report(h, step), stop)))];
+            if (deathAt is not null)
+            {
+                await hosting[0];
+            }
+            else
+            {
+                await Task.WhenAll(hosting);
+            }
+
+            bytes = Bytes((await training.ReadModelAsync(reader, table)).Model);
+        });
+        if (cluster.Nodes.Any(n => n.Counters.Superseded > 0))
+        {
+            redone?.Invoke();
+        }
+
+        return bytes;
+    }
+
+    private static byte[] Bytes(LinearModel model)
+    {
+        byte[] bytes = new byte[model.Keys.Length * 12];
+        System.Runtime.InteropServices.MemoryMarshal.AsBytes(model.Keys).CopyTo(bytes);
+        System.Runtime.InteropServices.MemoryMarshal.AsBytes(model.Weights).CopyTo(bytes.AsSpan(model.Keys.Length * 8));
+        return bytes;
+    }
+}

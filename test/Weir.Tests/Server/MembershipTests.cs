@@ -1,0 +1,109 @@
+using Weir.Keys;
+using Weir.Placement;
+using Weir.Wire;
+
+namespace Weir.Tests.Server;
+
+public class MembershipTests
+{
+    [Fact]
+    public void A_process_that_came_back_as_another_incarnation_is_no_member_R5()
+    {
+        using var node = new NodeHarness();
+        uint group = node.OpenJob(1);
+        node.Receive(FrameKind.Heartbeat, new HeartbeatBody(MemberRole.Process, 10, 2, 0, 0, []));
+        List<ClockEntry> clocks = [];
+        Assert.True(HeartbeatReplyBody.TryRead(node.Body(FrameKind.HeartbeatReply), clocks, out HeartbeatReplyBody reply));
+        Assert.Equal(Status.Ended, reply.Status);
+
+        // It does not keep its predecessor alive either.
+        ulong session = node.SessionOf(group, 0);
+        for (int beat = 0; beat < 12; beat++)
+        {
+            node.Now = node.Now.AfterMs(500);
+            node.Receive(FrameKind.Heartbeat, new HeartbeatBody(MemberRole.Process, 10, 2, 0, 0, []));
+            node.Tick();
+        }
+
+        Assert.NotEqual(session, node.SessionOf(group, 0));
+    }
+
+    [Fact]
+    public void A_joining_node_gets_its_share_by_the_ring_while_no_table_stands_and_none_after()
+    {
+        using var node = new NodeHarness();
+        Join(node, 2);
+        ClusterMap two = node.Node.Map!;
+        Assert.Equal(2, two.Members.Length);
+        ulong[][] ring = new Ring([.. two.Members.Select(m => new RingMember(m.Node, 100, ""))]).Place(6, 0);
+        Assert.Equal(ring.Select(c => c[0]), Enumerable.Range(0, 64).Select(s => two.Head(s)!.Value.Node));
+        node.OpenTable();
+        Join(node, 3);
+        ClusterMap three = node.Node.Map!;
+        Assert.Equal(3, three.Members.Length);
+        Assert.DoesNotContain(2, three.Heads);
+    }
+
+    [Fact]
+    public void A_silent_node_leaves_its_segments_to_nobody_and_the_loss_is_named()
+    {
+        using var node = new NodeHarness();
+        Join(node, 2);
+        node.OpenTable();
+        int segments = node.Node.Map!.Heads.Count(h => h == 1);
+        node.Receive(FrameKind.Heartbeat, new HeartbeatBody(MemberRole.Node, 2, 2, 0, 77, []));
+        node.Now = node.Now.AfterMs(5001);
+        node.Tick();
+        ClusterMap map = node.Node.Map!;
+        Assert.Single(map.Members);
+        Assert.Equal(segments, map.Heads.Count(h => h == ClusterMap.Nobody));
+        Assert.Equal($"server b is gone and with it the only copy of {segments} segments (77 rows)", Assert.Single(map.Losses).ToString());
+    }
+
+    [Fact]
+    public void Workers_are_shared_evenly_once_the_stated_hosts_are_there_and_sessions_are_never_used_again()
+    {
+        using var node = new NodeHarness();
+        uint group = (uint)node.Admin(FrameKind.OpenJob, new OpenJobBody("job", 5, 2, 1)).First;
+        node.Admin(FrameKind.JoinProcess, new JoinProcessBody(10, 1, group, ""));
+        Assert.All(node.Node.Map!.Job(group)!.Workers, w => Assert.Equal(0UL, w.Session));
+        node.Admin(FrameKind.JoinProcess, new JoinProcessBody(11, 1, group, ""));
+        MapWorker[] workers = node.Node.Map!.Job(group)!.Workers;
+        Assert.Equal([3, 2], workers.GroupBy(w => w.Process).OrderBy(g => g.Key).Select(g => g.Count()));
+        HashSet<ulong> sessions = [.. workers.Select(w => w.Session)];
+        node.Admin(FrameKind.Leave, new LeaveBody(MemberRole.Process, 10, 1));
+        workers = node.Node.Map!.Job(group)!.Workers;
+        Assert.All(workers, w => Assert.Equal(11UL, w.Process));
+        Assert.Equal(3, workers.Count(w => sessions.Add(w.Session)));
+    }
+
+    [Fact]
+    public void The_register_is_read_and_swapped_only_against_the_version_that_stands_R1()
+    {
+        using var node = new NodeHarness();
+        node.Receive(FrameKind.RegisterRead, new RegisterBody(1, 0, default));
+        Assert.True(RegisterReplyBody.TryRead(node.Body(FrameKind.RegisterReply), out RegisterReplyBody read));
+        Assert.True(MapEncoding.TryDecode(read.Value.Span, out ClusterMap map));
+        Assert.Equal(node.MapVersion, map.Version);
+        byte[] next = MapEncoding.Encode(map with { Version = map.Version + 1, NextSession = 500 });
+        node.Receive(FrameKind.RegisterSwap, new RegisterBody(1, read.Version + 1, next));
+        Assert.True(RegisterReplyBody.TryRead(node.Body(FrameKind.RegisterReply), out RegisterReplyBody refused));
+        Assert.Equal(Status.Conflict, refused.Status);
+        node.Receive(FrameKind.RegisterSwap, new RegisterBody(1, read.Version, next));
+        Assert.Equal(500UL, node.Node.Map!.NextSession);
+        Assert.Equal(500UL, node.OpenSession());
+    }
+
+    [Fact]
+    public void A_job_is_opened_once_however_often_its_request_arrives()
+    {
+        using var node = new NodeHarness();
+        ulong first = node.Admin(FrameKind.OpenJob, new OpenJobBody("job", 2, 1, 9)).First;
+        Assert.Equal(first, node.Admin(FrameKind.OpenJob, new OpenJobBody("job", 2, 1, 9)).First);
+        AdminReplyBody other = node.Admin(FrameKind.OpenJob, new OpenJobBody("job", 2, 1, 10));
+        Assert.Equal((Status.Conflict, "job job is running already"), (other.Status, other.Text));
+    }
+
+    private static void Join(NodeHarness node, ulong id) =>
+        Assert.Equal(Status.Acked, node.Admin(FrameKind.JoinNode, new JoinNodeBody(id, id, 100, id == 2 ? "b" : "c", "")).Status);
+}

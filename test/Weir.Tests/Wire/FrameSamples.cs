@@ -1,0 +1,284 @@
+using System.Runtime.InteropServices;
+using Weir.Keys;
+using Weir.Placement;
+using Weir.Wire;
+
+namespace Weir.Tests.Wire;
+
+/// <summary>Sound frames of every kind, as a client or node of a small cluster would send them: what the fuzz begins with.</summary>
+internal static class FrameSamples
+{
+    public const ulong Cluster = 7;
+    public const int SegmentBits = 6;
+    public const int Width = 2;
+
+    /// <summary>What the frames name: a plain table, an aggregating one, the job that governs it, and two sessions.</summary>
+    public readonly record struct Names(uint Plain, uint Aggregating, uint Group, ulong OwnSession, ulong WorkerSession, ulong MapVersion)
+    {
+        public static readonly Names Default = new(1, 2, 1, 1, 2, 3);
+    }
+
+    /// <summary>A sealed frame in an array of its exact length.</summary>
+    public static byte[] Frame<TBody>(FrameKind kind, in TBody body, Names names, ulong session = 0, uint deadlineUs = 0)
+        where TBody : IBody
+    {
+        byte[] frame = new byte[FrameHeader.Size + body.Bytes];
+        var writer = new ByteWriter(frame.AsSpan(FrameHeader.Size));
+        body.Write(ref writer);
+        Assert.Equal(body.Bytes, writer.Position);
+        var header = new FrameHeader
+        {
+            Kind = kind,
+            RequestId = 77,
+            Cluster = Cluster,
+            Generation = 1,
+            MapVersion = names.MapVersion,
+            Session = session,
+            DeadlineUs = deadlineUs,
+        };
+        header.Seal(frame);
+        return frame;
+    }
+
+    /// <summary>At least one frame of each kind.</summary>
+    public static List<byte[]> All(Names names)
+    {
+        List<byte[]> frames = [];
+        AddData(frames, names);
+        AddReplies(frames, names);
+        AddClocks(frames, names);
+        AddChanges(frames, names);
+        AddNodes(frames, names);
+        return frames;
+    }
+
+    /// <summary>Keys that lie in a segment, in the order that parts and items have.</summary>
+    public static ulong[] KeysOf(int segment, int count, int from = 0)
+    {
+        ulong first = KeyRange.OfSegment(segment, SegmentBits).First;
+        return [.. Enumerable.Range(from, count).Select(i => Mix.Inverse(first + (ulong)i))];
+    }
+
+    /// <summary>A part with <see cref="Width"/> floats a row.</summary>
+    public static SamplePart Part(uint table, int segment, ulong n, long iteration, int rows, PartOperation operation = PartOperation.Update)
+    {
+        float[] values = operation == PartOperation.Delete ? [] : [.. Enumerable.Range(0, rows * Width).Select(i => i + 0.5f)];
+        return new SamplePart(table, segment, n, new Seq(iteration, (uint)n, 0), operation, KeysOf(segment, rows), values);
+    }
+
+    private static void AddData(List<byte[]> frames, Names names)
+    {
+        SamplePart first = Part(names.Plain, 3, 1, 0, 3);
+        SamplePart second = Part(names.Plain, 4, 1, 0, 1, PartOperation.Assign);
+        SamplePart delete = Part(names.Plain, 3, 1, 0, 2, PartOperation.Delete);
+        SamplePart held = Part(names.Aggregating, 5, 1, 1, 2);
+        frames.Add(Frame(FrameKind.Push, new DataBody([first, second, delete], []), names, names.OwnSession));
+        frames.Add(Frame(FrameKind.Push, new DataBody([first with { N = 2, Seq = new Seq(0, 5, 0) }], []), names, names.OwnSession));
+        frames.Add(Frame(FrameKind.Push, new DataBody([held], []), names, names.WorkerSession));
+        SampleItem item = new(names.Plain, 3, 0, PullItem.NoBound, 0, KeysOf(3, 4));
+        SampleItem waits = new(names.Aggregating, 5, 1, 0, names.Group, KeysOf(5, 2));
+        frames.Add(Frame(FrameKind.Pull, new DataBody([], [item, waits with { DelayBound = 2 }]), names));
+        frames.Add(Frame(FrameKind.Pull, new DataBody([], [waits with { Iteration = 9 }]), names, 0, deadlineUs: 5_000));
+        SampleItem ofPart = new(names.Plain, 3, 0, PullItem.NoBound, 0, null, Part: 0);
+        frames.Add(Frame(FrameKind.PushPull, new DataBody([first], [ofPart]), names, names.OwnSession));
+        frames.Add(Frame(FrameKind.Scan, new ScanBody(names.Plain, 3, 0), names));
+        frames.Add(Frame(FrameKind.Status, default(EmptyBody), names));
+    }
+
+    private static void AddReplies(List<byte[]> frames, Names names)
+    {
+        List<PartReply> replies =
+        [
+            new PartReply { Table = 1, Segment = 3, N = 1, Status = Status.Acked, Text = "" },
+            new PartReply { Table = 1, Segment = 4, N = 9, Value = 2, Status = Status.Gap, DeleteStream = true, Text = "" },
+            new PartReply { Table = 1, Segment = 4, N = 9, Status = Status.Failed, Text = "not a number" },
+        ];
+        frames.Add(Frame(FrameKind.PushReply, new PushReplyBody(replies), names, names.OwnSession));
+        frames.Add(Frame(FrameKind.PullReply, new SamplePullReply(3, [true, false, true], [1, 2, 3, 4], ""), names));
+        frames.Add(Frame(FrameKind.PullReply, new SamplePullReply(0, [], [], "waiting for worker 3, at clock 17 of 21"), names));
+        frames.Add(Frame(FrameKind.ScanReply, new SampleScanReply(KeysOf(3, 3), [1, 2, 3, 4, 5, 6]), names));
+        frames.Add(Frame(FrameKind.AdminReply, new AdminReplyBody(Status.Conflict, 1, 2, "another width"), names));
+        frames.Add(Frame(FrameKind.AdminReply, new AdminReplyBody(Status.NotOwner, 0, 0, "10.0.0.1:4000"), names));
+        frames.Add(Frame(FrameKind.RegisterReply, new RegisterReplyBody(Status.Acked, 4, new byte[] { 1, 2, 3 }), names));
+        frames.Add(Frame(FrameKind.Error, new StatusBody(Status.Malformed, "no sense"), names));
+        frames.Add(Frame(FrameKind.SentReply, default(EmptyBody), names));
+        frames.Add(Frame(FrameKind.ClockReply, default(EmptyBody), names));
+        var counters = new NodeCounters { PushRequests = 1, FramesRefused = 15 };
+        TableLoad[] tables = [new TableLoad(1, 10, 400), new TableLoad(2, 0, 0)];
+        frames.Add(Frame(FrameKind.StatusReply, new StatusReplyBody(1, 99, 4096, 1 << 20, counters, tables, Clocks(names)), names));
+    }
+
+    private static void AddClocks(List<byte[]> frames, Names names)
+    {
+        frames.Add(Frame(FrameKind.Clock, new ClockBody(Clocks(names)), names));
+        SentEntry[] sent = [new SentEntry(names.Aggregating, 5, 1), new SentEntry(names.Aggregating, 6, 0)];
+        frames.Add(Frame(FrameKind.Sent, new SentBody(names.Group, 0, 1, 0, 63, sent), names, names.WorkerSession));
+        frames.Add(Frame(FrameKind.Heartbeat, new HeartbeatBody(MemberRole.Process, 20, 21, 0, 0, Clocks(names)), names));
+        frames.Add(Frame(FrameKind.Heartbeat, new HeartbeatBody(MemberRole.Node, 2, 22, 100, 10, []), names));
+        frames.Add(Frame(FrameKind.HeartbeatReply, new HeartbeatReplyBody(Status.Acked, Clocks(names)), names));
+        frames.Add(Frame(FrameKind.HeartbeatReply, new HeartbeatReplyBody(Status.Ended, []), names));
+    }
+
+    private static void AddChanges(List<byte[]> frames, Names names)
+    {
+        frames.Add(Frame(FrameKind.OpenTable, new OpenTableBody("weights", Width, UpdateRule.Add, 0.5f, false, 0), names));
+        frames.Add(Frame(FrameKind.OpenTable, new OpenTableBody("moments", 3, UpdateRule.Adam(), 0, false, 0), names));
+        frames.Add(Frame(FrameKind.OpenJob, new OpenJobBody("job", 2, 1, 5), names));
+        frames.Add(Frame(FrameKind.OpenSession, new OpenSessionBody(20, 21, 0, 0, 0), names));
+        frames.Add(Frame(FrameKind.OpenSession, new OpenSessionBody(20, 21, names.Group, 0, names.WorkerSession), names));
+        frames.Add(Frame(FrameKind.EndSession, new EndSessionBody(names.OwnSession, 0, 0, 0), names));
+        frames.Add(Frame(FrameKind.EndSession, new EndSessionBody(names.WorkerSession, names.Group, 0, 4), names));
+        frames.Add(Frame(FrameKind.DropTable, new NumberBody(names.Plain), names));
+        frames.Add(Frame(FrameKind.EndJob, new NumberBody(names.Group), names));
+        frames.Add(Frame(FrameKind.JoinProcess, new JoinProcessBody(30, 31, names.Group, "host 30"), names));
+        frames.Add(Frame(FrameKind.Leave, new LeaveBody(MemberRole.Process, 30, 31), names));
+        frames.Add(Frame(FrameKind.Leave, new LeaveBody(MemberRole.Node, 1, 1), names));
+    }
+
+    private static void AddNodes(List<byte[]> frames, Names names)
+    {
+        byte[] map = MapEncoding.Encode(Map(names));
+        frames.Add(Frame(FrameKind.Hello, new HelloBody(2, 22, 1, 1, 0, ""), names));
+        frames.Add(Frame(FrameKind.HelloReply, new HelloBody(2, 22, 1, 1, 0, "10.0.0.2:4000"), names));
+        frames.Add(Frame(FrameKind.ReadMap, default(EmptyBody), names));
+        frames.Add(Frame(FrameKind.ReadMapReply, new RawBody(map), names));
+        frames.Add(Frame(FrameKind.RegisterRead, new RegisterBody(1, 0, default), names));
+        frames.Add(Frame(FrameKind.RegisterSwap, new RegisterBody(0, 0, new byte[] { 1, 2, 3 }), names));
+        frames.Add(Frame(FrameKind.RegisterSwap, new RegisterBody(1, names.MapVersion, map), names));
+        frames.Add(Frame(FrameKind.JoinNode, new JoinNodeBody(2, 22, 100, "10.0.0.2:4000", "rack 1"), names));
+        frames.Add(Frame(FrameKind.JoinNode, new JoinNodeBody(1, 99, 100, "10.0.0.3:4000", ""), names));
+    }
+
+    public static ClockEntry[] Clocks(Names names) => [new(names.Group, 0, 1, names.MapVersion), new(names.Group, 1, 2, names.MapVersion - 1)];
+
+    /// <summary>The map one version above what the frames name: two nodes, two tables, a job, a session, a loss.</summary>
+    public static ClusterMap Map(Names names) => new()
+    {
+        Cluster = Cluster,
+        Version = names.MapVersion + 1,
+        SegmentBits = SegmentBits,
+        Members = [new MapMember(1, 1, "a", 100, ""), new MapMember(2, 22, "10.0.0.2:4000", 100, "rack 1")],
+        Tables =
+        [
+            new MapTable(names.Plain, "weights", Width, UpdateRule.Add, 0.5f, false, 0),
+            new MapTable(names.Aggregating, "sums", Width, UpdateRule.Sgd(0.1f), 0, true, names.Group),
+        ],
+        Jobs = [new MapJob(names.Group, "job", 1, 5, [new MapWorker(20, names.WorkerSession, MapWorker.Working), new MapWorker(20, 40, MapWorker.Working)])],
+        Processes = [new MapProcess(20, 21, names.Group, "host 20")],
+        Sessions = [new MapSession(names.OwnSession, 20)],
+        Losses = [new MapLoss(3, "10.0.0.3:4000", 12, 1000)],
+        NextSession = 50,
+        NextTable = 3,
+        NextGroup = 2,
+        Heads = [.. Enumerable.Range(0, 1 << SegmentBits).Select(s => s % 8 == 7 ? ClusterMap.Nobody : s % 2)],
+        Epochs = [.. Enumerable.Repeat(1u, 1 << SegmentBits)],
+    };
+}
+
+/// <summary>One part of a push.</summary>
+internal sealed record SamplePart(uint Table, int Segment, ulong N, Seq Seq, PartOperation Operation, ulong[] Keys, float[] Values)
+{
+    public PartHeader Header => new()
+    {
+        Table = Table,
+        Segment = (uint)Segment,
+        N = N,
+        Seq = Seq,
+        Rows = Keys.Length,
+        Operation = Operation,
+        KeyBytes = Keys.Length * sizeof(ulong),
+        ValueBytes = Values.Length * sizeof(float),
+    };
+}
+
+/// <summary>One item of a pull: its keys, or the index of the part whose keys they are.</summary>
+internal sealed record SampleItem(uint Table, int Segment, long Iteration, int DelayBound, uint Group, ulong[]? Keys, int Part = 0)
+{
+    public PullItem Header => new()
+    {
+        Table = Table,
+        Segment = (uint)Segment,
+        Iteration = Iteration,
+        DelayBound = DelayBound,
+        Group = Group,
+        Rows = Keys?.Length ?? 0,
+        KeyEncoding = Keys is null ? KeyEncoding.OfPart : KeyEncoding.Raw,
+        KeyBytes = Keys is null ? Part : Keys.Length * sizeof(ulong),
+    };
+}
+
+/// <summary>The body of Push, Pull and PushPull.</summary>
+internal readonly record struct DataBody(SamplePart[] Parts, SampleItem[] Items) : IBody
+{
+    public int Bytes => DataRequestReader.CountsSize + Parts.Sum(p => p.Header.TotalBytes) + Items.Sum(i => i.Header.TotalBytes);
+
+    public void Write(ref ByteWriter writer)
+    {
+        writer.Int32(Parts.Length);
+        writer.Int32(Items.Length);
+        foreach (SamplePart part in Parts)
+        {
+            part.Header.Write(ref writer);
+            writer.Raw(MemoryMarshal.AsBytes(part.Keys.AsSpan()));
+            writer.Raw(MemoryMarshal.AsBytes(part.Values.AsSpan()));
+            writer.PadTo8();
+        }
+
+        foreach (SampleItem item in Items)
+        {
+            item.Header.Write(ref writer);
+            writer.Raw(MemoryMarshal.AsBytes((item.Keys ?? []).AsSpan()));
+        }
+    }
+}
+
+/// <summary>A PullReply of one piece, of rows found and absent, or of a refusal.</summary>
+internal readonly record struct SamplePullReply(int Item, bool[] Found, float[] Values, string Text) : IBody
+{
+    public PullReplyItem Head => new()
+    {
+        Item = Item,
+        Rows = Found.Length,
+        Found = Found.Count(f => f),
+        ValueBytes = Values.Length * sizeof(float),
+        Status = Text.Length > 0 ? Status.DeadlineExceeded : Status.Acked,
+        Stamp = new Stamp(1, 3, 0),
+        ClosedIteration = -1,
+        MinimumClock = 4,
+        Text = Text,
+    };
+
+    public int Bytes => PullReplyItem.CountSize + Head.TotalBytes;
+
+    public void Write(ref ByteWriter writer)
+    {
+        writer.Int32(1);
+        writer.Int32(0);
+        Head.WriteHead(ref writer);
+        byte[] bits = new byte[Head.FoundBytes];
+        for (int row = 0; row < Found.Length; row++)
+        {
+            bits[row / 8] |= (byte)((Found[row] ? 1 : 0) << (row % 8));
+        }
+
+        writer.Raw(bits);
+        writer.Raw(MemoryMarshal.AsBytes(Values.AsSpan()));
+        writer.PadTo8();
+        Head.WriteText(ref writer);
+    }
+}
+
+/// <summary>A ScanReply with rows of <see cref="FrameSamples.Width"/> floats.</summary>
+internal readonly record struct SampleScanReply(ulong[] Keys, float[] Values) : IBody
+{
+    public int Bytes => ScanReplyHead.Size + (Keys.Length * sizeof(ulong)) + PartHeader.Pad8(Values.Length * sizeof(float));
+
+    public void Write(ref ByteWriter writer)
+    {
+        var head = new ScanReplyHead { Rows = Keys.Length, ValueBytes = Values.Length * sizeof(float), NextMixed = Mix.Of(Keys[^1]) + 1 };
+        head.Write(ref writer);
+        writer.Raw(MemoryMarshal.AsBytes(Keys.AsSpan()));
+        writer.Raw(MemoryMarshal.AsBytes(Values.AsSpan()));
+        writer.PadTo8();
+    }
+}
