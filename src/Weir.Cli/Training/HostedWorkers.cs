@@ -22,15 +22,11 @@ internal sealed class HostedWorkers(LogisticTraining training, WeirTable table, 
         report(new WorkerStep(worker.Index, worker.Clock, 0, 0));
         for (int pause = 0; pause < pauses.Count; pause++)
         {
-            if (worker.Clock < pauses[pause])
-            {
-                await training.RunAsync(worker, table, Report, pauses[pause], cancellation);
-            }
-
+            await training.RunThroughAsync(worker, table, pauses[pause], Report, cancellation);
             await gate.PassAsync(pause, cancellation);
         }
 
-        await training.RunAsync(worker, table, Report, cancellation: cancellation);
+        await training.RunAsync(worker, table, Report, cancellation);
     }
 
     private void Report(TrainingStep step) => report(new WorkerStep(step.Worker, step.Iteration, step.Rows, step.LossSum));

@@ -55,16 +55,24 @@ public sealed class LogisticTraining
     /// <param name="worker">The worker: its index names its shard of the rows.</param>
     /// <param name="table">The table of <see cref="Table"/>.</param>
     /// <param name="report">Called after each iteration; for several workers at once if they run at once. Null for none.</param>
-    /// <param name="through">The last iteration to run where that is not the end: a pause in which the model stands still, after which the
-    /// worker is run again. Default: to the end.</param>
     /// <param name="cancellation">Ends the run between or within iterations.</param>
     /// <returns>Done when the worker's last iteration is acknowledged.</returns>
     /// <exception cref="DataException">The data cannot be read any more.</exception>
     /// <exception cref="WeirException">The cluster cannot go on, or the worker was given to another host.</exception>
     /// <exception cref="OperationCanceledException">The run was cancelled.</exception>
-    public Task RunAsync(
-        Worker worker, WeirTable table, Action<TrainingStep>? report = null, long through = long.MaxValue, CancellationToken cancellation = default) =>
-        _loop.RunAsync(new WorkerOnTable(worker, table), report, through, cancellation);
+    public Task RunAsync(Worker worker, WeirTable table, Action<TrainingStep>? report = null, CancellationToken cancellation = default) =>
+        RunThroughAsync(worker, table, long.MaxValue, report, cancellation);
+
+    /// <summary>Runs one worker from its clock to an iteration, after which it can be run again: once all are there, the model stands still.</summary>
+    /// <param name="worker">The worker.</param>
+    /// <param name="table">The table of <see cref="Table"/>.</param>
+    /// <param name="iteration">The last iteration to run; one at or below the worker's clock runs none.</param>
+    /// <param name="report">As for <see cref="RunAsync"/>.</param>
+    /// <param name="cancellation">Ends the run between or within iterations.</param>
+    /// <returns>Done when the iteration is acknowledged.</returns>
+    public Task RunThroughAsync(
+        Worker worker, WeirTable table, long iteration, Action<TrainingStep>? report = null, CancellationToken cancellation = default) =>
+        _loop.RunAsync(new WorkerOnTable(worker, table), report, iteration, cancellation);
 
     /// <summary>How many rows a worker has gone through at a clock, over all passes.</summary>
     /// <param name="worker">Which worker, 0 up to <paramref name="workers"/> - 1.</param>

@@ -24,7 +24,7 @@ public sealed class ClusterTrainingTests
         Job job = await client.OpenJobAsync(new JobOptions { Name = "clicks", Workers = 2 }, cancellation);
         WeirTable table = await client.OpenTableAsync(training.Table("weights", job), cancellation);
         int steps = 0;
-        await client.HostWorkersAsync(job, (worker, stop) => training.RunAsync(worker, table, _ => Interlocked.Increment(ref steps), cancellation: stop), cancellation);
+        await client.HostWorkersAsync(job, (worker, stop) => training.RunAsync(worker, table, _ => Interlocked.Increment(ref steps), stop), cancellation);
         Assert.Equal(2 * training.Iterations(2), steps);
 
         (LinearModel model, long rows) = await training.ReadModelAsync(client, table, cancellation);
