@@ -114,7 +114,7 @@ internal sealed class KeySlices : IDisposable
                 unsorted[i] = Mix.Of(keys[i]);
             }
 
-            Distribute(unsorted.AsSpan(0, count), default, mixed, order, 0, bits, counts);
+            Distribute(unsorted.AsSpan(0, count), default, mixed.AsSpan(0, count), order.AsSpan(0, count), 0, bits, counts);
             ArrayPool<ulong>.Shared.Return(unsorted);
             ArrayPool<int>.Shared.Return(counts);
             return;
