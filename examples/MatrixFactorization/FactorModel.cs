@@ -37,14 +37,15 @@ internal static class FactorModel
     /// <param name="client">Of a cluster that has no job "ratings" and no tables "users" and "items".</param>
     /// <param name="train">The ratings, in the order in which they are to be seen: shuffled, so that each batch has ratings of many users.</param>
     /// <param name="progress">Gets the errors of every batch.</param>
+    /// <exception cref="WeirException">The cluster cannot go on; see <see cref="WeirException.Status"/>.</exception>
     public static async Task<TrainedModel> TrainAsync(WeirClient client, Rating[] train, PassProgress progress)
     {
         // <readme>
         // A row is a bias and 16 factors; a push of a gradient g does w -= Rate * g at the server. Factors begin small and unequal.
         float mean = train.Average(rating => rating.Stars);
         Job job = await client.OpenJobAsync(new JobOptions { Name = "ratings", Workers = Workers });
-        WeirTable users = await client.OpenTableAsync(new TableOptions { Name = "users", Width = Width, Rule = UpdateRule.Sgd(Rate), Job = job });
-        WeirTable items = await client.OpenTableAsync(new TableOptions { Name = "items", Width = Width, Rule = UpdateRule.Sgd(Rate), Job = job });
+        var table = new TableOptions { Name = "users", Width = Width, Rule = UpdateRule.Sgd(Rate), Job = job };
+        WeirTable users = await client.OpenTableAsync(table), items = await client.OpenTableAsync(table with { Name = "items" });
         await SetSmallAsync(client, users, train.Select(rating => rating.User), seed: 1);
         await SetSmallAsync(client, items, train.Select(rating => rating.Item), seed: 2);
 
@@ -57,11 +58,14 @@ internal static class FactorModel
                 Rating[] batch = batches[worker.Clock % batches.Length];
                 ulong[] userKeys = [.. batch.Select(rating => rating.User)], itemKeys = [.. batch.Select(rating => rating.Item)];
                 float[] p = new float[batch.Length * Width], q = new float[batch.Length * Width];
-                await Task.WhenAll(worker.PullAsync(users, userKeys, p, delayBound: 1, stop), worker.PullAsync(items, itemKeys, q, delayBound: 1, stop));
+                Task[] pulls = [worker.PullAsync(users, userKeys, p, delayBound: 1, stop), worker.PullAsync(items, itemKeys, q, delayBound: 1, stop)];
+                await Task.WhenAll(pulls);
                 progress.Add(batch.Length, ToGradients(batch, p, q, mean));
-                Task pushes = Task.WhenAll(worker.PushAsync(users, userKeys, p, stop), worker.PushAsync(items, itemKeys, q, stop));
+
+                // The gradients of a user that the batch has twice are summed. The clock ends the iteration once both pushes are acknowledged.
+                Task[] pushes = [worker.PushAsync(users, userKeys, p, stop), worker.PushAsync(items, itemKeys, q, stop)];
                 await worker.ClockAsync(stop);
-                await pushes; // the gradients of a user that the batch has twice were summed
+                await Task.WhenAll(pushes);
             }
         });
 

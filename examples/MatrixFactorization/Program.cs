@@ -34,7 +34,7 @@ internal static class Program
         }
         catch (Exception fault) when (fault is IOException or UnauthorizedAccessException or InvalidDataException or WeirException)
         {
-            await faults.WriteLineAsync(Directory.Exists(args[0]) ? $"{args[0]} is a folder; name a file of ratings" : fault.Message);
+            await faults.WriteLineAsync(Sentence(args[0], fault));
             return 1;
         }
     }
@@ -50,4 +50,9 @@ internal static class Program
         double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
         await output.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"RMSE {rmse:0.0000} on the test rows, after {seconds:0.0} s"));
     }
+
+    private static string Sentence(string path, Exception fault) =>
+        Directory.Exists(path) ? $"{path} is a folder; name a file of ratings"
+        : fault is FileNotFoundException or DirectoryNotFoundException ? $"{path} is not there; MovieLens ratings are at https://grouplens.org/datasets/movielens"
+        : fault.Message;
 }
