@@ -68,29 +68,31 @@ internal static class FactorModel
                 await Task.WhenAll(pushes);
             }
         });
-
-        // Puts the gradients of (error^2 + Decay (|p|^2 + |q|^2)) / 2 in place of the rows; returns the sum of the squared errors.
-        static double ToGradients(Rating[] batch, float[] p, float[] q, float mean)
-        {
-            double squares = 0;
-            for (int i = 0; i < batch.Length; i++)
-            {
-                Span<float> user = p.AsSpan(i * Width, Width), item = q.AsSpan(i * Width, Width);
-                float error = Predict(user, item, mean) - batch[i].Stars;
-                (user[0], item[0]) = (error + Decay * user[0], error + Decay * item[0]);
-                for (int k = 1; k < Width; k++)
-                {
-                    (user[k], item[k]) = (error * item[k] + Decay * user[k], error * user[k] + Decay * item[k]);
-                }
-
-                squares += error * error;
-            }
-
-            return squares;
-        }
         // </readme>
         return new TrainedModel(client, users, items, mean);
     }
+
+    // <readme>
+    // Puts the gradients of (error^2 + Decay (|p|^2 + |q|^2)) / 2 in place of the rows; returns the sum of the squared errors.
+    internal static double ToGradients(Rating[] batch, float[] p, float[] q, float mean)
+    {
+        double squares = 0;
+        for (int i = 0; i < batch.Length; i++)
+        {
+            Span<float> user = p.AsSpan(i * Width, Width), item = q.AsSpan(i * Width, Width);
+            float error = Predict(user, item, mean) - batch[i].Stars;
+            (user[0], item[0]) = (error + Decay * user[0], error + Decay * item[0]);
+            for (int k = 1; k < Width; k++)
+            {
+                (user[k], item[k]) = (error * item[k] + Decay * user[k], error * user[k] + Decay * item[k]);
+            }
+
+            squares += error * error;
+        }
+
+        return squares;
+    }
+    // </readme>
 
     /// <summary>What a user is likely to give an item (equation 4).</summary>
     /// <param name="user">The user's row, of <see cref="Width"/> floats; zeros for a user never seen.</param>

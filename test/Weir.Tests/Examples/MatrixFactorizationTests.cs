@@ -39,6 +39,31 @@ public sealed partial class MatrixFactorizationTests : IDisposable
     }
 
     [Fact]
+    public void The_gradient_is_the_slope_of_the_loss_in_every_parameter_of_every_rating()
+    {
+        const float Mean = 3.5f, Step = 1e-2f;
+        var random = new Random(5);
+        Rating[] batch = [.. Enumerable.Range(0, 3).Select(i => new Rating((ulong)i, 9, 1 + i))];
+        float[] p = [.. Enumerable.Range(0, 3 * FactorModel.Width).Select(_ => random.NextSingle() - 0.5f)];
+        float[] q = [.. Enumerable.Range(0, 3 * FactorModel.Width).Select(_ => random.NextSingle() - 0.5f)];
+        (float[] ofUsers, float[] ofItems) = ([.. p], [.. q]);
+        FactorModel.ToGradients(batch, ofUsers, ofItems, Mean);
+        foreach ((float[] rows, float[] gradients) in ((float[], float[])[])[(p, ofUsers), (q, ofItems)])
+        {
+            for (int i = 0; i < rows.Length; i++)
+            {
+                float kept = rows[i];
+                rows[i] = kept + Step;
+                double above = Loss(batch, p, q, Mean);
+                rows[i] = kept - Step;
+                double below = Loss(batch, p, q, Mean);
+                rows[i] = kept;
+                Assert.Equal((above - below) / (2 * Step), gradients[i], tolerance: 1e-3);
+            }
+        }
+    }
+
+    [Fact]
     public async Task On_ratings_made_of_factors_it_finds_what_biases_cannot()
     {
         (int code, string output, _) = await RunAsync(_folder.Write("ratings.csv", TwoTastes(users: 60, items: 40)));
@@ -146,6 +171,26 @@ public sealed partial class MatrixFactorizationTests : IDisposable
         var faults = new StringWriter { NewLine = "\n" };
         int code = await MatrixFactorization.Program.RunAsync(arguments, output, faults);
         return (code, output.ToString(), faults.ToString());
+    }
+
+    // Koren, Bell and Volinsky 2009, equation 5, halved: its slope is then the gradient that the update below it names.
+    private static double Loss(Rating[] batch, float[] p, float[] q, float mean)
+    {
+        double loss = 0;
+        for (int i = 0; i < batch.Length; i++)
+        {
+            Span<float> user = p.AsSpan(i * FactorModel.Width, FactorModel.Width), item = q.AsSpan(i * FactorModel.Width, FactorModel.Width);
+            (double error, double squares) = (mean + user[0] + item[0] - batch[i].Stars, 0);
+            for (int k = 0; k < FactorModel.Width; k++)
+            {
+                error += k == 0 ? 0 : (double)user[k] * item[k];
+                squares += ((double)user[k] * user[k]) + ((double)item[k] * item[k]);
+            }
+
+            loss += ((error * error) + (FactorModel.Decay * squares)) / 2;
+        }
+
+        return loss;
     }
 
     private static double TestRmse(string output) => double.Parse(Measured().Match(output).Groups[1].Value, CultureInfo.InvariantCulture);
