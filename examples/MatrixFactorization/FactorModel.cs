@@ -15,7 +15,7 @@ internal static class FactorModel
     /// <summary>Logical workers, which share the ratings.</summary>
     public const int Workers = 4;
 
-    /// <summary>How often each rating is seen. At 25 the error on ratings held out no longer falls.</summary>
+    /// <summary>How often each rating is seen. At 25 the error on ratings held out has nearly stopped falling.</summary>
     public const int Passes = 25;
 
     /// <summary>

@@ -25,17 +25,17 @@ public sealed partial class MatrixFactorizationTests : IDisposable
         Assert.Equal(new Rating(1, 1, 4), test[0]);
         Assert.Equal(new Rating(1, 3, 4), train[0]);
         new Random(1).Shuffle(train);
-        double plain = new PlainFactorization(train).Rmse(test);
+        double plain = new PlainFactorization(train).Rmse(test), biasesOnly = new PlainFactorization(train, biasesOnly: true).Rmse(test);
 
         (int code, string output, string faults) = await RunAsync(path);
         double rmse = TestRmse(output);
-        TestContext.Current.SendDiagnosticMessage("RMSE: {0:0.0000} by the plain loop, {1:0.0000} by the example", plain, rmse);
+        TestContext.Current.SendDiagnosticMessage("RMSE: {0:0.0000} by the plain loop, {1:0.0000} with biases only, {2:0.0000} by the example", plain, biasesOnly, rmse);
         Assert.Equal((0, ""), (code, faults));
         Assert.Equal(FactorModel.Passes, output.Split('\n').Count(line => line.StartsWith("pass ", StringComparison.Ordinal)));
         Assert.InRange(rmse, plain - 0.005, plain + 0.005);
 
-        // Biases alone reach 0.8605 in the plain loop: the factors have learned too.
-        Assert.InRange(rmse, 0.80, 0.857);
+        // The factors have learned too: twice the tolerance lies between them and biases alone.
+        Assert.InRange(rmse, 0.80, biasesOnly - 0.01);
     }
 
     [Fact]

@@ -14,11 +14,13 @@ internal sealed class PlainFactorization
     private readonly double _mean;
 
     /// <summary>Trains on ratings in the order given, for as many passes as the example and from the same rows.</summary>
-    public PlainFactorization(Rating[] train)
+    /// <param name="train">The ratings.</param>
+    /// <param name="biasesOnly">Begin with factors of 0, which then stay 0: the gradient of each is a multiple of the other's.</param>
+    public PlainFactorization(Rating[] train, bool biasesOnly = false)
     {
         _mean = train.Sum(rating => (double)rating.Stars) / train.Length;
-        _users = SmallRows(train.Select(rating => rating.User), seed: 1);
-        _items = SmallRows(train.Select(rating => rating.Item), seed: 2);
+        _users = SmallRows(train.Select(rating => rating.User), seed: 1, biasesOnly);
+        _items = SmallRows(train.Select(rating => rating.Item), seed: 2, biasesOnly);
         for (int pass = 0; pass < FactorModel.Passes; pass++)
         {
             foreach (Rating rating in train)
@@ -42,11 +44,11 @@ internal sealed class PlainFactorization
         return Math.Sqrt(squares / test.Length);
     }
 
-    private static Dictionary<ulong, double[]> SmallRows(IEnumerable<ulong> keys, int seed)
+    private static Dictionary<ulong, double[]> SmallRows(IEnumerable<ulong> keys, int seed, bool zeros)
     {
         ulong[] distinct = [.. keys.Distinct()];
         float[][] rows = [.. FactorModel.SmallRows(distinct.Length, seed).Chunk(FactorModel.Width)];
-        return distinct.Zip(rows).ToDictionary(pair => pair.First, pair => Array.ConvertAll(pair.Second, value => (double)value));
+        return distinct.Zip(rows).ToDictionary(pair => pair.First, pair => Array.ConvertAll(pair.Second, value => zeros ? 0.0 : value));
     }
 
     private double Predicted(double[] user, double[] item)
