@@ -91,7 +91,7 @@ internal sealed class NodeState : IDisposable
         }
 
         Clocks.Adopt(map);
-        if (older is not null && (older.Jobs.Length != map.Jobs.Length || older.Sessions.Length != map.Sessions.Length))
+        if (older is not null)
         {
             ForgetEnded(map);
         }
