@@ -16,7 +16,7 @@ internal sealed class SimCluster : IDisposable
     private readonly Dictionary<WeirClient, SimPort> _clients = [];
     private readonly Rng _rng;
 
-    public SimCluster(ulong seed, int servers, int segmentBits = ClusterMap.MinSegmentBits, ServerLimits? limits = null)
+    public SimCluster(ulong seed, int servers, int segmentBits = ClusterMap.MinSegmentBits, ServerLimits? limits = null, long memoryBytes = 1L << 40)
     {
         Seed = seed;
         _rng = new Rng(seed);
@@ -34,6 +34,7 @@ internal sealed class SimCluster : IDisposable
                     Join = i == 0 ? null : "server:0",
                     SegmentBits = segmentBits,
                     Limits = limits ?? new ServerLimits(),
+                    MemoryLimitBytes = memoryBytes,
                 },
                 port,
                 pool: Pool);
