@@ -230,5 +230,8 @@ internal sealed class PushCall(PushSession session, Instant deadline, TaskCreati
     public TaskCompletionSource Done { get; } = new(completions);
 
     /// <summary>Set while the call waits for room: cutting it is then somebody else's turn.</summary>
-    public Action? Admit { get; set; }
+    public UncutPush? Uncut { get; set; }
+
+    /// <summary>The other half of a PushPull: it fails with this one.</summary>
+    public PullCall? Pull { get; init; }
 }
