@@ -50,6 +50,13 @@ internal sealed class PushSender(ClientState state)
             return call;
         }
 
+        if (session.Group == 0 && session.Pushes == uint.MaxValue)
+        {
+            // No clock ends the iterations of such a session. A number that wrapped would make later pushes look like earlier ones (R11).
+            session.Iteration++;
+            session.Pushes = 0;
+        }
+
         uint push = session.Pushes++;
         long iteration = session.Iteration;
         if (session.Group != 0)
@@ -562,12 +569,30 @@ internal sealed class PushSender(ClientState state)
                 part.Call.WaitsFor = reply.Text.Length > 0 ? reply.Text : part.Call.WaitsFor;
                 Unsend(part, now.AfterMs(state.Options.BackoffMs));
                 break;
-            case Status.Ended or Status.Restored or Status.Malformed or Status.UnknownTable or Status.StateLost or Status.Down:
+            case Status.UnknownTable:
+                TableDropped(part.Stream.Session, reply.Table, new WeirException(reply.Status, reply.Text, node.Address, (int)reply.Segment));
+                break;
+            case Status.Ended or Status.Restored or Status.Malformed or Status.StateLost or Status.Down:
                 string text = reply.Text.Length > 0 ? reply.Text : $"server {node.Address} answered {reply.Status}";
                 Fail(part.Stream.Session, new WeirException(reply.Status, text, node.Address, (int)reply.Segment));
                 break;
             default:
                 break;
+        }
+    }
+
+    /// <summary>A table is gone for good, and its number is never used again: the pushes to it fail, those to others go on.</summary>
+    private void TableDropped(PushSession session, uint table, WeirException failure)
+    {
+        foreach (PushStream stream in session.Streams.Where(s => s.Table == table).ToArray())
+        {
+            foreach (PushPart part in stream.Pending.ToArray())
+            {
+                part.Call.Failure ??= failure;
+                Finish(part);
+            }
+
+            session.Forget(stream);
         }
     }
 

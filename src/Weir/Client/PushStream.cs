@@ -177,6 +177,9 @@ internal sealed class PushSession(ulong id, uint group, uint worker)
         return stream;
     }
 
+    /// <summary>Its table is gone.</summary>
+    public void Forget(PushStream stream) => _streams.Remove((stream.Table, stream.Segment, stream.Deletes));
+
     public PushStream? Find(uint table, uint segment, bool deletes) => _streams.GetValueOrDefault((table, segment, deletes));
 
     public OpenIteration? Find(long iteration) => Open.Find(o => o.Iteration == iteration);
