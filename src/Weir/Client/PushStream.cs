@@ -210,6 +210,9 @@ internal sealed class OpenIteration(long iteration, TaskCreationOptions completi
 
     public WeirException? Failure { get; set; }
 
+    /// <summary>After this nobody waits for its end any more; it may still come.</summary>
+    public Instant Deadline { get; set; } = Instant.Never;
+
     public TaskCompletionSource Clocked { get; } = new(completions);
 }
 
