@@ -47,7 +47,7 @@ internal sealed class ClientCore : IMachine, IDisposable
         }
 
         State = new ClientState(options, network, timers, pool, rng, completions);
-        RegisterLost = new TaskCompletionSource(completions);
+        Over = new TaskCompletionSource(completions);
         Pushes = new PushSender(State);
         Pulls = new PullSender(State);
         Clocks = new ClockSender(State, Pushes);
@@ -151,7 +151,7 @@ internal sealed class ClientCore : IMachine, IDisposable
         ulong request;
         lock (State.Gate)
         {
-            ObjectDisposedException.ThrowIf(_disposed, typeof(WeirClient));
+            ThrowIfClosed();
             NodeLink node = State.LinkTo(address);
             FrameBuffer Build(ulong id)
             {
@@ -237,10 +237,14 @@ internal sealed class ClientCore : IMachine, IDisposable
             }
 
             Pulls.Fail(new WeirException(Status.Ended, "the client was closed while the call was under way"), _ => true);
+            Over.TrySetException(closed);
             Pushes.DropFrames();
             State.DropOutgoing();
         }
     }
+
+    /// <summary>To be called under the gate before a call is taken on: nothing answers it any more where the client is closed.</summary>
+    public void ThrowIfClosed() => ObjectDisposedException.ThrowIf(_disposed, typeof(WeirClient));
 
     private static long RetryMs => 250;
 
@@ -346,14 +350,14 @@ internal sealed class ClientCore : IMachine, IDisposable
                     }
 
                     Pulls.Fail(new WeirException(Status.StateLost, what, node.Address), _ => true);
-                    RegisterLost.TrySetException(new WeirException(Status.StateLost, what, node.Address));
+                    Over.TrySetException(new WeirException(Status.StateLost, what, node.Address));
                 }
             }
         }
     }
 
-    /// <summary>Fails once the node that decides the map is out of reach for too long; never completes otherwise.</summary>
-    public TaskCompletionSource RegisterLost { get; }
+    /// <summary>Fails once the client is closed, or the node that decides the map is out of reach for too long; never completes otherwise.</summary>
+    public TaskCompletionSource Over { get; }
 
     private void FailNode(NodeLink node, WeirException failure)
     {

@@ -309,6 +309,7 @@ public sealed class WeirClient : IAsyncDisposable
         PullCall call;
         lock (State.Gate)
         {
+            _core.ThrowIfClosed();
             call = new PullCall(_core.Pulls, table, slices, values, worker, delayBound ?? PullItem.NoBound, State.Now.AfterMs(State.Options.DeadlineMs));
             if (worker?.Failure is { } failure)
             {
