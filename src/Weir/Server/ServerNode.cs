@@ -92,7 +92,11 @@ internal sealed class ServerNode : IMachine, IDisposable
         }
     }
 
-    public void LinkDown(LinkId link, string reason, Instant now) => _now = now;
+    public void LinkDown(LinkId link, string reason, Instant now)
+    {
+        _now = now;
+        _admin.Forget(link);
+    }
 
     public void Tick(Instant now)
     {
