@@ -137,6 +137,19 @@ public class MembershipTests
         Assert.Equal(3, workers.Count(w => sessions.Add(w.Session)));
     }
 
+    /// <summary>Simulation seed 87: one host died and the others were cut off; those that came back waited for the dead one for ever.</summary>
+    [Fact]
+    public void A_job_that_has_begun_goes_on_with_any_host_that_comes_back()
+    {
+        using var node = new NodeHarness();
+        uint group = node.OpenJob(2);
+        node.Admin(FrameKind.Leave, new LeaveBody(MemberRole.Process, 10, 1));
+        node.Admin(FrameKind.Leave, new LeaveBody(MemberRole.Process, 11, 1));
+        Assert.All(node.Node.Map!.Job(group)!.Workers, w => Assert.Equal(0UL, w.Process));
+        node.Admin(FrameKind.JoinProcess, new JoinProcessBody(12, 1, group, ""));
+        Assert.All(node.Node.Map!.Job(group)!.Workers, w => Assert.Equal(12UL, w.Process));
+    }
+
     [Fact]
     public void The_register_is_read_and_swapped_only_against_the_version_that_stands_R1()
     {
