@@ -382,6 +382,10 @@ internal sealed class ClientCore : IMachine, IDisposable
     private void ReadMap(NodeLink node, Instant now)
     {
         _nextMapRead = now.AfterMs(RetryMs);
-        State.Send(node, State.Header(FrameKind.ReadMap, State.NextRequest()), default(EmptyBody));
+        FrameHeader header = State.Header(FrameKind.ReadMap, State.NextRequest());
+
+        // The map that it has, not the one that it rests on: of that one it would be told that it knows it (simulation seed 105).
+        header.MapVersion = State.Map?.Version ?? 0;
+        State.Send(node, header, default(EmptyBody));
     }
 }
