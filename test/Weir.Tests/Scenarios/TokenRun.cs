@@ -111,6 +111,12 @@ internal sealed class TokenRun : IDisposable
             _hosting.Add(process.HostWorkersAsync(job, (worker, stop) => WorkAsync(worker, table, plain, stop)));
         }
 
+        // Until a job has begun it waits for as many hosts as it was promised; one that dies before is missing.
+        while (Array.TrueForAll(_cluster.Nodes[0].Map!.Job(job.Group)!.Workers, w => w.Process == 0))
+        {
+            await _cluster.Scheduler.Delay(1, CancellationToken.None);
+        }
+
         HashSet<int> dead = [];
         if (_kills)
         {
