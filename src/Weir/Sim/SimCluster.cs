@@ -92,6 +92,13 @@ internal sealed class SimCluster : IDisposable
         _clients[client].IsDead = true;
     }
 
+    /// <summary>Cuts a process off from a server, in the directions asked for, or lets frames through again. The process lives on.</summary>
+    public void Cut(WeirClient client, int server, bool toServer, bool toProcess)
+    {
+        Network.Cut(_clients[client], _servers[server], toServer);
+        Network.Cut(_servers[server], _clients[client], toProcess);
+    }
+
     /// <summary>A server dies, and its rows with it.</summary>
     public void KillServer(int index)
     {

@@ -22,7 +22,7 @@ internal sealed class TokenRun : IDisposable
     private readonly Dictionary<ServerNode, ulong> _versions = [];
     private readonly int _servers, _hosts, _workers;
     private readonly int? _bound;
-    private readonly bool _aggregate, _kills, _killsTwice, _tight, _outages;
+    private readonly bool _aggregate, _kills, _killsTwice, _tight, _outages, _cuts;
     private readonly long[] _last;
 
     public TokenRun(ulong seed)
@@ -37,6 +37,7 @@ internal sealed class TokenRun : IDisposable
         _killsTwice = _kills && _hosts > 2 && _rng.Chance(1, 2);
         _tight = _rng.Chance(1, 10);
         _outages = _rng.Chance(1, 6);
+        _cuts = !_outages && _rng.Chance(1, 4);
         _last = [.. Enumerable.Range(0, _workers).Select(_ => _rng.Chance(1, 3) ? 1 + _rng.Below((long)Iterations) : Iterations)];
         _cluster = new SimCluster(seed, _servers);
         _cluster.Scheduler.Stepped = CheckStep;
@@ -50,7 +51,7 @@ internal sealed class TokenRun : IDisposable
 
     public long Held { get; private set; }
 
-    public string Describe() => $"servers {_servers}, hosts {_hosts}, workers {_workers}, bound {_bound?.ToString() ?? "none"}, aggregate {_aggregate}, kills {_kills} {_killsTwice}, tight {_tight}, outage {_outages}, last {string.Join(",", _last)}";
+    public string Describe() => $"servers {_servers}, hosts {_hosts}, workers {_workers}, bound {_bound?.ToString() ?? "none"}, aggregate {_aggregate}, kills {_kills} {_killsTwice}, tight {_tight}, outage {_outages}, cut {_cuts}, last {string.Join(",", _last)}";
 
     public void Run()
     {
@@ -137,6 +138,11 @@ internal sealed class TokenRun : IDisposable
             _cluster.Scheduler.At(begins.AfterMs(_servers == 1 ? 6000 : 3000), () => _cluster.Network.Faults = faults);
         }
 
+        if (_cuts)
+        {
+            CutOff(dead);
+        }
+
         Task plainly = OwnAsync(reader, own);
         List<Task> alive = [plainly, .. _hosting.Where((_, i) => !dead.Contains(i))];
         while (alive.Count > 0)
@@ -160,6 +166,25 @@ internal sealed class TokenRun : IDisposable
         int victim = Enumerable.Range(0, _hosts).First(h => !dead.Contains((h + _hosts) % _hosts) && (dead.Count > 0 || _rng.Chance(1, 2) || h == _hosts - 1));
         dead.Add(victim);
         _cluster.Scheduler.At(_cluster.Scheduler.Now.AfterUs(afterUs + _rng.Below(60_000L)), () => _cluster.Kill(_processes[victim]));
+    }
+
+    /// <summary>
+    /// A process that lives is cut off from the first server, in one direction or both, perhaps from all: its workers go to others while it
+    /// still pushes under its old sessions; then it hears of it, and hosts again.
+    /// </summary>
+    private void CutOff(HashSet<int> dead)
+    {
+        int host = Enumerable.Range(0, _hosts).First(h => !dead.Contains(h));
+        int servers = _rng.Chance(1, 2) ? 1 : _servers;
+        bool toServer = _rng.Chance(2, 3), toProcess = !toServer || _rng.Chance(1, 2);
+        Instant begins = _cluster.Scheduler.Now.AfterUs(_rng.Below(30_000L));
+        Instant ends = begins.AfterMs(3000 + _rng.Below(4000L));
+        for (int server = 0; server < servers; server++)
+        {
+            int cut = server;
+            _cluster.Scheduler.At(begins, () => _cluster.Cut(_processes[host], cut, toServer, toProcess));
+            _cluster.Scheduler.At(ends, () => _cluster.Cut(_processes[host], cut, false, false));
+        }
     }
 
     /// <summary>A client without a clock: adds, sets, deletes and PushPulls, each followed by a look at what must stand now. Some calls are cancelled.</summary>
