@@ -47,7 +47,7 @@ internal sealed class ClientCore : IMachine, IDisposable
         }
 
         State = new ClientState(options, network, timers, pool, rng, completions);
-        RegisterLost = new TaskCompletionSource(completions);
+        Over = new TaskCompletionSource(completions);
         Pushes = new PushSender(State);
         Pulls = new PullSender(State);
         Clocks = new ClockSender(State, Pushes);
@@ -151,7 +151,7 @@ internal sealed class ClientCore : IMachine, IDisposable
         ulong request;
         lock (State.Gate)
         {
-            ObjectDisposedException.ThrowIf(_disposed, typeof(WeirClient));
+            ThrowIfClosed();
             NodeLink node = State.LinkTo(address);
             FrameBuffer Build(ulong id)
             {
@@ -237,10 +237,14 @@ internal sealed class ClientCore : IMachine, IDisposable
             }
 
             Pulls.Fail(new WeirException(Status.Ended, "the client was closed while the call was under way"), _ => true);
+            Over.TrySetException(closed);
             Pushes.DropFrames();
             State.DropOutgoing();
         }
     }
+
+    /// <summary>To be called under the gate before a call is taken on: nothing answers it any more where the client is closed.</summary>
+    public void ThrowIfClosed() => ObjectDisposedException.ThrowIf(_disposed, typeof(WeirClient));
 
     private static long RetryMs => 250;
 
@@ -346,14 +350,14 @@ internal sealed class ClientCore : IMachine, IDisposable
                     }
 
                     Pulls.Fail(new WeirException(Status.StateLost, what, node.Address), _ => true);
-                    RegisterLost.TrySetException(new WeirException(Status.StateLost, what, node.Address));
+                    Over.TrySetException(new WeirException(Status.StateLost, what, node.Address));
                 }
             }
         }
     }
 
-    /// <summary>Fails once the node that decides the map is out of reach for too long; never completes otherwise.</summary>
-    public TaskCompletionSource RegisterLost { get; }
+    /// <summary>Fails once the client is closed, or the node that decides the map is out of reach for too long; never completes otherwise.</summary>
+    public TaskCompletionSource Over { get; }
 
     private void FailNode(NodeLink node, WeirException failure)
     {
@@ -378,6 +382,10 @@ internal sealed class ClientCore : IMachine, IDisposable
     private void ReadMap(NodeLink node, Instant now)
     {
         _nextMapRead = now.AfterMs(RetryMs);
-        State.Send(node, State.Header(FrameKind.ReadMap, State.NextRequest()), default(EmptyBody));
+        FrameHeader header = State.Header(FrameKind.ReadMap, State.NextRequest());
+
+        // The map that it has, not the one that it rests on: of that one it would be told that it knows it (simulation seed 105).
+        header.MapVersion = State.Map?.Version ?? 0;
+        State.Send(node, header, default(EmptyBody));
     }
 }

@@ -1,3 +1,4 @@
+using Weir.Keys;
 using Weir.Placement;
 using Weir.Wire;
 using Weir.World;
@@ -111,6 +112,10 @@ internal sealed class ClockSender(ClientState state, PushSender pushes)
         foreach (PushSession session in pushes.Sessions)
         {
             SendDue(session, now);
+            foreach (OpenIteration late in session.Open.Where(o => o.Deadline <= now))
+            {
+                late.Clocked.TrySetException(Late(session, late));
+            }
         }
 
         if (now >= _nextHeartbeat && state.Map is { } map && (pushes.Sessions.Count > 0 || Array.Exists(map.Processes, p => p.Process == state.Process)))
@@ -139,6 +144,16 @@ internal sealed class ClockSender(ClientState state, PushSender pushes)
         {
             _nodes.Remove(gone);
         }
+    }
+
+    private static WeirException Late(PushSession session, OpenIteration open)
+    {
+        int held = open.NotAcknowledged - open.NotHeld;
+        string waits = open.WaitingCalls > 0 ? $"{open.WaitingCalls} pushes wait for room"
+            : open.NotHeld > 0 ? $"{open.NotHeld} parts of its pushes are not acknowledged"
+            : held > 0 ? $"{held} parts of its pushes are held until all workers have sent theirs"
+            : $"iteration {session.Open[0].Iteration} has not ended";
+        return new WeirException(Status.DeadlineExceeded, $"iteration {open.Iteration} of worker {session.Worker} did not end in time: {waits}; it may still end");
     }
 
     private ClocksToNode Node(ulong node)

@@ -14,11 +14,12 @@ internal sealed class PushSender(ClientState state)
 {
     private readonly Dictionary<ulong, (NodeLink Node, PushFrame Frame, Instant RetryAt)> _inFlight = [];
     private readonly Dictionary<ulong, PushSession> _sessions = [];
-    private readonly Queue<PushCall> _waiting = new();
+    private readonly WaitingPushes _waiting = new();
     private readonly List<PushCall> _calls = [];
     private readonly HashSet<PushStream> _stirred = [];
     private readonly List<PartReply> _replies = [];
     private long _pendingBytes;
+    private long _pendingDeleteBytes;
 
     /// <summary>Raised where an iteration's counts fell: it may be sent or clocked now.</summary>
     public Action<PushSession>? IterationMoved { get; set; }
@@ -41,12 +42,19 @@ internal sealed class PushSender(ClientState state)
     public PushCall Push(
         PushSession session, WeirTable table, KeySlices slices, ReadOnlyMemory<float> values, PartOperation operation, Instant deadline, PullCall? pull)
     {
-        var call = new PushCall(session, deadline, state.Completions);
+        var call = new PushCall(session, deadline, state.Completions) { Pull = pull };
         if (session.Failure is { } failure)
         {
             call.Done.SetException(failure);
             slices.Dispose();
             return call;
+        }
+
+        if (session.Group == 0 && session.Pushes == uint.MaxValue)
+        {
+            // No clock ends the iterations of such a session. A number that wrapped would make later pushes look like earlier ones (R11).
+            session.Iteration++;
+            session.Pushes = 0;
         }
 
         uint push = session.Pushes++;
@@ -57,20 +65,18 @@ internal sealed class PushSender(ClientState state)
             call.Iteration!.WaitingCalls++;
         }
 
-        call.Admit = () =>
-        {
-            if (call.Iteration is not null)
-            {
-                call.Iteration.WaitingCalls--;
-            }
-
-            Cut(call, table, slices, values.Span, operation, new Seq(iteration, push, 0), pull);
-            slices.Dispose();
-        };
+        call.Uncut = new UncutPush(table, slices, values, operation, new Seq(iteration, push, 0));
         _calls.Add(call);
-        _waiting.Enqueue(call);
+        _waiting.Add(call);
         AdmitWaiting();
         return call;
+    }
+
+    /// <summary>The caller waits no longer, and may use its buffer for something else.</summary>
+    public void Cancel(PushCall call, CancellationToken cancellation)
+    {
+        call.Done.TrySetCanceled(cancellation);
+        BufferTakenBack(call);
     }
 
     public void Receive(NodeLink node, in FrameHeader header, ReadOnlySpan<byte> body, Instant now)
@@ -144,6 +150,7 @@ internal sealed class PushSender(ClientState state)
             {
                 call.Done.TrySetException(new WeirException(
                     Status.DeadlineExceeded, "a push was not acknowledged in time; it may still be applied, once" + (call.WaitsFor is null ? "" : $" ({call.WaitsFor})")));
+                BufferTakenBack(call);
                 _calls.RemoveAt(i);
             }
         }
@@ -184,10 +191,15 @@ internal sealed class PushSender(ClientState state)
         // The calls first: a part that is given up must not complete its call as if it had been acknowledged.
         foreach (PushCall call in _calls)
         {
-            if (call.Session == session)
+            if (call.Session == session && call.Done.TrySetException(failure))
             {
-                call.Done.TrySetException(failure);
+                call.Pull?.Fail(failure);
             }
+        }
+
+        foreach (PushCall call in _waiting.Of(session))
+        {
+            Withdraw(call);
         }
 
         foreach (PushStream stream in session.Streams)
@@ -231,16 +243,62 @@ internal sealed class PushSender(ClientState state)
 
     private void AdmitWaiting()
     {
-        while (_waiting.Count > 0 && (_pendingBytes < state.Options.PendingBytes || _pendingBytes == 0))
+        while (_waiting.TakeNext(_pendingBytes < state.Options.PendingBytes, _pendingDeleteBytes < state.Options.PendingBytes, IsNeeded) is { } call)
         {
-            PushCall call = _waiting.Dequeue();
-            Action admit = call.Admit!;
-            call.Admit = null;
-            admit();
+            UncutPush uncut = call.Uncut!;
+            call.Uncut = null;
+            if (call.Iteration is not null)
+            {
+                call.Iteration.WaitingCalls--;
+            }
+
+            Cut(call, uncut.Table, uncut.Slices, uncut.Values.Span, uncut.Operation, uncut.Seq, call.Pull is { IsOver: false } pull ? pull : null);
+            uncut.Slices.Dispose();
             IterationMoved?.Invoke(call.Session);
         }
 
         Pump(state.Now);
+    }
+
+    /// <summary>Whether the call belongs to the lowest iteration of an aggregating job here: what is held waits for it, and so gives no room.</summary>
+    private bool IsNeeded(PushCall call)
+    {
+        uint group = call.Session.Group;
+        return call.Iteration is { } iteration
+            && Array.Exists(state.Map!.Tables, t => t.Aggregate && t.Group == group)
+            && _sessions.Values.All(s => s.Group != group || s.Failure is not null || s.Open[0].Iteration >= iteration.Iteration);
+    }
+
+    /// <summary>
+    /// A call's task has ended. A worker's push keeps its place in the iteration, as a redo has it too (R14), with a copy of the values; any
+    /// other that has not been sent is withdrawn.
+    /// </summary>
+    private void BufferTakenBack(PushCall call)
+    {
+        if (call.Uncut is not { } uncut)
+        {
+            return;
+        }
+
+        if (call.Iteration is not null)
+        {
+            uncut.KeepValues();
+        }
+        else
+        {
+            Withdraw(call);
+        }
+    }
+
+    private void Withdraw(PushCall call)
+    {
+        _waiting.Remove(call);
+        call.Uncut!.Slices.Dispose();
+        call.Uncut = null;
+        if (call.Iteration is not null)
+        {
+            call.Iteration.WaitingCalls--;
+        }
     }
 
     /// <summary>Cuts a call: pieces by row count and width alone, parts by segment, frames by node.</summary>
@@ -280,6 +338,7 @@ internal sealed class PushSender(ClientState state)
             parts.Add((part, from, to, seq with { Piece = (uint)piece }));
             call.PartsLeft++;
             _pendingBytes += bytes;
+            _pendingDeleteBytes += deletes ? bytes : 0;
             from = to;
         }
 
@@ -377,7 +436,7 @@ internal sealed class PushSender(ClientState state)
     private void Send(NodeLink node, PushFrame frame, Instant now)
     {
         frame.Parts.RemoveAll(p => p.State == PartState.Done);
-        if (frame.Parts.Count == 0 && frame.Pull is null)
+        if (frame.Parts.Count == 0 && frame.Pull is not { Call.IsOver: false })
         {
             frame.Frame.Release();
             return;
@@ -510,12 +569,30 @@ internal sealed class PushSender(ClientState state)
                 part.Call.WaitsFor = reply.Text.Length > 0 ? reply.Text : part.Call.WaitsFor;
                 Unsend(part, now.AfterMs(state.Options.BackoffMs));
                 break;
-            case Status.Ended or Status.Restored or Status.Malformed or Status.UnknownTable or Status.StateLost or Status.Down:
+            case Status.UnknownTable:
+                TableDropped(part.Stream.Session, reply.Table, new WeirException(reply.Status, reply.Text, node.Address, (int)reply.Segment));
+                break;
+            case Status.Ended or Status.Restored or Status.Malformed or Status.StateLost or Status.Down:
                 string text = reply.Text.Length > 0 ? reply.Text : $"server {node.Address} answered {reply.Status}";
                 Fail(part.Stream.Session, new WeirException(reply.Status, text, node.Address, (int)reply.Segment));
                 break;
             default:
                 break;
+        }
+    }
+
+    /// <summary>A table is gone for good, and its number is never used again: the pushes to it fail, those to others go on.</summary>
+    private void TableDropped(PushSession session, uint table, WeirException failure)
+    {
+        foreach (PushStream stream in session.Streams.Where(s => s.Table == table).ToArray())
+        {
+            foreach (PushPart part in stream.Pending.ToArray())
+            {
+                part.Call.Failure ??= failure;
+                Finish(part);
+            }
+
+            session.Forget(stream);
         }
     }
 
@@ -537,6 +614,7 @@ internal sealed class PushSender(ClientState state)
         part.Frame?.Release();
         part.Frame = null;
         _pendingBytes -= part.Bytes;
+        _pendingDeleteBytes -= part.Stream.Deletes ? part.Bytes : 0;
         _stirred.Add(part.Stream);
         PushCall call = part.Call;
         if (call.Iteration is { } iteration)

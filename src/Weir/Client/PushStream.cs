@@ -177,6 +177,9 @@ internal sealed class PushSession(ulong id, uint group, uint worker)
         return stream;
     }
 
+    /// <summary>Its table is gone.</summary>
+    public void Forget(PushStream stream) => _streams.Remove((stream.Table, stream.Segment, stream.Deletes));
+
     public PushStream? Find(uint table, uint segment, bool deletes) => _streams.GetValueOrDefault((table, segment, deletes));
 
     public OpenIteration? Find(long iteration) => Open.Find(o => o.Iteration == iteration);
@@ -207,6 +210,9 @@ internal sealed class OpenIteration(long iteration, TaskCreationOptions completi
 
     public WeirException? Failure { get; set; }
 
+    /// <summary>After this nobody waits for its end any more; it may still come.</summary>
+    public Instant Deadline { get; set; } = Instant.Never;
+
     public TaskCompletionSource Clocked { get; } = new(completions);
 }
 
@@ -230,5 +236,8 @@ internal sealed class PushCall(PushSession session, Instant deadline, TaskCreati
     public TaskCompletionSource Done { get; } = new(completions);
 
     /// <summary>Set while the call waits for room: cutting it is then somebody else's turn.</summary>
-    public Action? Admit { get; set; }
+    public UncutPush? Uncut { get; set; }
+
+    /// <summary>The other half of a PushPull: it fails with this one.</summary>
+    public PullCall? Pull { get; init; }
 }

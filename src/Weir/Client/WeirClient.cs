@@ -296,7 +296,7 @@ public sealed class WeirClient : IAsyncDisposable
         }
 
         State.Flush();
-        await call.Done.Task.WaitAsync(cancellation);
+        await AcknowledgedAsync(call, cancellation);
     }
 
     internal async Task<PullResult> ReadAsync(
@@ -309,6 +309,7 @@ public sealed class WeirClient : IAsyncDisposable
         PullCall call;
         lock (State.Gate)
         {
+            _core.ThrowIfClosed();
             call = new PullCall(_core.Pulls, table, slices, values, worker, delayBound ?? PullItem.NoBound, State.Now.AfterMs(State.Options.DeadlineMs));
             if (worker?.Failure is { } failure)
             {
@@ -357,13 +358,26 @@ public sealed class WeirClient : IAsyncDisposable
         }
 
         State.Flush();
+        Task acknowledged = AcknowledgedAsync(push, cancellation);
         PullResult result = await AnswerAsync(pull, cancellation);
         if (!table.Aggregate)
         {
-            await push.Done.Task.WaitAsync(cancellation);
+            await acknowledged;
         }
 
         return result;
+    }
+
+    private async Task AcknowledgedAsync(PushCall call, CancellationToken cancellation)
+    {
+        using CancellationTokenRegistration registration = cancellation.Register(() =>
+        {
+            lock (State.Gate)
+            {
+                _core.Pushes.Cancel(call, cancellation);
+            }
+        });
+        await call.Done.Task;
     }
 
     private async Task<PullResult> AnswerAsync(PullCall call, CancellationToken cancellation)

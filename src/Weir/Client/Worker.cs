@@ -76,6 +76,7 @@ public sealed class Worker
     /// Ends the current iteration: later pushes belong to the next. Completes when all pushes of the iteration are acknowledged and every node
     /// is being told the worker's clock.
     /// </summary>
+    /// <exception cref="WeirException">DeadlineExceeded: not within <see cref="ClientOptions.DeadlineMs"/>; the message says what it waits for.</exception>
     public async Task ClockAsync(CancellationToken cancellation = default)
     {
         OpenIteration ended;
@@ -88,6 +89,7 @@ public sealed class Worker
 
             ended = _session.Open[^1];
             ended.Ended = true;
+            ended.Deadline = _client.State.Now.AfterMs(_client.State.Options.DeadlineMs);
             _session.Iteration++;
             _session.Pushes = 0;
             _session.Open.Add(new OpenIteration(_session.Iteration, _client.State.Completions));

@@ -14,7 +14,8 @@ internal sealed class WorkerHosting(WeirClient client, Job job, Func<Worker, Can
     public async Task RunAsync(CancellationToken cancellation)
     {
         ClientState state = client.State;
-        await client.ChangeAsync(FrameKind.JoinProcess, new JoinProcessBody(state.Process, state.Incarnation, job.Group, state.Options.Name), cancellation);
+        var join = new JoinProcessBody(state.Process, state.Incarnation, job.Group, state.Options.Name);
+        await client.ChangeAsync(FrameKind.JoinProcess, join, cancellation);
         using var stopAll = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         var stopped = new TaskCompletionSource(state.Completions);
         using CancellationTokenRegistration registration = cancellation.Register(() => stopped.TrySetResult());
@@ -22,19 +23,26 @@ internal sealed class WorkerHosting(WeirClient client, Job job, Func<Worker, Can
         {
             while (true)
             {
-                (Task changed, MapWorker[]? workers) = Read();
+                (Task changed, MapWorker[]? workers, bool isHost) = Read();
                 if (workers is null || Array.TrueForAll(workers, w => w.IsFinished))
                 {
                     return;
                 }
 
                 Follow(workers, stopAll.Token);
-                await Task.WhenAny([changed, stopped.Task, client.Core.RegisterLost.Task, .. _hosted.Values.Select(h => h.Task).Where(t => !t.IsCompleted)]);
+                if (!isHost)
+                {
+                    // It was silent for too long and counted gone: it lives, and begins as a new host (design R7).
+                    await client.ChangeAsync(FrameKind.JoinProcess, join, cancellation);
+                    continue;
+                }
+
+                await Task.WhenAny([changed, stopped.Task, client.Core.Over.Task, .. _hosted.Values.Select(h => h.Task).Where(t => !t.IsCompleted)]);
                 cancellation.ThrowIfCancellationRequested();
                 await ReapAsync();
-                if (client.Core.RegisterLost.Task.IsFaulted)
+                if (client.Core.Over.Task.IsFaulted)
                 {
-                    await client.Core.RegisterLost.Task;
+                    await client.Core.Over.Task;
                 }
             }
         }
@@ -49,11 +57,14 @@ internal sealed class WorkerHosting(WeirClient client, Job job, Func<Worker, Can
         }
     }
 
-    private (Task Changed, MapWorker[]? Workers) Read()
+    private (Task Changed, MapWorker[]? Workers, bool IsHost) Read()
     {
-        lock (client.State.Gate)
+        ClientState state = client.State;
+        lock (state.Gate)
         {
-            return (client.State.MapChanged, client.State.Map!.Job(job.Group)?.Workers);
+            // A process that only has sessions of its own is named without a group.
+            bool isHost = Array.Exists(state.Map!.Processes, p => p.Process == state.Process && p.Group != 0);
+            return (state.MapChanged, state.Map.Job(job.Group)?.Workers, isHost);
         }
     }
 
@@ -88,6 +99,7 @@ internal sealed class WorkerHosting(WeirClient client, Job job, Func<Worker, Can
         var worker = new Worker(client, push, index, job.Workers);
         lock (state.Gate)
         {
+            client.Core.ThrowIfClosed();
             client.Core.Pushes.Add(push);
             if (push.Clock > 0)
             {

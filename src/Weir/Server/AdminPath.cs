@@ -69,6 +69,9 @@ internal sealed class AdminPath(NodeState node, Membership? membership, MapFollo
         }
     }
 
+    /// <summary>A link has ended: nobody listens there. A hint that is lost costs a place in a bounded list.</summary>
+    public void Forget(LinkId link) => _listeners.Remove(link);
+
     public bool Scan(LinkId link, in FrameHeader header, ReadOnlySpan<byte> body)
     {
         if (!ScanBody.TryRead(body, out ScanBody scan))

@@ -247,8 +247,7 @@ internal static class MapChanges
         foreach (MapJob job in map.Jobs)
         {
             ulong[] hosts = [.. map.Processes.Where(p => p.Group == job.Group).Select(p => p.Process)];
-            bool begun = Array.Exists(job.Workers, w => w.Process != 0);
-            if (hosts.Length == 0 || (!begun && hosts.Length < job.Hosts))
+            if (hosts.Length == 0 || hosts.Length < job.Hosts)
             {
                 jobs.Add(job);
                 continue;
@@ -266,7 +265,8 @@ internal static class MapChanges
                 }
             }
 
-            jobs.Add(job with { Workers = workers });
+            // It has begun: whatever dies from now on, any one host is enough to go on.
+            jobs.Add(job with { Workers = workers, Hosts = 1 });
         }
 
         return session == map.NextSession ? map : map with { Jobs = [.. jobs], NextSession = session };

@@ -16,6 +16,9 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
     /// <summary>Marks the tickets of operations that others asked for.</summary>
     private const ulong RemoteTicket = 1UL << 63;
 
+    /// <summary>Ticks come every 10 ms: after a gap like this the node itself was stopped, and what others sent meanwhile is still unread.</summary>
+    private const long AsleepMs = 500;
+
     /// <summary>A map crosses in one frame, also in the answer of the register, which has 16 bytes before it.</summary>
     private const int MaxMapBytes = FrameHeader.MaxBodyBytes - 16;
 
@@ -25,6 +28,7 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
     private readonly Dictionary<ulong, ulong> _rows = [];
     private readonly Dictionary<ulong, (LinkId Link, FrameHeader Request, RegisterCell Cell, bool Swap)> _remote = [];
     private ClusterMap? _proposed;
+    private Instant _lastTick = Instant.Never;
     private ulong _registerVersion;
     private ulong _ticket;
 
@@ -73,6 +77,7 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
     {
         ClusterMap map = node.Map!;
         ForgetStrangers(map);
+        ForgiveOwnSilence(now);
         foreach (MapMember member in map.Members)
         {
             if (member.Node != node.Options.Node && Silent(MemberRole.Node, member.Node, node.Limits.NodeTimeoutMs, now))
@@ -239,6 +244,20 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
             if (stranger.Role == MemberRole.Node)
             {
                 _rows.Remove(stranger.Id);
+            }
+        }
+    }
+
+    /// <summary>While this node was asleep it could hear nobody: that time is not the others' silence.</summary>
+    private void ForgiveOwnSilence(Instant now)
+    {
+        long gapMs = _lastTick == Instant.Never ? 0 : now.MsSince(_lastTick);
+        _lastTick = now;
+        if (gapMs > AsleepMs)
+        {
+            foreach ((MemberRole, ulong) key in _heard.Keys.ToArray())
+            {
+                _heard[key] = Instant.Earlier(now, _heard[key].AfterMs(gapMs));
             }
         }
     }

@@ -91,7 +91,8 @@ internal sealed class NodeState : IDisposable
         }
 
         Clocks.Adopt(map);
-        if (older is not null)
+        if (older is not null
+            && (!older.Sessions.AsSpan().SequenceEqual(map.Sessions) || !older.Jobs.Select(j => j.Group).SequenceEqual(map.Jobs.Select(j => j.Group))))
         {
             ForgetEnded(map);
         }

@@ -34,23 +34,15 @@ internal sealed class PullPath(NodeState node)
         }
 
         DataRequestReader ahead = reader;
-        uint group = 0;
-        long required = 0;
-        while (ahead.NextItem(out PullItem item, out ReadOnlySpan<ulong> keys))
+        while (ahead.NextItem(out PullItem item, out _))
         {
             node.Counters.KeysPulled += item.Rows;
-            if (item.Group != 0 && item.DelayBound != PullItem.NoBound)
-            {
-                // OSDI rule: start(t) needs every s < t - tau finished (PS-15).
-                group = item.Group;
-                required = Math.Max(required, item.Iteration - item.DelayBound - 1);
-            }
         }
 
         bool pushStands = parts.TrueForAll(p => p.Status <= Status.Failed);
-        if (group != 0 && pushStands && node.Clocks.Minimum(group) is var minimum && minimum >= 0 && minimum < required)
+        if (pushStands && Unmet(reader) is { } unmet)
         {
-            Wait(link, header, frame, reader, group, required, now);
+            Wait(link, header, frame, reader, unmet.Group, unmet.Required, now);
             return;
         }
 
@@ -70,23 +62,31 @@ internal sealed class PullPath(NodeState node)
         for (int i = 0; i < _waiting.Count;)
         {
             Waiting waiting = _waiting[i];
-            long minimum = node.Clocks.Minimum(waiting.Group);
-            if (minimum >= 0 && minimum < waiting.Required && waiting.Deadline > now)
+            bool waits = Waits(waiting.Group, waiting.Required);
+            if (waits && waiting.Deadline > now)
             {
                 i++;
                 continue;
             }
 
-            RemoveAt(i);
             FrameHeader.TryRead(waiting.Frame.Span, out FrameHeader header);
             var reader = new DataRequestReader(waiting.Frame.Span[FrameHeader.Size..]);
-            if (minimum >= 0 && minimum < waiting.Required)
+            if (waits)
             {
+                RemoveAt(i);
                 Refuse(waiting.Link, header, ref reader, Status.DeadlineExceeded, node.Clocks.Waiting(waiting.Group, waiting.Required));
             }
             else
             {
                 List<PushPath.Outcome> parts = SkipParts(ref reader);
+                if (Unmet(reader) is { } unmet)
+                {
+                    // Another item of the frame has a stricter bound, or one of another group.
+                    _waiting[i] = waiting with { Group = unmet.Group, Required = unmet.Required };
+                    continue;
+                }
+
+                RemoveAt(i);
                 Answer(waiting.Link, header, waiting.Frame.Span[FrameHeader.Size..], ref reader, parts);
             }
 
@@ -95,6 +95,25 @@ internal sealed class PullPath(NodeState node)
 
         node.Counters.PullsWaiting = _waiting.Count;
     }
+
+    /// <summary>The first of the items whose bound the clocks do not meet. Moves no reader but its own.</summary>
+    private (uint Group, long Required)? Unmet(DataRequestReader reader)
+    {
+        while (reader.NextItem(out PullItem item, out _))
+        {
+            // OSDI rule: start(t) needs every s < t - tau finished (PS-15).
+            long required = item.Iteration - item.DelayBound - 1;
+            if (item.Group != 0 && item.DelayBound != PullItem.NoBound && Waits(item.Group, required))
+            {
+                return (item.Group, required);
+            }
+        }
+
+        return null;
+    }
+
+    // A group that has ended keeps nobody waiting: the answer says that it has.
+    private bool Waits(uint group, long required) => node.Clocks.Minimum(group) is var minimum && minimum >= 0 && minimum < required;
 
     /// <summary>Answers every item with one status.</summary>
     public void Refuse(LinkId link, in FrameHeader header, ref DataRequestReader reader, Status status, string text)
@@ -132,7 +151,7 @@ internal sealed class PullPath(NodeState node)
             RemoveAt(same);
         }
 
-        if (_waiting.Count >= node.Limits.WaitingPulls || _waitingBytes + frame.Length > node.Limits.WaitingBytes)
+        if (_waiting.Count >= node.Limits.WaitingPulls || _waitingBytes + frame.Capacity > node.Limits.WaitingBytes)
         {
             Refuse(link, header, ref reader, Status.Busy, "");
             return;
@@ -140,14 +159,14 @@ internal sealed class PullPath(NodeState node)
 
         Instant deadline = header.DeadlineUs == 0 ? now.AfterMs(node.Limits.PullWaitMs) : now.AfterUs(header.DeadlineUs);
         _waiting.Add(new Waiting(link, requestId, frame.Retain(), reader.Position, deadline, since, group, required));
-        _waitingBytes += frame.Length;
+        _waitingBytes += frame.Capacity;
         node.Counters.PullsWaiting = _waiting.Count;
         node.Counters.PullsWaited++;
     }
 
     private void RemoveAt(int index)
     {
-        _waitingBytes -= _waiting[index].Frame.Length;
+        _waitingBytes -= _waiting[index].Frame.Capacity;
         _waiting.RemoveAt(index);
     }
 

@@ -60,6 +60,9 @@ internal sealed class ServerNode : IMachine, IDisposable
 
     public long StoredBytes => _state.Budget.Used;
 
+    /// <summary>Streams of pushes that last[] remembers, over all tables and segments: they end with their sessions and jobs.</summary>
+    public int RememberedStreams => _state.Segments.SelectMany(s => s.Tables).Sum(t => t.Updates.Count + t.Deletes.Count);
+
     /// <summary>Why this node must stop: it is no member any more. Null while it is well.</summary>
     public string? StopReason { get; private set; }
 
@@ -89,7 +92,11 @@ internal sealed class ServerNode : IMachine, IDisposable
         }
     }
 
-    public void LinkDown(LinkId link, string reason, Instant now) => _now = now;
+    public void LinkDown(LinkId link, string reason, Instant now)
+    {
+        _now = now;
+        _admin.Forget(link);
+    }
 
     public void Tick(Instant now)
     {

@@ -16,7 +16,7 @@ internal sealed class SimCluster : IDisposable
     private readonly Dictionary<WeirClient, SimPort> _clients = [];
     private readonly Rng _rng;
 
-    public SimCluster(ulong seed, int servers, int segmentBits = ClusterMap.MinSegmentBits, ServerLimits? limits = null)
+    public SimCluster(ulong seed, int servers, int segmentBits = ClusterMap.MinSegmentBits, ServerLimits? limits = null, long memoryBytes = 1L << 40)
     {
         Seed = seed;
         _rng = new Rng(seed);
@@ -34,6 +34,7 @@ internal sealed class SimCluster : IDisposable
                     Join = i == 0 ? null : "server:0",
                     SegmentBits = segmentBits,
                     Limits = limits ?? new ServerLimits(),
+                    MemoryLimitBytes = memoryBytes,
                 },
                 port,
                 pool: Pool);
@@ -89,6 +90,13 @@ internal sealed class SimCluster : IDisposable
         Tally.ProcessDeaths++;
         Network.Note($"death of {_clients[client].Address}");
         _clients[client].IsDead = true;
+    }
+
+    /// <summary>Cuts a process off from a server, in the directions asked for, or lets frames through again. The process lives on.</summary>
+    public void Cut(WeirClient client, int server, bool toServer, bool toProcess)
+    {
+        Network.Cut(_clients[client], _servers[server], toServer);
+        Network.Cut(_servers[server], _clients[client], toProcess);
     }
 
     /// <summary>A server dies, and its rows with it.</summary>

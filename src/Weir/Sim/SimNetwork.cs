@@ -37,6 +37,8 @@ internal sealed class SimTally
 
     public long ProcessDeaths { get; set; }
 
+    public long Cut { get; set; }
+
     public long Delivered { get; set; }
 }
 
@@ -87,6 +89,7 @@ internal sealed class SimPort(SimNetwork network, string address) : INetwork
 internal sealed class SimNetwork(SimScheduler scheduler, Rng rng, SimTally tally)
 {
     private readonly Dictionary<string, SimPort> _ports = [];
+    private readonly HashSet<(SimPort From, SimPort To)> _cuts = [];
     private readonly XxHash3 _trace = new();
     private long _lastLink;
 
@@ -121,8 +124,22 @@ internal sealed class SimNetwork(SimScheduler scheduler, Rng rng, SimTally tally
         _trace.Append(System.Text.Encoding.UTF8.GetBytes(text));
     }
 
+    /// <summary>From now on nothing of one machine reaches the other, or all does again; the other way is not touched.</summary>
+    public void Cut(SimPort from, SimPort to, bool isCut)
+    {
+        Note($"{(isCut ? "cut" : "healed")}: {from.Address} to {to.Address}");
+        _ = isCut ? _cuts.Add((from, to)) : _cuts.Remove((from, to));
+    }
+
     public void Carry(SimPort from, SimPort to, LinkId link, FrameBuffer frame)
     {
+        if (_cuts.Contains((from, to)))
+        {
+            tally.Cut++;
+            frame.Release();
+            return;
+        }
+
         if (rng.Chance(Faults.LossPerMille, 1000))
         {
             tally.Lost++;

@@ -21,7 +21,7 @@ public class SeededClusterTests
             foreach ((string fault, long count) in new (string, long)[]
             {
                 ("loss", tally.Lost), ("duplicate", tally.Duplicated), ("reorder", tally.Reordered), ("slow node", tally.Slowed),
-                ("death of a hosting process", tally.ProcessDeaths), ("superseded redo", run.Superseded), ("held part", run.Held),
+                ("death of a hosting process", tally.ProcessDeaths), ("a living process cut off", tally.Cut), ("superseded redo", run.Superseded), ("held part", run.Held),
             })
             {
                 hit[fault] = hit.GetValueOrDefault(fault) + (count > 0 ? 1 : 0);

@@ -22,7 +22,8 @@ internal sealed class TokenRun : IDisposable
     private readonly Dictionary<ServerNode, ulong> _versions = [];
     private readonly int _servers, _hosts, _workers;
     private readonly int? _bound;
-    private readonly bool _aggregate, _kills;
+    private readonly bool _aggregate, _kills, _killsTwice, _tight, _outages, _cuts;
+    private readonly long[] _last;
 
     public TokenRun(ulong seed)
     {
@@ -33,6 +34,11 @@ internal sealed class TokenRun : IDisposable
         _aggregate = _rng.Chance(1, 2);
         _bound = _rng.Chance(1, 5) && !_aggregate ? null : _aggregate && _rng.Chance(1, 2) ? 0 : _rng.Below(4);
         _kills = _rng.Chance(1, 2);
+        _killsTwice = _kills && _hosts > 2 && _rng.Chance(1, 2);
+        _tight = _rng.Chance(1, 10);
+        _outages = _rng.Chance(1, 6);
+        _cuts = !_outages && _rng.Chance(1, 4);
+        _last = [.. Enumerable.Range(0, _workers).Select(_ => _rng.Chance(1, 3) ? 1 + _rng.Below((long)Iterations) : Iterations)];
         _cluster = new SimCluster(seed, _servers);
         _cluster.Scheduler.Stepped = CheckStep;
     }
@@ -45,7 +51,7 @@ internal sealed class TokenRun : IDisposable
 
     public long Held { get; private set; }
 
-    public string Describe() => $"servers {_servers}, hosts {_hosts}, workers {_workers}, bound {_bound?.ToString() ?? "none"}, aggregate {_aggregate}, kills {_kills}";
+    public string Describe() => $"servers {_servers}, hosts {_hosts}, workers {_workers}, bound {_bound?.ToString() ?? "none"}, aggregate {_aggregate}, kills {_kills} {_killsTwice}, tight {_tight}, outage {_outages}, cut {_cuts}, last {string.Join(",", _last)}";
 
     public void Run()
     {
@@ -85,12 +91,14 @@ internal sealed class TokenRun : IDisposable
     {
         for (int i = 0; i < _hosts; i++)
         {
-            _processes.Add(await _cluster.ConnectAsync($"p{i}"));
+            _processes.Add(await _cluster.ConnectAsync($"p{i}", _tight ? new ClientOptions { WindowFrames = 1, PendingBytes = 1 << 20 } : null));
         }
 
         WeirClient reader = await _cluster.ConnectAsync("reader");
         Job job = await reader.OpenJobAsync(new JobOptions { Name = "tokens", Workers = _workers, Hosts = _hosts });
         WeirTable table = await reader.OpenTableAsync(new TableOptions { Name = "t", Width = 2, Job = job, Aggregate = _aggregate });
+        WeirTable plain = await reader.OpenTableAsync(new TableOptions { Name = "plain", Job = job });
+        WeirTable own = await reader.OpenTableAsync(new TableOptions { Name = "own", Width = 2 });
         _cluster.Network.Faults = new SimFaults
         {
             LossPerMille = _rng.Chance(1, 2) ? _rng.Below(60) : 0,
@@ -101,17 +109,42 @@ internal sealed class TokenRun : IDisposable
         _cluster.Slow(_rng.Below(_servers));
         foreach (WeirClient process in _processes)
         {
-            _hosting.Add(process.HostWorkersAsync(job, (worker, stop) => WorkAsync(worker, table, stop)));
+            _hosting.Add(process.HostWorkersAsync(job, (worker, stop) => WorkAsync(worker, table, plain, stop)));
         }
 
-        int dead = -1;
+        // Until a job has begun it waits for as many hosts as it was promised; one that dies before is missing.
+        while (Array.TrueForAll(_cluster.Nodes[0].Map!.Job(job.Group)!.Workers, w => w.Process == 0))
+        {
+            await _cluster.Scheduler.Delay(1, CancellationToken.None);
+        }
+
+        HashSet<int> dead = [];
         if (_kills)
         {
-            dead = _rng.Below(_hosts);
-            _cluster.Scheduler.At(_cluster.Scheduler.Now.AfterUs(_rng.Below(60_000L)), () => _cluster.Kill(_processes[dead]));
+            Kill(dead, 0);
         }
 
-        List<Task> alive = [.. _hosting.Where((_, i) => i != dead)];
+        if (_killsTwice)
+        {
+            Kill(dead, _rng.Chance(1, 2) ? 0 : 5_500_000);
+        }
+
+        if (_outages)
+        {
+            // Nobody hears anybody for longer than processes may be silent: every session ends while its process lives.
+            SimFaults faults = _cluster.Network.Faults;
+            Instant begins = _cluster.Scheduler.Now.AfterUs(_rng.Below(60_000L));
+            _cluster.Scheduler.At(begins, () => _cluster.Network.Faults = faults with { LossPerMille = 1000 });
+            _cluster.Scheduler.At(begins.AfterMs(_servers == 1 ? 6000 : 3000), () => _cluster.Network.Faults = faults);
+        }
+
+        if (_cuts)
+        {
+            CutOff(dead);
+        }
+
+        Task plainly = OwnAsync(reader, own);
+        List<Task> alive = [plainly, .. _hosting.Where((_, i) => !dead.Contains(i))];
         while (alive.Count > 0)
         {
             Task ended = await Task.WhenAny(alive);
@@ -120,11 +153,90 @@ internal sealed class TokenRun : IDisposable
         }
 
         await CheckTokensAsync(reader, table);
+        float[] counted = new float[_workers];
+        await reader.PullAsync(plain, Enumerable.Range(0, _workers).Select(w => (ulong)w).ToArray(), counted);
+        for (int worker = 0; worker < _workers; worker++)
+        {
+            Invariant.That(counted[worker] == _last[worker], $"worker {worker} counted to {_last[worker]} in the plain table, not {counted[worker]}");
+        }
     }
 
-    private async Task WorkAsync(Worker worker, WeirTable table, CancellationToken stop)
+    private void Kill(HashSet<int> dead, long afterUs)
     {
-        while (worker.Clock < Iterations)
+        int victim = Enumerable.Range(0, _hosts).First(h => !dead.Contains((h + _hosts) % _hosts) && (dead.Count > 0 || _rng.Chance(1, 2) || h == _hosts - 1));
+        dead.Add(victim);
+        _cluster.Scheduler.At(_cluster.Scheduler.Now.AfterUs(afterUs + _rng.Below(60_000L)), () => _cluster.Kill(_processes[victim]));
+    }
+
+    /// <summary>
+    /// A process that lives is cut off from the first server, in one direction or both, perhaps from all: its workers go to others while it
+    /// still pushes under its old sessions; then it hears of it, and hosts again.
+    /// </summary>
+    private void CutOff(HashSet<int> dead)
+    {
+        int host = Enumerable.Range(0, _hosts).First(h => !dead.Contains(h));
+        int servers = _rng.Chance(1, 2) ? 1 : _servers;
+        bool toServer = _rng.Chance(2, 3), toProcess = !toServer || _rng.Chance(1, 2);
+        Instant begins = _cluster.Scheduler.Now.AfterUs(_rng.Below(30_000L));
+        Instant ends = begins.AfterMs(3000 + _rng.Below(4000L));
+        for (int server = 0; server < servers; server++)
+        {
+            int cut = server;
+            _cluster.Scheduler.At(begins, () => _cluster.Cut(_processes[host], cut, toServer, toProcess));
+            _cluster.Scheduler.At(ends, () => _cluster.Cut(_processes[host], cut, false, false));
+        }
+    }
+
+    /// <summary>A client without a clock: adds, sets, deletes and PushPulls, each followed by a look at what must stand now. Some calls are cancelled.</summary>
+    private async Task OwnAsync(WeirClient client, WeirTable table)
+    {
+        var rng = new Rng(_cluster.Seed ^ 0x0BAD);
+        ulong[] keys = [.. Enumerable.Range(0, 40).Select(i => (ulong)i)];
+        float[] expected = new float[80];
+        for (int round = 0; round < 12; round++)
+        {
+            float[] values = [.. Enumerable.Range(0, 80).Select(_ => (float)rng.Below(100))];
+            float[] read = new float[80];
+            switch (_outages ? 3 : rng.Below(5))
+            {
+                case 0:
+                    await client.PushAsync(table, keys, values);
+                    expected = [.. expected.Zip(values, (a, b) => a + b)];
+                    break;
+                case 1:
+                    await client.SetAsync(table, keys, values);
+                    expected = values;
+                    break;
+                case 2:
+                    await client.DeleteAsync(table, keys);
+                    expected = new float[80];
+                    break;
+                case 3:
+                    using (var cancel = new CancellationTokenSource())
+                    {
+                        Task<PullResult> pull = client.PullAsync(table, keys, read, cancel.Token);
+                        await _cluster.Scheduler.Delay(rng.Below(2L), CancellationToken.None);
+                        cancel.Cancel();
+                        await Task.WhenAny(pull);
+                    }
+
+                    continue;
+                default:
+                    await client.PushPullAsync(table, keys, values, read);
+                    expected = [.. expected.Zip(values, (a, b) => a + b)];
+                    Invariant.That(expected.AsSpan().SequenceEqual(read), "a PushPull reads its own push, applied once");
+                    break;
+            }
+
+            await client.PullAsync(table, keys, read);
+            Invariant.That(expected.AsSpan().SequenceEqual(read), $"what was acknowledged in round {round} is read, once");
+        }
+    }
+
+    private async Task WorkAsync(Worker worker, WeirTable table, WeirTable plain, CancellationToken stop)
+    {
+        long last = _last[worker.Index];
+        while (worker.Clock < last)
         {
             long t = worker.Clock + 1;
             ulong[] counters = [.. Enumerable.Range(0, worker.Count).Select(w => Counter + (ulong)w)];
@@ -133,17 +245,27 @@ internal sealed class TokenRun : IDisposable
             for (int w = 0; w < worker.Count && _bound is { } bound; w++)
             {
                 // Every iteration s < t - tau of every worker is contained (PS-15).
-                Invariant.That(counts[2 * w] >= t - bound - 1, $"the pull of iteration {t} under bound {bound} contains worker {w} up to {t - bound - 1}, not {counts[2 * w]}");
-                Invariant.That(counts[2 * w] <= Iterations, "no iteration is applied twice");
+                long needed = Math.Min(_last[w], t - bound - 1);
+                Invariant.That(counts[2 * w] >= needed, $"the pull of iteration {t} under bound {bound} contains worker {w} up to {needed}, not {counts[2 * w]}");
+                Invariant.That(counts[2 * w] <= _last[w], "no iteration is applied twice");
             }
 
             Invariant.That(_bound is null || pulled.MinimumClock >= t - _bound - 1, "the stamp of a pull meets its bound");
             Task first = worker.PushAsync(table, new[] { Token(worker.Index, t), Counter + (ulong)worker.Index }, new float[] { 1, t, 1, 0 }, stop);
             Task second = worker.PushAsync(table, new[] { Token(worker.Index, t) }, new float[] { 0, 1 }, stop);
+            float[] read = new float[1];
+            Task<PullResult> third = worker.PushPullAsync(plain, new[] { (ulong)worker.Index }, new float[] { 1 }, read, _bound, stop);
+            Task large = _tight ? worker.PushAsync(table, LargeKeys, new float[2 * LargeRows], stop) : Task.CompletedTask;
             await worker.ClockAsync(stop);
-            await Task.WhenAll(first, second);
+            await Task.WhenAll(first, second, third, large);
+            Invariant.That(read[0] >= t && read[0] <= last, $"a PushPull of iteration {t} reads its own push, applied once, not {read[0]}");
         }
     }
+
+    // Enough rows of zeros that the pushes of an iteration do not fit the room for pending ones.
+    private const int LargeRows = 70_000;
+
+    private static readonly ulong[] LargeKeys = [.. Enumerable.Range(0, LargeRows).Select(i => (1UL << 61) + (ulong)i)];
 
     private async Task CheckTokensAsync(WeirClient reader, WeirTable table)
     {
@@ -158,16 +280,16 @@ internal sealed class TokenRun : IDisposable
 
         for (int worker = 0; worker < _workers; worker++)
         {
-            for (long t = 1; t <= Iterations; t++)
+            for (long t = 1; t <= _last[worker]; t++)
             {
                 Invariant.That(rows.Remove(Token(worker, t), out (float Count, float Sum) row), $"the acknowledged token of worker {worker}, iteration {t} is there");
                 Invariant.That(row == (1, t + 1), $"the token of worker {worker}, iteration {t} was applied once, not {row}");
             }
 
-            Invariant.That(rows.Remove(Counter + (ulong)worker, out (float Count, float) counter) && counter.Count == Iterations, $"worker {worker} counted to {Iterations}");
+            Invariant.That(rows.Remove(Counter + (ulong)worker, out (float Count, float) counter) && counter.Count == _last[worker], $"worker {worker} counted to {_last[worker]}");
         }
 
-        Invariant.That(rows.Count == 0, "nothing else is there");
+        Invariant.That(rows.All(r => r.Key >= 1UL << 61 && r.Value == (0, 0)), "nothing else is there");
     }
 
     /// <summary>What must hold at every step: map versions only grow, every queue stays in its bound (design section 12: 5, 7).</summary>

@@ -52,12 +52,72 @@ public class MembershipTests
         node.OpenTable();
         int segments = node.Node.Map!.Heads.Count(h => h == 1);
         node.Receive(FrameKind.Heartbeat, new HeartbeatBody(MemberRole.Node, 2, 2, 0, 77, []));
-        node.Now = node.Now.AfterMs(5001);
-        node.Tick();
+        for (int tick = 0; tick < 52; tick++)
+        {
+            node.Now = node.Now.AfterMs(100);
+            node.Tick();
+        }
+
         ClusterMap map = node.Node.Map!;
         Assert.Single(map.Members);
         Assert.Equal(segments, map.Heads.Count(h => h == ClusterMap.Nobody));
         Assert.Equal($"server b is gone and with it the only copy of {segments} segments (77 rows)", Assert.Single(map.Losses).ToString());
+    }
+
+    /// <summary>A stopped process, a laptop's lid: what others sent meanwhile lies unread, so their silence is the node's own.</summary>
+    [Fact]
+    public void A_node_that_was_itself_asleep_counts_nobody_gone_for_it()
+    {
+        using var node = new NodeHarness();
+        Join(node, 2);
+        node.OpenTable();
+        uint group = node.OpenJob(1);
+        ulong session = node.SessionOf(group, 0);
+        node.Tick();
+        node.Now = node.Now.AfterMs(60_000);
+        node.Tick();
+        Assert.Equal(2, node.Node.Map!.Members.Length);
+        Assert.Equal(session, node.SessionOf(group, 0));
+        for (int tick = 0; tick < 52; tick++)
+        {
+            node.Now = node.Now.AfterMs(100);
+            node.Tick();
+        }
+
+        Assert.Single(node.Node.Map!.Members);
+    }
+
+    [Fact]
+    public void A_link_that_ended_is_told_of_no_newer_map()
+    {
+        using var node = new NodeHarness();
+        uint group = node.OpenJob(1);
+        Assert.NotNull(node.Find(FrameKind.HeartbeatReply));
+        ulong session = node.SessionOf(group, 0);
+        node.Node.LinkDown(NodeHarness.Link, "closed", node.Now);
+        while (node.SessionOf(group, 0) == session)
+        {
+            node.Now = node.Now.AfterMs(100);
+            node.Tick();
+        }
+
+        Assert.Null(node.Find(FrameKind.HeartbeatReply));
+    }
+
+    [Fact]
+    public void What_ended_sessions_pushed_is_forgotten_also_where_as_many_began_in_the_same_map()
+    {
+        using var node = new NodeHarness();
+        node.OpenTable();
+        ulong session = node.OpenSession();
+        node.Push(session, 1, new Seq(0, 0, 0), 1, 1);
+        Assert.Equal(1, node.Node.RememberedStreams);
+        node.Receive(FrameKind.RegisterRead, new RegisterBody(1, 0, default));
+        Assert.True(RegisterReplyBody.TryRead(node.Body(FrameKind.RegisterReply), out RegisterReplyBody read));
+        ClusterMap map = node.Node.Map!;
+        byte[] next = MapEncoding.Encode(map with { Version = map.Version + 1, Sessions = [new MapSession(map.NextSession, 5)], NextSession = map.NextSession + 1 });
+        node.Receive(FrameKind.RegisterSwap, new RegisterBody(1, read.Version, next));
+        Assert.Equal(0, node.Node.RememberedStreams);
     }
 
     [Fact]
@@ -75,6 +135,19 @@ public class MembershipTests
         workers = node.Node.Map!.Job(group)!.Workers;
         Assert.All(workers, w => Assert.Equal(11UL, w.Process));
         Assert.Equal(3, workers.Count(w => sessions.Add(w.Session)));
+    }
+
+    /// <summary>Simulation seed 87: one host died and the others were cut off; those that came back waited for the dead one for ever.</summary>
+    [Fact]
+    public void A_job_that_has_begun_goes_on_with_any_host_that_comes_back()
+    {
+        using var node = new NodeHarness();
+        uint group = node.OpenJob(2);
+        node.Admin(FrameKind.Leave, new LeaveBody(MemberRole.Process, 10, 1));
+        node.Admin(FrameKind.Leave, new LeaveBody(MemberRole.Process, 11, 1));
+        Assert.All(node.Node.Map!.Job(group)!.Workers, w => Assert.Equal(0UL, w.Process));
+        node.Admin(FrameKind.JoinProcess, new JoinProcessBody(12, 1, group, ""));
+        Assert.All(node.Node.Map!.Job(group)!.Workers, w => Assert.Equal(12UL, w.Process));
     }
 
     [Fact]

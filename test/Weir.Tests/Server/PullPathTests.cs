@@ -81,6 +81,44 @@ public class PullPathTests
         Assert.Equal(5, node.Pulled()!.Value.Value);
     }
 
+    /// <summary>A short frame may lie in a far larger buffer, and the buffer is what the node's memory holds.</summary>
+    [Fact]
+    public void Waiting_pulls_are_bounded_by_the_buffers_they_keep()
+    {
+        using var node = new NodeHarness(new ServerLimits { WaitingBytes = 1000 });
+        uint group = node.OpenJob(1);
+        node.OpenTable(group: group);
+        Assert.Null(node.Pull(Key, group, 2, 0));
+        Assert.Equal(Status.Busy, node.Pull(Key, group, 2, 0)!.Value.Status);
+    }
+
+    [Fact]
+    public void Each_item_of_a_frame_waits_for_its_own_group()
+    {
+        using var node = new NodeHarness();
+        uint slow = node.OpenJob(1);
+        uint fast = node.OpenJob(1, "fast", 20);
+        node.OpenTable();
+        Clock(node, fast, 0, 9);
+        node.Receive(FrameKind.Pull, new TwoItems(new NodeHarness.OneItem(node.Table, Key, slow, 5, 0), new NodeHarness.OneItem(node.Table, Key, fast, 5, 0)));
+        Assert.Null(node.Pulled());
+        Clock(node, slow, 0, 4);
+        Assert.Equal(Status.Acked, node.Pulled()!.Value.Status);
+    }
+
+    private readonly record struct TwoItems(NodeHarness.OneItem First, NodeHarness.OneItem Second) : IBody
+    {
+        public int Bytes => 8 + (2 * (PullItem.Size + 8));
+
+        public void Write(ref ByteWriter writer)
+        {
+            writer.Int32(0);
+            writer.Int32(2);
+            First.WriteItem(ref writer);
+            Second.WriteItem(ref writer);
+        }
+    }
+
     [Fact]
     public void A_clock_of_a_newer_map_does_not_count_R4()
     {
