@@ -78,6 +78,9 @@ internal sealed class ClientState(ClientOptions options, INetwork network, ITime
     /// <summary>Completes at the next newer map.</summary>
     public Task MapChanged => _mapChanged.Task;
 
+    /// <summary>What a frame's header says of a deadline: the time left, at most 71 minutes.</summary>
+    public uint MicrosecondsUntil(Instant deadline) => (uint)Math.Clamp(deadline.Microseconds - Now.Microseconds, 1, uint.MaxValue);
+
     public ulong NextRequest() => ++_lastRequest;
 
     public NodeLink LinkTo(string address)

@@ -430,7 +430,7 @@ internal sealed class PullSender(ClientState state)
         }
 
         FrameHeader header = state.Header(FrameKind.Pull, request.Id);
-        header.DeadlineUs = (uint)Math.Clamp(call.Deadline.Microseconds - state.Now.Microseconds, 1, uint.MaxValue);
+        header.DeadlineUs = state.MicrosecondsUntil(call.Deadline);
         header.Seal(frame.Span);
         state.PullBytes += frame.Length;
         state.ValuesMoved += (long)request.Items.Sum(i => i.To - i.From) * call.Table.Width;

@@ -452,7 +452,12 @@ internal sealed class PushSender(ClientState state)
         }
 
         FrameHeader header = state.Header(frame.Pull is null ? FrameKind.Push : FrameKind.PushPull, request, session?.Id ?? 0);
-        frame.Pull?.SentNow(now);
+        if (frame.Pull is { } pull)
+        {
+            pull.SentNow(now);
+            header.DeadlineUs = state.MicrosecondsUntil(pull.Call.Deadline);
+        }
+
         header.Seal(frame.Frame.Span);
         state.PushBytes += frame.Frame.Length;
         _inFlight[request] = (node, frame, now.AfterMs(state.Options.RetryMs));
@@ -536,6 +541,7 @@ internal sealed class PushSender(ClientState state)
                 Finish(part);
                 break;
             case Status.Held:
+                part.Call.WaitsFor = reply.Text.Length > 0 ? reply.Text : part.Call.WaitsFor;
                 if (part.State is PartState.InFlight or PartState.Queued or PartState.Unsent)
                 {
                     part.State = PartState.Held;

@@ -177,8 +177,7 @@ public sealed class WeirClient : IAsyncDisposable
             ulong from = 0;
             for (bool done = false; !done;)
             {
-                byte[] body = await _core.AskAsync(
-                    HeadAddress(segment), FrameKind.Scan, FrameKind.ScanReply, new ScanBody(table.Id, (uint)segment, from), State.Options.DeadlineMs, cancellation);
+                byte[] body = await ScanAsync(new ScanBody(table.Id, (uint)segment, from), cancellation);
                 (RowBatch batch, from, done) = ReadScan(body, segment);
                 if (batch.Keys.Length > 0)
                 {
@@ -442,6 +441,30 @@ public sealed class WeirClient : IAsyncDisposable
         {
             return State.Map!.Head(segment)?.Address ?? throw State.Lost(segment);
         }
+    }
+
+    /// <summary>One piece of a scan. A node that has yet to read this client's map, or a newer one than the client has, is asked again.</summary>
+    private async Task<byte[]> ScanAsync(ScanBody scan, CancellationToken cancellation)
+    {
+        Instant deadline = State.Now.AfterMs(State.Options.DeadlineMs);
+        while (true)
+        {
+            byte[] body = await _core.AskAsync(
+                HeadAddress((int)scan.Segment), FrameKind.Scan, FrameKind.ScanReply, scan, State.Options.DeadlineMs, cancellation);
+            bool again = ScanStatus(body) is Status.Behind or Status.NotOwner or Status.Moving or Status.Busy;
+            if (!again || State.Now >= deadline)
+            {
+                return body;
+            }
+
+            await State.Timers.Delay(State.Options.BackoffMs, cancellation);
+        }
+    }
+
+    private static Status ScanStatus(byte[] body)
+    {
+        var reader = new ByteReader(body);
+        return ScanReplyHead.TryRead(ref reader, out ScanReplyHead head, out _, out _) ? head.Status : Status.Malformed;
     }
 
     private static (RowBatch Batch, ulong Next, bool Done) ReadScan(byte[] body, int segment)

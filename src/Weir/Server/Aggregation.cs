@@ -40,6 +40,9 @@ internal sealed class Aggregation
 
     public long HeldBytes { get; private set; }
 
+    /// <summary>The oldest iteration could close but for the node's memory limit.</summary>
+    public bool IsFull { get; set; }
+
     public IReadOnlyDictionary<long, List<Contribution>> Open => _open;
 
     /// <summary>received[] of a worker: what came, applied or held; begins as last[].</summary>

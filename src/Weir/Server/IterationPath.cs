@@ -100,10 +100,12 @@ internal sealed class IterationPath(NodeState node)
             (ulong[] keys, float[] values) = Aggregation.Fold(contributions, table.Table.Width);
             if (table.Rows.Apply(keys, values, RowOperation.Update) == StoreResult.Full)
             {
-                // The iteration stays open until there is room; workers wait and their deadlines say so.
-                _dirtyGroups.Add(table.Table.Group);
+                // The iteration stays open until there is room; it is tried again when a held part comes again, whose answer says why it waits.
+                aggregation.IsFull = true;
                 return closed;
             }
+
+            aggregation.IsFull = false;
 
             ulong number = segment.NextNumber();
             foreach (Contribution contribution in contributions)

@@ -24,6 +24,8 @@ internal sealed class PushPath(NodeState node)
 
     public List<Outcome> Outcomes { get; } = [];
 
+    private string MemoryLimit => $"the memory limit of {node.Budget.Limit} bytes at {node.Options.Address} is reached";
+
     /// <summary>Handles all parts in a body that is whole, and answers with one PushReply.</summary>
     public void Handle(LinkId link, in FrameHeader header, ref DataRequestReader reader)
     {
@@ -142,7 +144,7 @@ internal sealed class PushPath(NodeState node)
         }
         else if (rows.Rows.Apply(keys, values, part.Operation == PartOperation.Assign ? RowOperation.Assign : RowOperation.Update) == StoreResult.Full)
         {
-            return Reply(part, Status.Full, 0, $"the memory limit of {node.Budget.Limit} bytes at {node.Options.Address} is reached");
+            return Reply(part, Status.Full, 0, MemoryLimit);
         }
 
         lastOf[worker] = new LastPush(header.Session, part.N, part.Seq, segment.NextNumber());
@@ -169,7 +171,7 @@ internal sealed class PushPath(NodeState node)
                 held.Link = link;
             }
 
-            return Reply(part, Status.Held, closed, "");
+            return Reply(part, Status.Held, closed, aggregation.IsFull ? MemoryLimit : "");
         }
 
         if (part.N > receivedN + 1)

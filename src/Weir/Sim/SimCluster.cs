@@ -99,6 +99,9 @@ internal sealed class SimCluster : IDisposable
         Network.Cut(_servers[server], _clients[client], toProcess);
     }
 
+    /// <summary>Nothing of one server reaches another from now on, or all does again.</summary>
+    public void CutServers(int from, int to, bool isCut) => Network.Cut(_servers[from], _servers[to], isCut);
+
     /// <summary>A server dies, and its rows with it.</summary>
     public void KillServer(int index)
     {

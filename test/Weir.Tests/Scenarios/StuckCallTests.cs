@@ -212,6 +212,54 @@ public class StuckCallTests
     }
 
     [Fact]
+    public void An_iteration_that_waits_for_memory_says_so_and_closes_when_there_is_some()
+    {
+        using var cluster = new SimCluster(1, servers: 1, memoryBytes: 8 << 20);
+        cluster.Run(async () =>
+        {
+            WeirClient client = await cluster.ConnectAsync("a", new ClientOptions { DeadlineMs = 8000 });
+            Job job = await client.OpenJobAsync(new JobOptions { Name = "j", Workers = 1 });
+            WeirTable other = await client.OpenTableAsync(new TableOptions { Name = "other", Width = 16 });
+            WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t", Width = 16, Job = job, Aggregate = true });
+            await client.PushAsync(other, ManyKeys.AsMemory(0, 40_000), new float[16 * 40_000]);
+            WeirException? late = null;
+            await client.HostWorkersAsync(job, async (worker, stop) =>
+            {
+                Task push = worker.PushAsync(table, ManyKeys.AsMemory(0, 60_000), new float[16 * 60_000], stop);
+                await Assert.ThrowsAsync<WeirException>(() => worker.ClockAsync(stop));
+                late = await Assert.ThrowsAsync<WeirException>(() => push);
+                await client.DropTableAsync(other, stop);
+                while (worker.Clock == 0)
+                {
+                    await cluster.Scheduler.Delay(100, stop);
+                }
+            });
+            Assert.Equal(Status.DeadlineExceeded, late!.Status);
+            Assert.Contains("memory limit", late.Message);
+        }, limitMs: 60_000);
+    }
+
+    [Fact]
+    public void A_scan_of_a_node_that_cannot_read_the_map_yet_waits_for_it()
+    {
+        using var cluster = new SimCluster(1, servers: 2);
+        cluster.Run(async () =>
+        {
+            WeirClient client = await cluster.ConnectAsync("a");
+            cluster.CutServers(0, 1, isCut: true);
+            cluster.Scheduler.At(cluster.Scheduler.Now.AfterMs(2500), () => cluster.CutServers(0, 1, isCut: false));
+            WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t" });
+            int rows = 0;
+            await foreach (RowBatch batch in client.ScanAsync(table))
+            {
+                rows += batch.Keys.Length;
+            }
+
+            Assert.Equal(0, rows);
+        }, limitMs: 60_000);
+    }
+
+    [Fact]
     public void A_dropped_table_fails_the_pushes_to_it_and_no_others()
     {
         using var cluster = new SimCluster(1, servers: 2);
