@@ -6,6 +6,7 @@ using Weir.Client;
 using Weir.Host.Loops;
 using Weir.Host.Tcp;
 using Weir.Keys;
+using Weir.Placement;
 using Weir.Server;
 
 namespace Weir.Host;
@@ -33,6 +34,11 @@ public sealed record ServeOptions
 
     /// <summary>Bounds and times of the process.</summary>
     public HostOptions Host { get; init; } = HostOptions.Default;
+
+    /// <summary>The smallest <see cref="SegmentBits"/> that gives a server 100 segments, so that they can be shared out evenly.</summary>
+    /// <param name="servers">Servers of the largest size expected, at least 1.</param>
+    /// <returns>6 to 17.</returns>
+    public static int SegmentBitsFor(int servers) => ClusterMap.SegmentBitsFor(servers);
 }
 
 /// <summary>

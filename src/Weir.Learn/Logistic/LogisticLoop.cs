@@ -22,12 +22,15 @@ internal sealed class LogisticLoop(LogisticOptions options, ISparseSource source
     /// <summary>Runs a worker from its clock to the end.</summary>
     /// <param name="worker">The worker.</param>
     /// <param name="report">Called after each iteration, on the loop's own thread; null for none.</param>
+    /// <param name="through">The last iteration to run where that is not the end: a pause in which the model stands still.</param>
     /// <param name="cancellation">Ends the run between or within iterations.</param>
     /// <exception cref="DataException">The data cannot be read any more.</exception>
     /// <exception cref="OperationCanceledException">The run was cancelled.</exception>
-    public async Task RunAsync(ITrainingWorker worker, Action<TrainingStep>? report = null, CancellationToken cancellation = default)
+    public async Task RunAsync(
+        ITrainingWorker worker, Action<TrainingStep>? report = null, long through = long.MaxValue, CancellationToken cancellation = default)
     {
-        long last = Iterations(worker.Count);
+        long iterations = Iterations(worker.Count);
+        long last = Math.Min(iterations, through);
         long first = worker.Clock + 1;
         using var batches = new BatchSequence(source, worker.Index, worker.Count, BatchRows, summary.BatchesPerPass(worker.Count, BatchRows));
         using var pulls = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
@@ -68,7 +71,7 @@ internal sealed class LogisticLoop(LogisticOptions options, ISparseSource source
             }
 
             await pull;
-            report?.Invoke(new TrainingStep(worker.Index, iteration, last, current.Rows.Rows, loss));
+            report?.Invoke(new TrainingStep(worker.Index, iteration, iterations, current.Rows.Rows, loss));
             if (more && !ahead)
             {
                 await PullAsync(worker, next, options.DelayBound, cancellation);

@@ -11,6 +11,7 @@ namespace Weir.Learn.Logistic;
 public sealed class LogisticTraining
 {
     private readonly LogisticOptions _options;
+    private readonly DataSummary _summary;
     private readonly LogisticLoop _loop;
 
     /// <summary>A training on data that were scanned.</summary>
@@ -25,6 +26,7 @@ public sealed class LogisticTraining
         ArgumentNullException.ThrowIfNull(summary);
         options.Validate();
         _options = options;
+        _summary = summary;
         _loop = new LogisticLoop(options, source, summary);
     }
 
@@ -59,7 +61,38 @@ public sealed class LogisticTraining
     /// <exception cref="WeirException">The cluster cannot go on, or the worker was given to another host.</exception>
     /// <exception cref="OperationCanceledException">The run was cancelled.</exception>
     public Task RunAsync(Worker worker, WeirTable table, Action<TrainingStep>? report = null, CancellationToken cancellation = default) =>
-        _loop.RunAsync(new WorkerOnTable(worker, table), report, cancellation);
+        RunThroughAsync(worker, table, long.MaxValue, report, cancellation);
+
+    /// <summary>Runs one worker from its clock to an iteration, after which it can be run again: once all are there, the model stands still.</summary>
+    /// <param name="worker">The worker.</param>
+    /// <param name="table">The table of <see cref="Table"/>.</param>
+    /// <param name="iteration">The last iteration to run; one at or below the worker's clock runs none.</param>
+    /// <param name="report">As for <see cref="RunAsync"/>.</param>
+    /// <param name="cancellation">Ends the run between or within iterations.</param>
+    /// <returns>Done when the iteration is acknowledged.</returns>
+    public Task RunThroughAsync(
+        Worker worker, WeirTable table, long iteration, Action<TrainingStep>? report = null, CancellationToken cancellation = default) =>
+        _loop.RunAsync(new WorkerOnTable(worker, table), report, iteration, cancellation);
+
+    /// <summary>How many rows a worker has gone through at a clock, over all passes.</summary>
+    /// <param name="worker">Which worker, 0 up to <paramref name="workers"/> - 1.</param>
+    /// <param name="workers">How many the job has, at least 1.</param>
+    /// <param name="clock">Its last finished iteration, 0 for none.</param>
+    /// <returns>Rows, counted once a pass.</returns>
+    public long RowsThrough(int worker, int workers, long clock)
+    {
+        long perPass = _summary.BatchesPerPass(workers, BatchRows);
+        return (clock / perPass * RowsInPass(perPass)) + RowsInPass(clock % perPass);
+
+        // Batch b of a pass is block worker + b * workers; only the data's last block may be short.
+        long RowsInPass(long batches)
+        {
+            long blocks = (_summary.Rows + BatchRows - 1) / BatchRows;
+            long own = Math.Min(batches, (blocks - worker + workers - 1) / workers);
+            bool hasLast = own > 0 && worker + ((own - 1) * workers) == blocks - 1;
+            return (own * BatchRows) - (hasLast ? (blocks * BatchRows) - _summary.Rows : 0);
+        }
+    }
 
     /// <summary>Reads the weights as they are now.</summary>
     /// <param name="client">A client of the cluster.</param>

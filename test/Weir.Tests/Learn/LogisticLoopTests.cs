@@ -57,7 +57,7 @@ public sealed class LogisticLoopTests
                 {
                     death.Cancel();
                 }
-            }, death.Token));
+            }, cancellation: death.Token));
             Assert.Equal(7, disturbed.Worker(0).Clock);
             await Task.WhenAll(other, loop.RunAsync(disturbed.Worker(0), cancellation: CancellationToken.None));
         });

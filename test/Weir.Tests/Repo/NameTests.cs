@@ -14,7 +14,7 @@ public class NameTests
     [Fact]
     public void Sources_have_no_regions_no_suppressed_warnings_and_nothing_left_to_do()
     {
-        foreach (SourceText source in Sources.Concat(Repository.Sources("test")).Concat(Repository.Sources("bench")))
+        foreach (SourceText source in Sources.Concat(Repository.Sources("test")).Concat(Repository.Sources("bench")).Concat(Repository.Sources("examples")))
         {
             Assert.DoesNotMatch(@"#\s*region|#\s*pragma\s+warning", source.Code);
             Assert.DoesNotMatch(@"//[^""\n]*\b(TODO|FIXME|XXX)\b", Repository.Text(source.File));

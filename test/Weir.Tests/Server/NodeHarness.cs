@@ -21,7 +21,13 @@ internal sealed class NodeHarness : INetwork, IDisposable
         Node = new ServerNode(
             new ServerOptions
             {
-                Node = 1, Incarnation = 1, Cluster = Cluster, Address = "a", SegmentBits = 6, Limits = limits ?? new ServerLimits(), MemoryLimitBytes = memoryBytes,
+                Node = 1,
+                Incarnation = 1,
+                Cluster = Cluster,
+                Address = "a",
+                SegmentBits = 6,
+                Limits = limits ?? new ServerLimits(),
+                MemoryLimitBytes = memoryBytes,
             },
             this,
             pool: _pool);
@@ -81,7 +87,13 @@ internal sealed class NodeHarness : INetwork, IDisposable
         ReleaseSent();
         var header = new FrameHeader
         {
-            Kind = kind, RequestId = ++_request, Cluster = cluster, Generation = generation, MapVersion = mapVersion ?? MapVersion, Session = session, DeadlineUs = deadlineUs,
+            Kind = kind,
+            RequestId = ++_request,
+            Cluster = cluster,
+            Generation = generation,
+            MapVersion = mapVersion ?? MapVersion,
+            Session = session,
+            DeadlineUs = deadlineUs,
         };
         Node.Receive(Link, Frames.Build(_pool, header, body), Now);
         Node.EndTurn();
@@ -160,7 +172,14 @@ internal sealed class NodeHarness : INetwork, IDisposable
             int valueBytes = Operation == PartOperation.Delete ? 0 : 4;
             new PartHeader
             {
-                Table = Table, Segment = (uint)Mix.Segment(Key, 6), N = N, Seq = Seq, Rows = 1, Operation = Operation, KeyBytes = 8, ValueBytes = valueBytes,
+                Table = Table,
+                Segment = (uint)Mix.Segment(Key, 6),
+                N = N,
+                Seq = Seq,
+                Rows = 1,
+                Operation = Operation,
+                KeyBytes = 8,
+                ValueBytes = valueBytes,
             }.Write(ref writer);
             writer.UInt64(Key);
             if (valueBytes > 0)
@@ -186,7 +205,13 @@ internal sealed class NodeHarness : INetwork, IDisposable
         {
             new PullItem
             {
-                Table = Table, Segment = (uint)Mix.Segment(Key, 6), Iteration = Iteration, DelayBound = Bound, Group = Group, Rows = 1, KeyBytes = 8,
+                Table = Table,
+                Segment = (uint)Mix.Segment(Key, 6),
+                Iteration = Iteration,
+                DelayBound = Bound,
+                Group = Group,
+                Rows = 1,
+                KeyBytes = 8,
             }.Write(ref writer);
             writer.UInt64(Key);
         }

@@ -10,7 +10,7 @@ namespace Weir.Tests.Wire;
 /// </summary>
 public class FrameFuzzTests
 {
-    private const int FramesASeed = 250_000;
+    private const int FramesASeed = 300_000;
 
     // Decoded objects are larger than their bytes (a name of one byte becomes a string of 24), lists grow by doubling, and sound maps are
     // looked through with sets: at most 16 bytes for each that came, and a little for the first list.

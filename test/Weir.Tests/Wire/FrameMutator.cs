@@ -10,7 +10,7 @@ internal sealed class FrameMutator(IReadOnlyList<byte[]> samples, Rng rng)
 {
     private static readonly ulong[] Extremes =
     [
-        0, 1, 2, 7, 8, 63, 64, 127, 128, 255, 256, 0x7FFF, 0x8000, 0xFFFF, 0x1_0000, 0xF_FFC0, 0x10_0000,
+        0, 1, 2, 6, 7, 8, 17, 63, 64, 127, 128, 255, 256, 0x7FFF, 0x8000, 0xFFFF, 0x1_0000, 0xF_FFC0, 0x10_0000,
         int.MaxValue, 0x8000_0000, 0xFFFF_FFF8, uint.MaxValue, 0x2000_0000, 0x1_0000_0000, long.MaxValue, 0x8000_0000_0000_0000, ulong.MaxValue,
     ];
 
@@ -82,7 +82,7 @@ internal sealed class FrameMutator(IReadOnlyList<byte[]> samples, Rng rng)
                 // Fields are aligned: lengths and counts are met often.
                 ulong extreme = Extremes[rng.Below(Extremes.Length)];
                 int bytes = 1 << rng.Below(4);
-                int at = length < bytes ? 0 : rng.Below((length / bytes) - 0) * bytes;
+                int at = length < bytes ? 0 : rng.Below(length / bytes) * bytes;
                 for (int i = 0; i < bytes && at + i < length; i++)
                 {
                     _scratch[at + i] = (byte)(extreme >> (8 * i));

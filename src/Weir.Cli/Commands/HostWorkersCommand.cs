@@ -1,0 +1,53 @@
+using System.CommandLine;
+using System.Globalization;
+using Weir.Cli.Processes;
+using Weir.Cli.Training;
+using Weir.Client;
+using Weir.Learn.Data;
+using Weir.Learn.Logistic;
+
+namespace Weir.Cli.Commands;
+
+/// <summary>The hidden command that a training run's worker processes run: it hosts workers until all of the job have finished.</summary>
+internal static class HostWorkersCommand
+{
+    public static Command Create(ToolConsole console, StopSignals signals)
+    {
+        var command = new Command(WorkerProcesses.HostWorkersName, "Hosts workers for weir train --processes.") { Hidden = true };
+        command.SetAction((_, cancellation) => RunAsync(console, signals, ParentPipe.Open(), cancellation));
+        return command;
+    }
+
+    private static async Task<int> RunAsync(ToolConsole console, StopSignals signals, TextReader input, CancellationToken cancellation)
+    {
+        signals.IgnoresInterrupt = true;
+        HostOrder order = HostLineJson.ReadOrder(await Task.Run(input.ReadLine, cancellation));
+        var gate = new PauseGate();
+        _ = ParentPipe.FollowAsync(input, signals, line => gate.Lift(int.Parse(line, CultureInfo.InvariantCulture)));
+        try
+        {
+            await HostAsync(order, gate, console, cancellation);
+            return ExitCode.Done;
+        }
+        catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
+        {
+            return ExitCode.Failed;
+        }
+        catch (Exception exception) when (exception is WeirException or DataException)
+        {
+            console.Say(HostLineJson.Write(new HostLine(null, default, exception.Message)));
+            return ExitCode.Failed;
+        }
+    }
+
+    private static async Task HostAsync(HostOrder order, PauseGate gate, ToolConsole console, CancellationToken cancellation)
+    {
+        var training = new LogisticTraining(order.Learning, TrainingData.Sources(order.Data).Train, order.Summary);
+        await using WeirClient client = await ClusterConnection.OpenAsync(order.Addresses, null, cancellation);
+        Job job = await client.FindJobAsync(order.Group, cancellation);
+        WeirTable table = await client.OpenTableAsync(training.Table(order.Table, job), cancellation);
+        var workers = new HostedWorkers(
+            training, table, order.Pauses, gate, step => console.Say(HostLineJson.Write(new HostLine(step, client.Counters, null))));
+        await client.HostWorkersAsync(job, workers.RunAsync, cancellation);
+    }
+}

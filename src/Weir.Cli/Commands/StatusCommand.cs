@@ -1,0 +1,86 @@
+using System.CommandLine;
+using System.Globalization;
+using Spectre.Console;
+using Weir.Cli.Reports;
+using Weir.Cli.Training;
+using Weir.Client;
+
+namespace Weir.Cli.Commands;
+
+/// <summary><c>weir status</c>.</summary>
+internal static class StatusCommand
+{
+    // Tables are not wrapped where the output is no terminal: a reader looks for whole lines.
+    private const int PlainWidth = 200;
+
+    public static Command Create(ToolConsole console)
+    {
+        Option<string[]?> cluster = CheckedOption.Addresses(
+            "--cluster", $"Addresses of the cluster, one or more; gives up after {ClusterConnection.ConnectMs / 1000} s where nobody answers.");
+        cluster.Required = true;
+        Option<string?> report = CheckedOption.Text("--report", "Also write it as JSON. Default: no file.", "FILE.json");
+        var command = new Command("status", "Shows a cluster's servers, tables and workers.") { cluster, report };
+        command.SetAction((parsed, cancellation) => RunAsync(console, parsed.GetValue(cluster)!, parsed.GetValue(report), cancellation));
+        return command;
+    }
+
+    private static async Task<int> RunAsync(ToolConsole console, string[] addresses, string? reportPath, CancellationToken cancellation)
+    {
+        JsonFile.Check(reportPath);
+        ClusterStatus status;
+        await using (WeirClient client = await ClusterConnection.OpenAsync(addresses, null, cancellation))
+        {
+            status = await client.GetStatusAsync(cancellation);
+        }
+
+        Show(console, status);
+        if (reportPath is not null)
+        {
+            JsonFile.Write(reportPath, status, ReportJson.Default.ClusterStatus);
+        }
+
+        return ExitCode.Done;
+    }
+
+    private static void Show(ToolConsole console, ClusterStatus status)
+    {
+        IAnsiConsole terminal = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(console.Output) });
+        if (!console.IsTerminal)
+        {
+            terminal.Profile.Width = PlainWidth;
+        }
+
+        terminal.WriteLine($"map {status.MapVersion}, {status.Segments} segments{(status.SegmentsDown > 0 ? $", {status.SegmentsDown} of them down" : "")}");
+        Print(terminal, ["server", "pid", "address", "segments", "rows", "bytes", "pushes", "pulls", "waiting"], status.Servers.Select(server => server.Answers
+            ? (string[])[server.Id, Text(server.ProcessId), server.Address, Text(server.Segments), Text(server.Rows), Text(server.Bytes), Text(server.PushRequests), Text(server.PullRequests), Text(server.PullsWaiting)]
+            : [server.Id, "", server.Address, Text(server.Segments), "does not answer", "", "", "", ""]));
+        Print(terminal, ["table", "width", "rule", "rows"], status.Tables.Select(table => (string[])[table.Name, Text(table.Width), table.Rule, Text(table.Rows)]));
+        Print(terminal, ["job", "worker", "hosted by", "clock"], status.Workers.Select(worker =>
+            (string[])[worker.Job, Text(worker.Index), worker.Process, Text(worker.Clock) + (worker.Finished ? " (finished)" : "")]));
+        foreach (string loss in status.Losses)
+        {
+            terminal.WriteLine($"lost: {loss}");
+        }
+    }
+
+    private static void Print(IAnsiConsole terminal, string[] heads, IEnumerable<string[]> rows)
+    {
+        var table = new Table { Border = TableBorder.Simple };
+        foreach (string head in heads)
+        {
+            table.AddColumn(new TableColumn(head) { NoWrap = true });
+        }
+
+        foreach (string[] row in rows)
+        {
+            table.AddRow([.. row.Select(cell => new Text(cell))]);
+        }
+
+        if (table.Rows.Count > 0)
+        {
+            terminal.Write(table);
+        }
+    }
+
+    private static string Text(long number) => number.ToString(CultureInfo.InvariantCulture);
+}

@@ -1,0 +1,273 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
+using System.Numerics;
+using Weir.Cli.Training;
+using Weir.Keys;
+using Weir.Learn.Data;
+using Weir.Learn.Logistic;
+
+namespace Weir.Cli.Commands;
+
+/// <summary>The options of <c>weir train</c>, each with its default and the reason for it.</summary>
+internal sealed class TrainOptions
+{
+    private const int MostServers = 1000;
+    private const int MostWorkers = 1000;
+
+    private static readonly Dictionary<string, UpdateRuleKind> Rules = new()
+    {
+        ["ftrl"] = UpdateRuleKind.Ftrl,
+        ["adagrad"] = UpdateRuleKind.Adagrad,
+        ["sgd"] = UpdateRuleKind.Sgd,
+        ["adam"] = UpdateRuleKind.Adam,
+    };
+
+    private readonly Option<string?> _train = CheckedOption.Text(
+        "--train", "Rows to train on, LIBSVM text, plain or gzip. Default: a generated click log of 200,000 rows, so that it runs without data.", "FILE");
+
+    private readonly Option<string?> _test = CheckedOption.Text(
+        "--test", "Rows to measure the model on. Default: none with --train; with the click log its own 50,000 test rows.", "FILE");
+
+    private readonly Option<string> _out = new("--out")
+    {
+        Description = "Folder of the model, written to model.weir in it. The default lies beside the data of a first try.",
+        HelpName = "DIR",
+        DefaultValueFactory = _ => "weir-model",
+    };
+
+    private readonly Option<string?> _report = CheckedOption.Text("--report", "Also write what was measured as JSON. Default: no file.", "FILE.json");
+
+    private readonly Option<ulong> _seed = new("--seed")
+    {
+        Description = "Draws the generated click log, its true weights and its rows; training itself draws nothing. The default is as good as any.",
+        HelpName = "S",
+        DefaultValueFactory = _ => 1,
+        CustomParser = ParseSeed,
+    };
+
+    private readonly Option<string> _rule = new("--rule")
+    {
+        Description = "Update rule at the servers: ftrl, adagrad, sgd or adam. The default is the only one that makes weights exactly zero.",
+        HelpName = "ftrl|adagrad|sgd|adam",
+        DefaultValueFactory = _ => "ftrl",
+        CustomParser = ParseRule,
+    };
+
+    private readonly Option<double?> _alpha = CheckedOption.Real(
+        "--alpha", "Learning rate. Default: 0.15 for ftrl, 0.1 adagrad, 0.0003 sgd, 0.005 adam, which did well on the click log and on UCI Adult.", false, "A");
+
+    private readonly Option<double?> _beta = CheckedOption.Real(
+        "--beta", "ftrl: smoothing of the rate (default 10: a batch's summed gradients are large); adagrad: added to the root (default 1); "
+        + "adam: decay of the mean, below 1 (default 0.9, its paper's).", true, "B");
+
+    private readonly Option<double?> _l1 = CheckedOption.Real(
+        "--l1", "L1 penalty, for ftrl only. Default 5: in units of summed gradient, so that a key seen a few times weighs nothing.", true, "X");
+
+    private readonly Option<double?> _l2 = CheckedOption.Real("--l2", "L2 penalty, for ftrl only. Default 1: hardly more than keeps rare keys small.", true, "X");
+
+    private readonly Option<long> _passes = CheckedOption.Whole(
+        "--passes", "Passes over the data. Default 3: a fourth gains less than it costs.", 3, 1, 1_000_000, "P");
+
+    private readonly Option<long?> _batch = CheckedOption.WholeOrNone(
+        "--batch",
+        "Rows between a worker's pushes. Default 4096: what a message costs by itself then does not show; where that is more than a "
+        + "twentieth of the data, a hundredth of it, for enough updates a pass.",
+        1, 1 << 24, "B");
+
+    private readonly Option<long> _servers = CheckedOption.Whole(
+        "--servers", "Server nodes to start. Default 2: the model is divided, which is what the tool is about, and small machines have two cores.", 2, 1, MostServers);
+
+    private readonly Option<long> _workers = CheckedOption.Whole(
+        "--workers", "Workers, each with its share of the rows. Default 2, for two cores.", 2, 1, MostWorkers);
+
+    private readonly Option<int?> _delay = new("--delay")
+    {
+        Description = "How many iterations a worker may be ahead of the slowest; none for no bound; 0 is sequential, sums the workers' gradients "
+            + "and gives the same bits every time. Default 1: the next pull overlaps the computation, at no loss of quality.",
+        HelpName = "T|none",
+        DefaultValueFactory = _ => 1,
+        CustomParser = ParseDelay,
+    };
+
+    private readonly Option<bool> _aggregate = new("--aggregate")
+    {
+        Description = "Sum the workers' gradients of an iteration and apply the rule once. Default: only with --delay 0, since others need not wait for the sum.",
+    };
+
+    private readonly Option<int?> _segments = SegmentsOption(
+        "Slices of the key space, a power of two from 64 to 131072. Default: the smallest number that gives a server 100, so that they can be shared out evenly.");
+
+    private readonly Option<bool> _processes = new("--processes")
+    {
+        Description = "Every server and every worker's host is a process of its own. Default: all in this process, which starts sooner and copies less.",
+    };
+
+    private readonly Option<string[]?> _cluster = CheckedOption.Addresses(
+        "--cluster", $"Train on servers started with `weir serve`; gives up after {ClusterConnection.ConnectMs / 1000} s where nobody answers. Default: servers of its own.");
+
+    private readonly Option<string?> _initFrom = CheckedOption.Text("--init-from", "Begin with the weights of this model file. Default: all weights are 0.", "FILE");
+
+    private readonly Option<double?> _evaluateEvery = CheckedOption.Real(
+        "--evaluate-every",
+        "Measure on the test rows after every so many passes (0.5 is twice a pass) and write the model that measured best. Default: "
+        + "measure once, at the end, and write the last model, since every measurement makes the workers wait.",
+        false, "PASSES");
+
+    private readonly Option<long> _rows = Hidden(CheckedOption.Whole("--rows", "Rows of the click log.", ClickLog.DefaultTrainRows, 1, int.MaxValue));
+
+    private readonly Option<long> _testRows = Hidden(CheckedOption.Whole("--test-rows", "Test rows of the click log.", ClickLog.DefaultTestRows, 1, int.MaxValue));
+
+    /// <summary>All of them, in the order of the help page.</summary>
+    public IEnumerable<Option> All =>
+        [_train, _test, _out, _report, _seed, _rule, _alpha, _beta, _l1, _l2, _passes, _batch, _servers, _workers, _delay, _aggregate, _segments,
+            _processes, _cluster, _initFrom, _evaluateEvery, _rows, _testRows];
+
+    /// <summary>The option of a cluster's segments; its value is their number in bits.</summary>
+    public static Option<int?> SegmentsOption(string help) => new("--segments")
+    {
+        Description = help,
+        HelpName = "N",
+        CustomParser = result =>
+        {
+            string text = result.Tokens[0].Value;
+            if (int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int segments)
+                && segments is >= 64 and <= 131_072 && BitOperations.IsPow2(segments))
+            {
+                return BitOperations.Log2((uint)segments);
+            }
+
+            result.AddError($"--segments is '{text}'; it must be a power of two from 64 to 131072");
+            return null;
+        },
+    };
+
+    /// <summary>Adds an error for every pair of options that contradict each other.</summary>
+    public void CheckTogether(CommandResult result)
+    {
+        Contradict(_test, _train, needs: true, "the generated click log has its own test rows");
+        Contradict(_cluster, _servers, needs: false, "the cluster has the servers that it has");
+        Contradict(_cluster, _segments, needs: false, "the first server fixed the number of segments");
+        Contradict(_train, _rows, needs: false, "it is the click log's size");
+        Contradict(_train, _testRows, needs: false, "it is the click log's size");
+        if (result.IsGiven(_evaluateEvery) && result.IsGiven(_train) && !result.IsGiven(_test))
+        {
+            result.AddError("--evaluate-every needs rows to measure on: add --test FILE");
+        }
+
+        CheckRule(result);
+
+        void Contradict(Option option, Option other, bool needs, string reason)
+        {
+            if (result.IsGiven(option) && result.IsGiven(other) != needs)
+            {
+                result.AddError(needs ? $"{option.Name} needs {other.Name}: {reason}" : $"{option.Name} and {other.Name} contradict each other: {reason}");
+            }
+        }
+    }
+
+    /// <summary>The values of a command line that parsed.</summary>
+    public TrainSettings Read(ParseResult parsed)
+    {
+        var standard = new LogisticOptions();
+        return new TrainSettings
+        {
+            Data = new DataSettings(
+                parsed.GetValue(_train), parsed.GetValue(_test), parsed.GetValue(_seed), parsed.GetValue(_rows), parsed.GetValue(_testRows)),
+            Out = parsed.GetValue(_out)!,
+            Report = parsed.GetValue(_report),
+            Learning = standard with
+            {
+                Rule = Rules[parsed.GetValue(_rule)!],
+                Alpha = (float?)parsed.GetValue(_alpha),
+                Beta = (float?)parsed.GetValue(_beta),
+                L1 = (float?)parsed.GetValue(_l1) ?? standard.L1,
+                L2 = (float?)parsed.GetValue(_l2) ?? standard.L2,
+                Passes = (int)parsed.GetValue(_passes),
+                BatchRows = (int?)parsed.GetValue(_batch),
+                DelayBound = parsed.GetValue(_delay),
+                Aggregate = parsed.GetValue(_aggregate) ? true : null,
+            },
+            Servers = (int)parsed.GetValue(_servers),
+            Workers = (int)parsed.GetValue(_workers),
+            SegmentBits = parsed.GetValue(_segments),
+            Processes = parsed.GetValue(_processes),
+            // The parser's own default for a list is an empty one.
+            Cluster = parsed.GetValue(_cluster) is { Length: > 0 } addresses ? addresses : null,
+            InitFrom = parsed.GetValue(_initFrom),
+            EvaluateEveryPasses = parsed.GetValue(_evaluateEvery),
+        };
+    }
+
+    /// <summary>Adds an error for every parameter that the rule does not have. It looks at words, since values are not known yet.</summary>
+    private void CheckRule(CommandResult result)
+    {
+        string name = result.GetResult(_rule)?.Tokens is [Token token, ..] ? token.Value : "ftrl";
+        if (!Rules.TryGetValue(name.ToLowerInvariant(), out UpdateRuleKind rule))
+        {
+            return;
+        }
+
+        foreach (Option penalty in (Option[])[_l1, _l2])
+        {
+            if (result.IsGiven(penalty) && rule != UpdateRuleKind.Ftrl)
+            {
+                result.AddError($"{penalty.Name} is a penalty of --rule ftrl; {name} has none");
+            }
+        }
+
+        if (result.IsGiven(_beta) && rule == UpdateRuleKind.Sgd)
+        {
+            result.AddError("--beta has no meaning for --rule sgd");
+        }
+
+        if (rule == UpdateRuleKind.Adam && result.GetResult(_beta)?.Tokens is [Token beta, ..]
+            && double.TryParse(beta.Value, NumberStyles.Float, CultureInfo.InvariantCulture, out double decay) && decay >= 1)
+        {
+            result.AddError("--beta must be below 1 for --rule adam: it is the decay of a mean");
+        }
+    }
+
+    private static Option<long> Hidden(Option<long> option)
+    {
+        option.Hidden = true;
+        return option;
+    }
+
+    private static ulong ParseSeed(ArgumentResult result)
+    {
+        if (!ulong.TryParse(result.Tokens[0].Value, NumberStyles.None, CultureInfo.InvariantCulture, out ulong seed))
+        {
+            result.AddError($"--seed is '{result.Tokens[0].Value}'; it must be a whole number from 0 to 2^64-1");
+        }
+
+        return seed;
+    }
+
+    private static string ParseRule(ArgumentResult result)
+    {
+        string text = result.Tokens[0].Value.ToLowerInvariant();
+        if (!Rules.ContainsKey(text))
+        {
+            result.AddError($"--rule is '{result.Tokens[0].Value}'; it must be ftrl, adagrad, sgd or adam");
+        }
+
+        return text;
+    }
+
+    private static int? ParseDelay(ArgumentResult result)
+    {
+        string text = result.Tokens[0].Value;
+        if (text.Equals("none", StringComparison.OrdinalIgnoreCase))
+        {
+            return null;
+        }
+
+        if (!int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int delay) || delay > 1_000_000)
+        {
+            result.AddError($"--delay is '{text}'; it must be a whole number from 0 to 1,000,000, or none");
+        }
+
+        return delay;
+    }
+}

@@ -1,0 +1,86 @@
+using System.Text.Json.Serialization;
+
+namespace Weir.Cli.Reports;
+
+/// <summary>What <c>weir train --report</c> writes. The names are an interface: scripts read them.</summary>
+internal sealed record TrainReport(TrainedRows Train, TestQuality? Test, ModelOfRun Model, ClusterOfRun Cluster, WireOfRun Wire);
+
+/// <summary>What was trained on.</summary>
+/// <param name="Rows">Rows of the data.</param>
+/// <param name="Nonzeros">Key and value pairs of the data.</param>
+/// <param name="Passes">Passes over it.</param>
+/// <param name="Seconds">From the first iteration to the last.</param>
+/// <param name="RowsPerSecond">Rows of all passes by seconds.</param>
+internal sealed record TrainedRows(long Rows, long Nonzeros, int Passes, double Seconds, double RowsPerSecond);
+
+/// <summary>The model on the test rows. Losses are means in nats.</summary>
+/// <param name="Rows">Test rows.</param>
+/// <param name="LogLoss">The model's.</param>
+/// <param name="Auc">Area under the ROC curve; null where the rows have one class only.</param>
+/// <param name="Accuracy">Share of rows whose label it tells.</param>
+/// <param name="BaseLogLoss">That of always predicting the training set's share of positives.</param>
+/// <param name="BestLogLoss">That of one who knows the true probabilities, where the data tells them.</param>
+internal sealed record TestQuality(long Rows, double LogLoss, double? Auc, double Accuracy, double BaseLogLoss, double? BestLogLoss)
+{
+    /// <inheritdoc cref="BestLogLoss"/>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? BestLogLoss { get; init; } = BestLogLoss;
+}
+
+/// <summary>The model written.</summary>
+/// <param name="Rows">Rows of its table.</param>
+/// <param name="NonZero">Weights that are not 0.</param>
+/// <param name="Path">The file.</param>
+internal sealed record ModelOfRun(long Rows, long NonZero, string Path);
+
+/// <summary>Who trained it.</summary>
+/// <param name="Servers">The servers.</param>
+/// <param name="Workers">The workers.</param>
+/// <param name="Delay">The delay bound; null for none.</param>
+/// <param name="Segments">Slices of the key space.</param>
+internal sealed record ClusterOfRun(IReadOnlyList<ServerOfRun> Servers, IReadOnlyList<WorkerOfRun> Workers, int? Delay, int Segments);
+
+/// <summary>A server at the end of the run.</summary>
+/// <param name="Id">Its id in the cluster.</param>
+/// <param name="Pid">Its process.</param>
+/// <param name="Address">Where it is reached.</param>
+/// <param name="Rows">Rows that it holds.</param>
+internal sealed record ServerOfRun(string Id, int Pid, string Address, long Rows);
+
+/// <summary>A worker at the end of the run.</summary>
+/// <param name="Id">Its index.</param>
+/// <param name="Pid">The process that hosted it last.</param>
+/// <param name="Rows">Rows it went through, over all passes.</param>
+/// <param name="Clock">Its last finished iteration.</param>
+internal sealed record WorkerOfRun(int Id, int Pid, long Rows, long Clock);
+
+/// <summary>What the workers' hosts sent and received.</summary>
+/// <param name="PushBytes">Bytes of pushes and their replies, headers included.</param>
+/// <param name="PullBytes">Bytes of pulls and their replies, headers included.</param>
+/// <param name="Keys">Keys sent.</param>
+/// <param name="Values">Floats pushed and pulled.</param>
+internal sealed record WireOfRun(long PushBytes, long PullBytes, long Keys, long Values);
+
+/// <summary>What <c>weir serve --report</c> writes once it serves.</summary>
+/// <param name="Id">The node's id.</param>
+/// <param name="Pid">Its process.</param>
+/// <param name="Address">Where it is reached.</param>
+internal sealed record ServeReport(string Id, int Pid, string Address);
+
+/// <summary>What <c>weir evaluate --report</c> writes.</summary>
+/// <param name="Test">The quality; its base is the test rows' own share of positives, since a model file does not tell the training set's.</param>
+/// <param name="Model">The model.</param>
+internal sealed record EvaluateReport(TestQuality Test, ModelOfFile Model);
+
+/// <summary>A model file.</summary>
+/// <param name="NonZero">Its weights.</param>
+/// <param name="Path">Where it is.</param>
+internal sealed record ModelOfFile(long NonZero, string Path);
+
+/// <summary>The reports' JSON.</summary>
+[JsonSourceGenerationOptions(WriteIndented = true, PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
+[JsonSerializable(typeof(TrainReport))]
+[JsonSerializable(typeof(ServeReport))]
+[JsonSerializable(typeof(EvaluateReport))]
+[JsonSerializable(typeof(Client.ClusterStatus))]
+internal sealed partial class ReportJson : JsonSerializerContext;

@@ -1,0 +1,71 @@
+using System.CommandLine;
+using System.CommandLine.Help;
+using System.CommandLine.Invocation;
+using Weir.Cli.Commands;
+using Weir.Client;
+using Weir.Learn.Data;
+
+namespace Weir.Cli;
+
+/// <summary>The tool: parses the command line, runs the command, and turns what went wrong into one line and an exit code.</summary>
+internal static class Tool
+{
+    /// <summary>Runs one command line.</summary>
+    /// <returns>One of <see cref="ExitCode"/>.</returns>
+    public static async Task<int> RunAsync(string[] arguments, ToolConsole console, StopSignals signals)
+    {
+        ParseResult parsed = Root(console, signals).Parse(arguments, new ParserConfiguration { ResponseFileTokenReplacer = null });
+        if (parsed.Action is ParseErrorAction fault)
+        {
+            foreach (string line in UsageFaults.Describe(parsed, fault))
+            {
+                console.Complain(line);
+            }
+
+            return ExitCode.Usage;
+        }
+
+        var configuration = new InvocationConfiguration
+        {
+            Output = console.Output,
+            Error = console.Error,
+            EnableDefaultExceptionHandler = false,
+
+            // The signals are the tool's own business: a first one stops a training run cleanly, however long that takes.
+            ProcessTerminationTimeout = null,
+        };
+        try
+        {
+            return await parsed.InvokeAsync(configuration, signals.Token);
+        }
+        catch (Exception exception)
+        {
+            console.Complain(Describe(exception, signals));
+            return ExitCode.Failed;
+        }
+    }
+
+    // Not the parser's own root command, which bears the name of the assembly.
+    private static Command Root(ToolConsole console, StopSignals signals) => new(
+        "weir",
+        "Weir keeps a model in the memory of many servers and trains it with many workers. "
+        + "`weir train` alone starts a small cluster in this process and trains on a generated click log.")
+    {
+        new HelpOption(),
+        TrainCommand.Create(console, signals),
+        EvaluateCommand.Create(console),
+        PredictCommand.Create(console),
+        ExportCommand.Create(console),
+        ServeCommand.Create(console, signals),
+        StatusCommand.Create(console),
+        HostWorkersCommand.Create(console, signals),
+    };
+
+    private static string Describe(Exception exception, StopSignals signals) => exception switch
+    {
+        ToolException or DataException or WeirException => exception.Message,
+        OperationCanceledException when signals.Token.IsCancellationRequested => $"stopped by {signals.Reason}",
+        IOException or UnauthorizedAccessException => exception.Message,
+        _ => $"this is a defect of Weir, please report it with what follows: {exception}",
+    };
+}

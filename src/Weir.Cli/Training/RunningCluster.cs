@@ -1,0 +1,18 @@
+using Microsoft.Extensions.Logging;
+using Weir.Client;
+
+namespace Weir.Cli.Training;
+
+/// <summary>Servers that somebody started with <c>weir serve</c>; they stay when the run ends.</summary>
+internal sealed class RunningCluster(IReadOnlyList<string> addresses, ILoggerFactory loggers) : ICluster
+{
+    public string Description => $"the cluster at {string.Join(',', addresses)}";
+
+    public IReadOnlyList<string> Addresses => addresses;
+
+    public Task<string> Died { get; } = new TaskCompletionSource<string>().Task;
+
+    public Task<WeirClient> ConnectAsync(CancellationToken cancellation) => ClusterConnection.OpenAsync(addresses, loggers, cancellation);
+
+    public ValueTask DisposeAsync() => default;
+}

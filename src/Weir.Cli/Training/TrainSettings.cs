@@ -1,0 +1,45 @@
+using Weir.Learn.Logistic;
+
+namespace Weir.Cli.Training;
+
+/// <summary>Which rows to train and to measure on.</summary>
+/// <param name="Train">A LIBSVM file; null for the generated click log.</param>
+/// <param name="Test">A LIBSVM file, or null.</param>
+/// <param name="Seed">Draws the click log.</param>
+/// <param name="Rows">Rows of the click log.</param>
+/// <param name="TestRows">Test rows of the click log.</param>
+internal sealed record DataSettings(string? Train, string? Test, ulong Seed, long Rows, long TestRows);
+
+/// <summary>What a command line of <c>weir train</c> asks for, checked.</summary>
+internal sealed record TrainSettings
+{
+    public required DataSettings Data { get; init; }
+
+    /// <summary>The folder of the model.</summary>
+    public required string Out { get; init; }
+
+    /// <summary>The JSON report's file, or null.</summary>
+    public string? Report { get; init; }
+
+    public required LogisticOptions Learning { get; init; }
+
+    /// <summary>Servers to start; not looked at where <see cref="Cluster"/> is given.</summary>
+    public required int Servers { get; init; }
+
+    public required int Workers { get; init; }
+
+    /// <summary>2^this segments; null for the smallest that gives 100 a server.</summary>
+    public int? SegmentBits { get; init; }
+
+    /// <summary>Whether servers and workers' hosts are processes of their own.</summary>
+    public bool Processes { get; init; }
+
+    /// <summary>A running cluster's addresses, or null to start servers.</summary>
+    public IReadOnlyList<string>? Cluster { get; init; }
+
+    /// <summary>A model file to begin with, or null.</summary>
+    public string? InitFrom { get; init; }
+
+    /// <summary>Passes between measurements, of which the best model is kept; null to measure at the end only.</summary>
+    public double? EvaluateEveryPasses { get; init; }
+}

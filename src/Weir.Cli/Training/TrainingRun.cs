@@ -1,0 +1,265 @@
+using System.Globalization;
+using Microsoft.Extensions.Logging;
+using Weir.Cli.Processes;
+using Weir.Cli.Progress;
+using Weir.Cli.Reports;
+using Weir.Client;
+using Weir.Host;
+using Weir.Learn.Data;
+using Weir.Learn.Logistic;
+using Weir.Learn.Metrics;
+
+namespace Weir.Cli.Training;
+
+/// <summary>
+/// One run of <c>weir train</c>: checks everything, brings up or finds the cluster, has the workers hosted, and ends with a model file, its
+/// quality and a report.
+/// </summary>
+internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, StopSignals signals)
+{
+    // A dead server is noticed by its process first; those who were talking to it know better what was lost.
+    private const int ReasonMs = 15_000;
+
+    // The model of a run that is stopped is read from servers that may be busy with the iteration under way.
+    private const int LastModelMs = 30_000;
+
+    private readonly IProgressDisplay _display =
+        console.IsTerminal ? new TerminalProgress(console, settings.Learning.Passes) : new PlainProgress(console, settings.Learning.Passes);
+
+    /// <summary>Runs to the end.</summary>
+    /// <returns>An exit code.</returns>
+    public async Task<int> RunAsync()
+    {
+        CancellationToken stop = signals.Token;
+        LinearModel? initial = settings.InitFrom is null ? null : ModelFile.Read(settings.InitFrom);
+        JsonFile.Check(settings.Report);
+        TrainingData data = await Task.Run(() => TrainingData.Open(settings.Data, stop), stop);
+        var training = new LogisticTraining(settings.Learning, data.Train, data.Summary);
+        using OutputFolder output = OutputFolder.Open(settings.Out);
+        SayData(data, training);
+
+        using var loggers = new StandardErrorLog(console.Error, LogLevel.Warning);
+        await using ICluster cluster = await StartClusterAsync(loggers, stop);
+        await using WeirClient client = await cluster.ConnectAsync(stop);
+        await using ModelTable table = await ModelTable.OpenAsync(client, training, settings, stop);
+        if (initial is not null)
+        {
+            await table.SetAsync(initial, stop);
+        }
+
+        var best = new BestModel(data);
+        var meter = new TrainingMeter(training, settings.Workers, settings.Learning.Passes);
+        long[] pauses = Pauses(meter.Iterations);
+        IWorkerHosts hosts = Hosts(cluster, client, table, training, meter, data, pauses);
+        await using var children = hosts as IAsyncDisposable;
+        SayCluster(cluster, hosts);
+
+        try
+        {
+            await TrainAsync(cluster, hosts, table, meter, pauses, best, stop);
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            return await KeepLastAsync(table, output, meter);
+        }
+
+        WireOfRun wire = Wire(hosts.Wire);
+        BinaryQuality? last = await best.OfferAsync(await table.ReadAsync(stop), stop);
+        ClusterStatus status = await client.GetStatusAsync(stop);
+        output.Write(best.Model!.Model);
+        TrainReport report = Report(data, meter, best, output.ModelPath, status, wire);
+        SayResult(report, last, best);
+        if (settings.Report is not null)
+        {
+            JsonFile.Write(settings.Report, report, ReportJson.Default.TrainReport);
+        }
+
+        return ExitCode.Done;
+    }
+
+    private async Task<ICluster> StartClusterAsync(ILoggerFactory loggers, CancellationToken stop)
+    {
+        if (settings.Cluster is not null)
+        {
+            return new RunningCluster(settings.Cluster, loggers);
+        }
+
+        return settings.Processes
+            ? await ServerProcesses.StartAsync(settings.Servers, settings.SegmentBits ?? ServeOptions.SegmentBitsFor(settings.Servers), console, loggers, stop)
+            : new EmbeddedServers(settings.Servers, settings.SegmentBits, loggers);
+    }
+
+    private IWorkerHosts Hosts(
+        ICluster cluster, WeirClient client, ModelTable table, LogisticTraining training, TrainingMeter meter, TrainingData data, long[] pauses)
+    {
+        if (!settings.Processes)
+        {
+            var gate = new PauseGate();
+            var workers = new HostedWorkers(training, table.Table, pauses, gate, step => meter.Add(step, Environment.ProcessId));
+            return new LocalHost(client, table.Job, workers, gate);
+        }
+
+        var order = new HostOrder
+        {
+            Addresses = [.. cluster.Addresses],
+            Group = table.Job.Group,
+            Table = table.Name,
+            Data = settings.Data,
+            Summary = data.Summary,
+            Learning = settings.Learning,
+            Pauses = pauses,
+        };
+        return new WorkerProcesses(settings.Workers, order, meter, _display.Note);
+    }
+
+    /// <summary>Iterations after which the model is measured; the end is measured in any case.</summary>
+    private long[] Pauses(long iterations)
+    {
+        if (settings.EvaluateEveryPasses is not { } every)
+        {
+            return [];
+        }
+
+        double step = Math.Max(1, every * iterations / settings.Learning.Passes);
+        return [.. Enumerable.Range(1, (int)Math.Min(1_000_000, iterations / step)).Select(k => (long)Math.Round(k * step)).Where(at => at < iterations).Distinct()];
+    }
+
+    private async Task TrainAsync(
+        ICluster cluster, IWorkerHosts hosts, ModelTable table, TrainingMeter meter, long[] pauses, BestModel best, CancellationToken stop)
+    {
+        using var end = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        meter.Start();
+        Task work = hosts.RunAsync(end.Token);
+        Task measuring = MeasureAsync(hosts, table, meter, pauses, best, end.Token);
+        Task all = Task.WhenAll(work, measuring);
+        try
+        {
+            Task shown = Task.WhenAny(all, work.ContinueWith(_ => { }, TaskScheduler.Default), FailureOf(measuring), cluster.Died);
+            await _display.ShowAsync(meter, shown);
+            meter.Stop();
+            if (cluster.Died.IsCompleted && !work.IsCompleted)
+            {
+                await Task.WhenAny(work, Task.Delay(ReasonMs, stop));
+            }
+
+            if (work.IsFaulted || work.IsCanceled)
+            {
+                await work;
+            }
+
+            if (cluster.Died.IsCompleted)
+            {
+                throw new ToolException(await cluster.Died);
+            }
+
+            await all;
+        }
+        finally
+        {
+            await end.CancelAsync();
+            await Task.WhenAny(all);
+        }
+    }
+
+    /// <summary>At each pause, once all workers have come to it: measures the model, then lets them go on.</summary>
+    private async Task MeasureAsync(IWorkerHosts hosts, ModelTable table, TrainingMeter meter, long[] pauses, BestModel best, CancellationToken cancellation)
+    {
+        for (int pause = 0; pause < pauses.Length; pause++)
+        {
+            await meter.ReachedAsync(pauses[pause]).WaitAsync(cancellation);
+            BinaryQuality quality = (await best.OfferAsync(await table.ReadAsync(cancellation), cancellation))!;
+            double pass = (double)pauses[pause] * settings.Learning.Passes / meter.Iterations;
+            _display.Say(string.Create(CultureInfo.InvariantCulture, $"after {pass:0.##} passes: test log-loss {quality.LogLoss:F4}, AUC {quality.Auc:F4}"));
+            hosts.Lift(pause + 1);
+        }
+    }
+
+    private async Task<int> KeepLastAsync(ModelTable table, OutputFolder output, TrainingMeter meter)
+    {
+        using var limit = new CancellationTokenSource(LastModelMs);
+        string at = $"stopped by {signals.Reason} after iteration {meter.LeastClock} of {meter.Iterations}";
+        try
+        {
+            ModelSnapshot last = await table.ReadAsync(limit.Token);
+            output.Write(last.Model);
+            console.Complain($"{at}; the model so far is in {output.ModelPath}");
+        }
+        catch (Exception exception) when (exception is OperationCanceledException or WeirException)
+        {
+            console.Complain($"{at}; the model so far could not be read: {exception.Message}");
+        }
+
+        return ExitCode.Failed;
+    }
+
+    private TrainReport Report(TrainingData data, TrainingMeter meter, BestModel best, string path, ClusterStatus status, WireOfRun wire)
+    {
+        long rows = 0;
+        var workers = new List<WorkerOfRun>();
+        for (int worker = 0; worker < settings.Workers; worker++)
+        {
+            (int process, long gone, long clock) = meter.Worker(worker);
+            rows += gone;
+            workers.Add(new WorkerOfRun(worker, process, gone, clock));
+        }
+
+        return new TrainReport(
+            new TrainedRows(data.Summary.Rows, data.Summary.Nonzeros, settings.Learning.Passes, meter.Seconds, rows / meter.Seconds),
+            best.Quality is null ? null : QualityText.Of(best.Quality, data.Summary.BaseRate),
+            new ModelOfRun(best.Model!.Rows, best.Model.Model.Count, path),
+            new ClusterOfRun(
+                [.. status.Servers.Select(server => new ServerOfRun(server.Id, server.ProcessId, server.Address, server.Rows))],
+                workers,
+                settings.Learning.DelayBound,
+                status.Segments),
+            wire);
+    }
+
+    private static WireOfRun Wire(ClientCounters counters) => new(counters.PushBytes, counters.PullBytes, counters.Keys, counters.Values);
+
+    private static async Task FailureOf(Task task)
+    {
+        await Task.WhenAny(task);
+        if (task.IsCompletedSuccessfully)
+        {
+            await Task.Delay(Timeout.Infinite);
+        }
+    }
+
+    private void SayData(TrainingData data, LogisticTraining training)
+    {
+        DataSummary summary = data.Summary;
+        console.Say($"training on {data.Train.Name}: {Count(summary.Rows, "row")}, {Count(summary.Nonzeros, "non-zero")}, {Count(settings.Learning.Passes, "pass", "passes")}");
+        if (settings.Learning.BatchRows is null && training.BatchRows < LogisticOptions.LargestDefaultBatchRows)
+        {
+            console.Say($"batches of {Count(training.BatchRows, "row")}: the default of {LogisticOptions.LargestDefaultBatchRows} is more than a twentieth of the data; --batch sets another");
+        }
+    }
+
+    private void SayCluster(ICluster cluster, IWorkerHosts hosts)
+    {
+        string delay = settings.Learning.DelayBound is { } bound ? $"delay {bound}" : "no delay bound";
+        console.Say($"{cluster.Description}; {hosts.Description}; {delay}{(settings.Learning.EffectiveAggregate ? ", gradients summed" : "")}");
+    }
+
+    private void SayResult(TrainReport report, BinaryQuality? last, BestModel best)
+    {
+        console.Say(string.Create(
+            CultureInfo.InvariantCulture,
+            $"trained {report.Train.RowsPerSecond * report.Train.Seconds:N0} rows in {report.Train.Seconds:F1} s ({report.Train.RowsPerSecond:N0} rows/s)"));
+        foreach (string line in report.Test is null ? [] : QualityText.Lines(report.Test, "the training set's base rate"))
+        {
+            console.Say(line);
+        }
+
+        if (last is not null && last.LogLoss > best.Quality!.LogLoss)
+        {
+            console.Say(string.Create(CultureInfo.InvariantCulture, $"this is the best model measured; the last one's log-loss is {last.LogLoss:F4}"));
+        }
+
+        console.Say($"model {report.Model.Path}: {Count(report.Model.NonZero, "weight")} of {Count(report.Model.Rows, "row")} not 0");
+    }
+
+    private static string Count(long number, string one, string? many = null) =>
+        string.Create(CultureInfo.InvariantCulture, $"{number:N0} {(number == 1 ? one : many ?? one + "s")}");
+}

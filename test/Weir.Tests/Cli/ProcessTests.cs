@@ -1,0 +1,150 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using System.Text.Json;
+using Weir.Cli;
+using Weir.Learn.Data;
+using Weir.Tests.Learn;
+
+namespace Weir.Tests.Cli;
+
+/// <summary>The tool as processes: started, joined, killed and stopped as a user, a script or an accident does it.</summary>
+public sealed class ProcessTests : IDisposable
+{
+    private static readonly string[] Small = ["train", "--rows", "4000", "--test-rows", "1000", "--batch", "200"];
+
+    private readonly ScratchFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public async Task With_processes_every_server_and_every_worker_s_host_is_one_and_the_model_is_the_embedded_run_s()
+    {
+        string[] run = [.. Small, "--delay", "0"];
+        (await ToolRun.Of([.. run, "--out", _folder["embedded"]])).IsDone();
+        await using var tool = new ToolChild([.. run, "--processes", "--out", _folder["processes"], "--report", _folder["r.json"]]);
+        string line = await tool.LineAsync("worker processes");
+        Assert.True(await tool.ExitAsync() == ExitCode.Done, tool.Text);
+        using JsonDocument report = JsonDocument.Parse(File.ReadAllBytes(_folder["r.json"]));
+        JsonElement cluster = report.RootElement.GetProperty("cluster");
+        Assert.Equal(ToolChild.Processes(line, "server").Order(), Pids(cluster.GetProperty("servers")).Order());
+        Assert.Equal(ToolChild.Processes(line, "worker").Order(), Pids(cluster.GetProperty("workers")).Order());
+        Assert.Equal([6000, 6000], cluster.GetProperty("workers").EnumerateArray().Select(worker => worker.GetProperty("rows").GetInt32()));
+        Assert.True(report.RootElement.GetProperty("wire").GetProperty("pushBytes").GetInt64() > 100_000);
+        Assert.Equal(Model("embedded"), Model("processes"));
+        Assert.All(ToolChild.Processes(line, "server").Concat(ToolChild.Processes(line, "worker")), id => Assert.False(IsRunning(id)));
+    }
+
+    [Fact]
+    public async Task A_worker_process_that_is_killed_in_mid_run_changes_no_byte_of_the_model()
+    {
+        string[] run = [.. Small, "--delay", "0", "--workers", "4", "--passes", "60"];
+        (await ToolRun.Of([.. run, "--out", _folder["undisturbed"]])).IsDone();
+        await using var tool = new ToolChild([.. run, "--processes", "--out", _folder["disturbed"]]);
+        int victim = ToolChild.Processes(await tool.LineAsync("worker processes"), "worker")[1];
+
+        // The first line of progress: they are under way, and far from the end.
+        await tool.LineAsync("rows/s");
+        Process.GetProcessById(victim).Kill();
+        Assert.True(await tool.ExitAsync() == ExitCode.Done, tool.Text);
+        Assert.Contains($"weir: worker process {victim} died; its workers go on elsewhere", tool.Text);
+        Assert.Equal(Model("undisturbed"), Model("disturbed"));
+    }
+
+    [Fact]
+    public async Task A_server_process_that_is_killed_ends_the_run_with_what_was_lost()
+    {
+        await using var tool = new ToolChild([.. Small, "--processes", "--passes", "100000", "--out", _folder["model"]]);
+        string line = await tool.LineAsync("worker processes");
+        int[] servers = ToolChild.Processes(line, "server");
+        await tool.LineAsync("rows/s");
+        Process.GetProcessById(servers[1]).Kill();
+        Assert.Equal(ExitCode.Failed, await tool.ExitAsync());
+        Assert.Contains("lost", tool.Text);
+        Assert.DoesNotContain("   at ", tool.Text);
+        Assert.False(Directory.Exists(_folder["model"]));
+        Assert.All(servers.Concat(ToolChild.Processes(line, "worker")), id => Assert.False(IsRunning(id)));
+    }
+
+    [Fact]
+    public async Task Ctrl_C_keeps_the_last_model_and_leaves_no_process_behind()
+    {
+        await using var tool = new ToolChild([.. Small, "--processes", "--passes", "100000", "--out", _folder["model"]]);
+        string line = await tool.LineAsync("worker processes");
+        await tool.LineAsync("rows/s");
+        tool.Interrupt();
+        Assert.Equal(ExitCode.Failed, await tool.ExitAsync());
+        Assert.Contains("the model so far is in", tool.Text);
+        Assert.True(ModelFile.Read(_folder["model/model.weir"]).Count > 0);
+        Assert.All(ToolChild.Processes(line, "server").Concat(ToolChild.Processes(line, "worker")), id => Assert.False(IsRunning(id)));
+    }
+
+    [Fact]
+    public async Task Servers_are_started_joined_trained_on_looked_at_and_stopped()
+    {
+        await using var first = new ToolChild("serve", "--report", _folder["s.json"]);
+        string address = (await first.LineAsync("serving at "))["serving at ".Length..];
+        await using var second = new ToolChild("serve", "--join", address);
+        string other = (await second.LineAsync("serving at "))["serving at ".Length..];
+        using JsonDocument served = JsonDocument.Parse(File.ReadAllBytes(_folder["s.json"]));
+        Assert.Equal(["id", "pid", "address"], served.RootElement.EnumerateObject().Select(property => property.Name));
+        Assert.Equal(address, served.RootElement.GetProperty("address").GetString());
+
+        await GarbageAsync(address);
+        (await ToolRun.Of([.. Small, "--cluster", other, "--out", _folder["model"], "--report", _folder["r.json"]])).IsDone();
+        using JsonDocument report = JsonDocument.Parse(File.ReadAllBytes(_folder["r.json"]));
+        Assert.Equal(
+            [address, other],
+            report.RootElement.GetProperty("cluster").GetProperty("servers").EnumerateArray().Select(server => server.GetProperty("address").GetString()!));
+
+        ToolRun status = await ToolRun.Of("status", "--cluster", address);
+        status.IsDone();
+        Assert.Contains(address, status.Output);
+        Assert.Contains(other, status.Output);
+
+        // The run has taken its table and its job with it.
+        Assert.DoesNotContain("train-", status.Output);
+        foreach (ToolChild server in (ToolChild[])[second, first])
+        {
+            server.Interrupt();
+            Assert.Equal(ExitCode.Done, await server.ExitAsync());
+        }
+
+        Assert.Contains("closing the connection", first.Text);
+    }
+
+    /// <summary>A peer that speaks no Weir: the server says so in its log, closes, and serves on.</summary>
+    private static async Task GarbageAsync(string address)
+    {
+        using var peer = new TcpClient();
+        await peer.ConnectAsync(IPEndPoint.Parse(address), TestContext.Current.CancellationToken);
+        await peer.GetStream().WriteAsync("GET / HTTP/1.1\r\nHost: somebody-who-took-this-for-a-web-server.example.org\r\n\r\n"u8.ToArray(), TestContext.Current.CancellationToken);
+        try
+        {
+            // What the server has to say of it, then the end of the stream.
+            await peer.GetStream().CopyToAsync(Stream.Null, TestContext.Current.CancellationToken);
+        }
+        catch (IOException)
+        {
+            // Closed with what it had not read: a reset.
+        }
+    }
+
+    private static int[] Pids(JsonElement members) => [.. members.EnumerateArray().Select(member => member.GetProperty("pid").GetInt32())];
+
+    private static bool IsRunning(int id)
+    {
+        try
+        {
+            using Process process = Process.GetProcessById(id);
+            return !process.HasExited && process.StartTime < DateTime.Now;
+        }
+        catch (Exception exception) when (exception is ArgumentException or InvalidOperationException)
+        {
+            return false;
+        }
+    }
+
+    private byte[] Model(string folder) => File.ReadAllBytes(_folder[string.Create(CultureInfo.InvariantCulture, $"{folder}/model.weir")]);
+}

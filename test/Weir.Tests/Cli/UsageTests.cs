@@ -1,0 +1,67 @@
+using Weir.Cli;
+
+namespace Weir.Tests.Cli;
+
+/// <summary>A wrong command line ends with exit code 2 and a line that says what to write instead, before anything was begun.</summary>
+public class UsageTests
+{
+    [Theory]
+    [InlineData("trian", "'trian' is not known; did you mean train?")]
+    [InlineData("train --tset x", "'--tset' is not known; did you mean --test?")]
+    [InlineData("train --sevrers=3", "'--sevrers' is not known; did you mean --servers?")]
+    [InlineData("train --xyzzy", "'--xyzzy'")]
+    [InlineData("", "command")]
+    [InlineData("train --train", "'--train'")]
+    [InlineData("train --servers 0", "--servers is '0'; it must be a whole number from 1 to 1,000")]
+    [InlineData("train --workers 1001", "--workers is '1001'")]
+    [InlineData("train --passes 0", "--passes is '0'")]
+    [InlineData("train --batch -1", "--batch is '-1'")]
+    [InlineData("train --alpha 0", "--alpha is '0'; it must be a number above 0")]
+    [InlineData("train --l1 NaN", "--l1 is 'NaN'; it must be a number of at least 0")]
+    [InlineData("train --l2 1e300", "--l2 is '1e300'")]
+    [InlineData("train --seed -1", "--seed is '-1'")]
+    [InlineData("train --rule momentum", "--rule is 'momentum'; it must be ftrl, adagrad, sgd or adam")]
+    [InlineData("train --delay soon", "--delay is 'soon'; it must be a whole number from 0 to 1,000,000, or none")]
+    [InlineData("train --segments 100", "--segments is '100'; it must be a power of two from 64 to 131072")]
+    [InlineData("train --segments 262144", "--segments is '262144'")]
+    [InlineData("train --cluster localhost", "'localhost' is no address: write host:port")]
+    [InlineData("train --cluster 127.0.0.1:0", "port 0")]
+    [InlineData("train --cluster 127.0.0.1:1,", "no address")]
+    [InlineData("train --cluster 127.0.0.1:1 --servers 2", "--cluster and --servers contradict each other")]
+    [InlineData("train --cluster 127.0.0.1:1 --segments 64", "--cluster and --segments contradict each other")]
+    [InlineData("train --test x", "--test needs --train")]
+    [InlineData("train --train x --evaluate-every 1", "add --test FILE")]
+    [InlineData("train --rule sgd --l1 1", "--l1 is a penalty of --rule ftrl; sgd has none")]
+    [InlineData("train --rule sgd --beta 1", "--beta has no meaning for --rule sgd")]
+    [InlineData("train --rule adam --beta 1", "--beta must be below 1")]
+    [InlineData("serve --listen 127.0.0.1:65536", "the port must be a number from 0 to 65535")]
+    [InlineData("serve --memory 5", "--memory is '5'")]
+    [InlineData("status", "--cluster")]
+    [InlineData("evaluate --model x", "--test")]
+    [InlineData("predict --data x", "--model")]
+    public async Task A_wrong_command_line_is_explained(string line, string expected)
+    {
+        ToolRun run = await ToolRun.Of(line.Split(' ', StringSplitOptions.RemoveEmptyEntries));
+        run.Complains(ExitCode.Usage, expected);
+        Assert.Contains("--help", run.Error);
+        Assert.Equal("", run.Output);
+    }
+
+    [Fact]
+    public async Task All_faults_of_a_line_are_said_at_once() =>
+        Assert.Equal(3, (await ToolRun.Of("train", "--servers", "0", "--workers", "x", "--delay", "-1")).Error.Split('\n', StringSplitOptions.RemoveEmptyEntries).Length);
+
+    [Fact]
+    public async Task The_help_page_of_train_gives_every_option_its_default_and_shows_no_hidden_one()
+    {
+        ToolRun run = await ToolRun.Of("train", "--help");
+        run.IsDone();
+        string[] options = [.. run.Output.Split('\n').Where(text => text.StartsWith("  --", StringComparison.Ordinal))];
+        Assert.Equal(
+            ["--train", "--test", "--out", "--report", "--seed", "--rule", "--alpha", "--beta", "--l1", "--l2", "--passes", "--batch", "--servers", "--workers",
+                "--delay", "--aggregate", "--segments", "--processes", "--cluster", "--init-from", "--evaluate-every"],
+            options.Select(text => text.Trim().Split(' ')[0]));
+        Assert.All(options, text => Assert.Contains("default", text, StringComparison.OrdinalIgnoreCase));
+        Assert.DoesNotContain("host-workers", (await ToolRun.Of("--help")).Output);
+    }
+}

@@ -1,0 +1,154 @@
+using CsCheck;
+using Weir.Keys;
+using Weir.Placement;
+using Weir.Tests.Wire;
+
+namespace Weir.Tests.Placement;
+
+public class MapEncodingTests
+{
+    private static readonly Gen<string> Texts = Gen.Char[' ', '~'].Array[0, 12].Select(c => new string(c));
+
+    private static readonly Gen<ClusterMap> Maps = Gen.Select(
+        Gen.Select(Gen.ULong, Gen.UInt, Gen.ULong[1, long.MaxValue], Gen.Int[6, 8]),
+        Gen.Select(Gen.ULong, Gen.UInt[1, 10_000], Texts, Texts).Array[1, 4],
+        Gen.Select(Gen.Int[1, 1000], Gen.Float[-5, 5], Gen.Int[0, 5], Gen.Bool, Gen.UInt[1, 9]).Array[0, 4],
+        Gen.Select(Gen.Int[1, 9], Gen.ULong, Texts, Gen.Select(Gen.ULong, Gen.Bool, Gen.Long[-1, 50]).Array[1, 4]).Array[0, 3],
+        Gen.Select(Gen.ULong, Gen.UInt, Texts).Array[0, 3],
+        Gen.Select(Gen.ULong, Gen.Int[0, 100], Texts).Array[0, 2],
+        Gen.Select(Gen.Int[-1, 3], Gen.UInt).Array[256]).Select(Build);
+
+    [Fact]
+    public void Any_map_comes_back_from_its_bytes_with_every_field() =>
+        Maps.Sample(
+            map =>
+            {
+                byte[] bytes = MapEncoding.Encode(map);
+                Assert.Equal(MapEncoding.Size(map), bytes.Length);
+                Assert.True(MapEncoding.TryDecode(bytes, out ClusterMap read));
+                Assert.Equal((map.Cluster, map.Generation, map.Version, map.SegmentBits), (read.Cluster, read.Generation, read.Version, read.SegmentBits));
+                Assert.Equal((map.NextSession, map.NextTable, map.NextGroup), (read.NextSession, read.NextTable, read.NextGroup));
+                Assert.Equal(map.Members, read.Members);
+                Assert.Equal(map.Tables, read.Tables);
+                Assert.Equal(map.Jobs.Select(j => (j.Group, j.Name, j.Hosts, j.Nonce)), read.Jobs.Select(j => (j.Group, j.Name, j.Hosts, j.Nonce)));
+                Assert.Equal(map.Jobs.SelectMany(j => j.Workers), read.Jobs.SelectMany(j => j.Workers));
+                Assert.Equal(map.Processes, read.Processes);
+                Assert.Equal(map.Sessions, read.Sessions);
+                Assert.Equal(map.Losses, read.Losses);
+                Assert.Equal(map.Heads, read.Heads);
+                Assert.Equal(map.Epochs, read.Epochs);
+                Assert.Equal(bytes, MapEncoding.Encode(read));
+            },
+            iter: 200);
+
+    [Fact]
+    public void A_map_is_refused_at_every_shorter_and_longer_length()
+    {
+        byte[] bytes = MapEncoding.Encode(Map);
+        for (int length = 0; length < bytes.Length; length++)
+        {
+            Assert.False(MapEncoding.TryDecode(bytes.AsSpan(0, length), out _));
+        }
+
+        Assert.False(MapEncoding.TryDecode([.. bytes, 0], out _));
+    }
+
+    [Fact]
+    public void A_map_that_contradicts_itself_is_refused()
+    {
+        MapTable table = Map.Tables[0];
+        MapJob job = Map.Jobs[0];
+        ClusterMap[] unsound =
+        [
+            Map with { Members = [] },
+            Map with { Members = [Map.Members[0], Map.Members[0]] },
+            Map with { Members = [Map.Members[0] with { Node = 0 }, Map.Members[1]] },
+            Map with { Members = [Map.Members[0] with { WeightPercent = 0 }, Map.Members[1]] },
+            Map with { Members = [Map.Members[0]] },
+            Map with { Version = 0 },
+            Map with { Version = ulong.MaxValue },
+            Map with { NextSession = 2 },
+            Map with { NextTable = 2 },
+            Map with { NextGroup = 1 },
+            Map with { Tables = [table, table] },
+            Map with { Tables = [table, table with { Id = 2 }] },
+            Map with { Tables = [table with { Width = 0 }] },
+            Map with { Tables = [table with { Width = MapSoundness.MaxWidth + 1 }] },
+            Map with { Tables = [table with { InitialValue = float.NaN }] },
+            Map with { Tables = [table with { Aggregate = true, Group = 0 }] },
+            Map with { Jobs = [job, job] },
+            Map with { Jobs = [job with { Workers = [] }] },
+            Map with { Jobs = [job with { Workers = [job.Workers[0], job.Workers[0]] }] },
+            Map with { Jobs = [job with { Workers = [job.Workers[0] with { FinishedThrough = -2 }] }] },
+            Map with { Sessions = [new MapSession(job.Workers[0].Session, 20)] },
+            Map with { Sessions = [new MapSession(0, 20)] },
+            Map with { Processes = [Map.Processes[0], Map.Processes[0]] },
+        ];
+        Assert.True(MapEncoding.TryDecode(MapEncoding.Encode(Map), out _));
+        for (int i = 0; i < unsound.Length; i++)
+        {
+            Assert.False(MapEncoding.TryDecode(MapEncoding.Encode(unsound[i]), out _), $"map {i} was taken");
+        }
+    }
+
+    [Fact]
+    public void A_map_follows_one_that_is_older_and_of_the_same_cluster_alone()
+    {
+        ClusterMap next = Map with { Version = Map.Version + 1 };
+        Assert.True(MapSoundness.Follows(next, Map));
+        Assert.True(MapSoundness.Follows(next with { Tables = [], Jobs = [], Sessions = [] }, Map));
+        Assert.False(MapSoundness.Follows(Map, Map));
+        Assert.False(MapSoundness.Follows(next with { Cluster = 8 }, Map));
+        Assert.False(MapSoundness.Follows(next with { SegmentBits = 7 }, Map));
+        Assert.False(MapSoundness.Follows(next with { Members = [Map.Members[1], Map.Members[0]] }, Map));
+        Assert.False(MapSoundness.Follows(next with { NextSession = 1 }, Map));
+        Assert.False(MapSoundness.Follows(next, Map with { Tables = [], NextTable = 3 }));
+    }
+
+    [Theory]
+    [InlineData(5)]
+    [InlineData(18)]
+    [InlineData(255)]
+    public void A_number_of_segments_out_of_range_is_refused(byte bits)
+    {
+        byte[] bytes = MapEncoding.Encode(Map);
+        bytes[12] = bits;
+        Assert.False(MapEncoding.TryDecode(bytes, out _));
+    }
+
+    private static ClusterMap Map { get; } = FrameSamples.Map(FrameSamples.Names.Default);
+
+    private static ClusterMap Build(
+        (ulong Cluster, uint Generation, ulong Version, int Bits) head,
+        (ulong Incarnation, uint Weight, string Address, string Zone)[] members,
+        (int Width, float Initial, int Rule, bool Aggregate, uint Group)[] tables,
+        (int Hosts, ulong Nonce, string Name, (ulong Process, bool Hosted, long Finished)[] Workers)[] jobs,
+        (ulong Incarnation, uint Group, string Name)[] processes,
+        (ulong Rows, int Segments, string Address)[] losses,
+        (int Head, uint Epoch)[] segments)
+    {
+        UpdateRule[] rules = [UpdateRule.Add, UpdateRule.Assign, UpdateRule.Sgd(1), UpdateRule.Adagrad(1), UpdateRule.Adam(), UpdateRule.Ftrl(1)];
+        ulong session = 1;
+        MapJob[] hosted = [.. jobs.Select((j, i) => new MapJob(
+            (uint)i + 1, j.Name, j.Hosts, j.Nonce, [.. j.Workers.Select(w => new MapWorker(w.Process, w.Hosted ? session++ : 0, w.Finished))]))];
+        MapSession[] own = [.. processes.Select((_, i) => new MapSession(session++, (ulong)i + 1))];
+        return new ClusterMap
+        {
+            Cluster = head.Cluster,
+            Generation = head.Generation,
+            Version = head.Version,
+            SegmentBits = head.Bits,
+            Members = [.. members.Select((m, i) => new MapMember((ulong)i + 1, m.Incarnation, m.Address, m.Weight, m.Zone))],
+            Tables = [.. tables.Select((t, i) => new MapTable((uint)i + 1, $"table {i}", t.Width, rules[t.Rule], t.Initial, t.Aggregate, t.Group))],
+            Jobs = hosted,
+            Processes = [.. processes.Select((p, i) => new MapProcess((ulong)i + 1, p.Incarnation, p.Group, p.Name))],
+            Sessions = own,
+            Losses = [.. losses.Select((l, i) => new MapLoss((ulong)i + 90, l.Address, l.Segments, l.Rows))],
+            NextSession = session,
+            NextTable = (uint)tables.Length + 1,
+            NextGroup = (uint)jobs.Length + 1,
+            Heads = [.. segments.Take(1 << head.Bits).Select(s => Math.Min(s.Head, members.Length - 1))],
+            Epochs = [.. segments.Take(1 << head.Bits).Select(s => s.Epoch)],
+        };
+    }
+}

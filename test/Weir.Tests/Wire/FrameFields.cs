@@ -1,0 +1,345 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using Weir.Keys;
+using Weir.Placement;
+using Weir.Wire;
+
+namespace Weir.Tests.Wire;
+
+/// <summary>Reads a frame with the production readers, names its fields, and writes it again with the production writers.</summary>
+internal static class FrameFields
+{
+    /// <summary>The fields of a sound frame, and the frame that its writers make of what was read.</summary>
+    public static (FieldList Fields, byte[] Again) Of(byte[] frame)
+    {
+        Assert.Equal(HeaderFault.None, FrameHeader.TryRead(frame, out FrameHeader header));
+        byte[] body = frame[FrameHeader.Size..];
+        Assert.True(header.BodyIsWhole(body));
+        FieldList fields = new();
+        Head(fields, header, MemoryMarshal.Read<uint>(frame.AsSpan(36)));
+        byte[] again = header.Kind switch
+        {
+            FrameKind.Push or FrameKind.Pull => Data(fields, body),
+            FrameKind.PushReply => PushReply(fields, body),
+            FrameKind.PullReply => PullReply(fields, body),
+            FrameKind.Clock => Clock(fields, body),
+            FrameKind.Sent => Sent(fields, body),
+            FrameKind.OpenTable => OpenTable(fields, body),
+            FrameKind.AdminReply => AdminReply(fields, body),
+            FrameKind.ReadMapReply => Map(fields, body),
+            _ => throw new NotSupportedException($"no fields are listed for {header.Kind}"),
+        };
+        byte[] whole = [.. new byte[FrameHeader.Size], .. again];
+        header.Seal(whole);
+        return (fields, whole);
+    }
+
+    private static void Head(FieldList fields, FrameHeader header, uint headerChecksum)
+    {
+        fields.Add(4, "magic", "WEIR");
+        fields.Add(1, "version", FrameHeader.Version);
+        fields.Add(1, "kind", header.Kind);
+        fields.Add(2, "flags", header.Flags);
+        fields.Add(4, "bodyLength", header.BodyLength);
+        fields.Add(4, "deadlineUs", header.DeadlineUs);
+        fields.Add(8, "requestId", header.RequestId);
+        fields.Add(8, "cluster", header.Cluster);
+        fields.Add(4, "generation", header.Generation);
+        fields.Hex(4, "headerChecksum", headerChecksum);
+        fields.Add(8, "mapVersion", header.MapVersion);
+        fields.Add(8, "session", header.Session);
+        fields.Hex(8, "bodyChecksum", header.BodyChecksum);
+    }
+
+    private static byte[] Data(FieldList fields, byte[] body)
+    {
+        var reader = new DataRequestReader(body);
+        fields.Add(4, "parts", reader.Parts);
+        fields.Add(4, "items", reader.Items);
+        byte[] again = new byte[body.Length];
+        var writer = new ByteWriter(again);
+        writer.Int32(reader.Parts);
+        writer.Int32(reader.Items);
+        while (reader.NextPart(out PartHeader part, out ReadOnlySpan<ulong> keys, out ReadOnlySpan<byte> values))
+        {
+            Stream(fields, part.Table, part.Segment, part.N);
+            fields.Add(8, "iteration", part.Seq.Iteration);
+            fields.Add(4, "push", part.Seq.Push);
+            fields.Add(4, "piece", part.Seq.Piece);
+            fields.Add(4, "rows", part.Rows);
+            fields.Add(1, "operation", part.Operation);
+            fields.Add(1, "keyEncoding", part.KeyEncoding);
+            fields.Add(1, "valueEncoding", part.ValueEncoding);
+            fields.Unused(1);
+            fields.Add(4, "keyBytes", part.KeyBytes);
+            fields.Add(4, "valueBytes", part.ValueBytes);
+            KeysAndValues(fields, keys, values);
+            part.Write(ref writer);
+            writer.Raw(MemoryMarshal.AsBytes(keys));
+            writer.Raw(values);
+            writer.PadTo8();
+        }
+
+        while (reader.NextItem(out PullItem item, out ReadOnlySpan<ulong> keys))
+        {
+            fields.Add(4, "table", item.Table);
+            fields.Add(4, "segment", item.Segment);
+            fields.Add(8, "iteration", item.Iteration);
+            fields.Add(4, "delayBound", item.DelayBound);
+            fields.Add(4, "group", item.Group);
+            fields.Add(4, "rows", item.Rows);
+            fields.Add(1, "keyEncoding", item.KeyEncoding);
+            fields.Add(1, "committed", item.Committed ? 1 : 0);
+            fields.Unused(2);
+            fields.Add(4, "keyBytes", item.KeyBytes);
+            fields.Add(4, "since.generation", item.Since.Generation);
+            fields.Add(8, "since.epoch", item.Since.Epoch);
+            fields.Add(8, "since.number", item.Since.Number);
+            KeysAndValues(fields, keys, []);
+            item.Write(ref writer);
+            writer.Raw(MemoryMarshal.AsBytes(keys));
+        }
+
+        Assert.True(reader.AtEnd);
+        return again;
+    }
+
+    private static byte[] PushReply(FieldList fields, byte[] body)
+    {
+        List<PartReply> replies = [];
+        Assert.True(PushReplyBody.TryRead(body, replies));
+        fields.Add(4, "outcomes", replies.Count);
+        fields.Unused(4);
+        foreach (PartReply reply in replies)
+        {
+            Stream(fields, reply.Table, reply.Segment, reply.N);
+            fields.Add(8, "value", reply.Value);
+            fields.Add(1, "status", reply.Status);
+            fields.Add(1, "deleteStream", reply.DeleteStream ? 1 : 0);
+            fields.Add(2, "textLength", reply.Text.Length == 0 ? 0 : ByteWriter.TextBytes(reply.Text));
+            fields.Unused(4);
+            Assert.Equal("", reply.Text);
+        }
+
+        return Written(new PushReplyBody(replies));
+    }
+
+    private static byte[] PullReply(FieldList fields, byte[] body)
+    {
+        var reader = new ByteReader(body);
+        byte[] again = new byte[body.Length];
+        var writer = new ByteWriter(again);
+        int pieces = reader.Count(PullReplyItem.Size);
+        fields.Add(4, "pieces", pieces);
+        fields.Unused(4);
+        writer.Int32(pieces);
+        writer.UInt32(reader.UInt32());
+        for (int i = 0; i < pieces; i++)
+        {
+            Assert.True(PullReplyItem.TryRead(ref reader, out PullReplyItem piece, out ReadOnlySpan<byte> found, out ReadOnlySpan<byte> values));
+            fields.Add(4, "item", piece.Item);
+            fields.Add(4, "firstRow", piece.FirstRow);
+            fields.Add(4, "rows", piece.Rows);
+            fields.Add(4, "found", piece.Found);
+            fields.Add(4, "valueBytes", piece.ValueBytes);
+            fields.Add(1, "status", piece.Status);
+            fields.Add(1, "valueEncoding", piece.ValueEncoding);
+            fields.Add(2, "textLength", piece.Text.Length == 0 ? 0 : ByteWriter.TextBytes(piece.Text));
+            fields.Add(4, "stamp.generation", piece.Stamp.Generation);
+            fields.Unused(4);
+            fields.Add(8, "stamp.epoch", piece.Stamp.Epoch);
+            fields.Add(8, "stamp.number", piece.Stamp.Number);
+            fields.Add(8, "closedIteration", piece.ClosedIteration);
+            fields.Add(8, "minimumClock", piece.MinimumClock);
+            fields.Add(found.Length, "foundBits", Convert.ToString(found[0], 2).PadLeft(piece.Rows, '0'));
+            KeysAndValues(fields, [], values);
+            piece.WriteHead(ref writer);
+            writer.Raw(found.ToArray());
+            writer.Raw(values.ToArray());
+            writer.PadTo8();
+        }
+
+        Assert.True(reader.AtEnd);
+        return again;
+    }
+
+    private static byte[] Clock(FieldList fields, byte[] body)
+    {
+        List<ClockEntry> clocks = [];
+        Assert.True(ClockBody.TryRead(body, clocks));
+        fields.Add(4, "entries", clocks.Count);
+        fields.Unused(4);
+        foreach (ClockEntry clock in clocks)
+        {
+            fields.Add(4, "group", clock.Group);
+            fields.Add(4, "worker", clock.Worker);
+            fields.Add(8, "clock", clock.Clock);
+            fields.Add(8, "mapVersion", clock.MapVersion);
+        }
+
+        return Written(new ClockBody(clocks));
+    }
+
+    private static byte[] Sent(FieldList fields, byte[] body)
+    {
+        Assert.True(SentBody.TryRead(body, out SentBody sent));
+        fields.Add(4, "group", sent.Group);
+        fields.Add(4, "worker", sent.Worker);
+        fields.Add(8, "iteration", sent.Iteration);
+        fields.Add(4, "firstSegment", sent.FirstSegment);
+        fields.Add(4, "lastSegment", sent.LastSegment);
+        fields.Add(4, "entries", sent.Entries.Count);
+        fields.Unused(4);
+        foreach (SentEntry entry in sent.Entries)
+        {
+            Stream(fields, entry.Table, entry.Segment, entry.N);
+        }
+
+        return Written(sent);
+    }
+
+    private static byte[] OpenTable(FieldList fields, byte[] body)
+    {
+        Assert.True(OpenTableBody.TryRead(body, out OpenTableBody open));
+        fields.Add(4, "width", open.Width);
+        fields.Add(4, "initialValue", open.InitialValue);
+        fields.Add(4, "aggregate", open.Aggregate ? 1 : 0);
+        fields.Add(4, "group", open.Group);
+        Rule(fields, open.Rule);
+        fields.Text("name", open.Name);
+        return Written(open);
+    }
+
+    private static byte[] AdminReply(FieldList fields, byte[] body)
+    {
+        Assert.True(AdminReplyBody.TryRead(body, out AdminReplyBody reply));
+        fields.Add(8, "status", reply.Status);
+        fields.Add(8, "first", reply.First);
+        fields.Add(8, "second", reply.Second);
+        fields.Text("text", reply.Text);
+        return Written(reply);
+    }
+
+    private static byte[] Map(FieldList fields, byte[] body)
+    {
+        Assert.True(MapEncoding.TryDecode(body, out ClusterMap map));
+        fields.Add(8, "cluster", map.Cluster);
+        fields.Add(4, "generation", map.Generation);
+        fields.Add(4, "segmentBits", map.SegmentBits);
+        fields.Add(8, "version", map.Version);
+        fields.Add(8, "nextSession", map.NextSession);
+        fields.Add(4, "nextTable", map.NextTable);
+        fields.Add(4, "nextGroup", map.NextGroup);
+        fields.Add(4, "members", map.Members.Length);
+        foreach (MapMember member in map.Members)
+        {
+            fields.Add(8, "node", member.Node);
+            fields.Add(8, "incarnation", member.Incarnation);
+            fields.Add(4, "weightPercent", member.WeightPercent);
+            fields.Text("address", member.Address);
+            fields.Text("zone", member.Zone);
+        }
+
+        fields.Add(4, "tables", map.Tables.Length);
+        foreach (MapTable table in map.Tables)
+        {
+            fields.Add(4, "id", table.Id);
+            fields.Add(4, "width", table.Width);
+            fields.Add(4, "initialValue", table.InitialValue);
+            fields.Add(4, "aggregate", table.Aggregate ? 1 : 0);
+            fields.Add(4, "group", table.Group);
+            Rule(fields, table.Rule);
+            fields.Text("name", table.Name);
+        }
+
+        MapJobs(fields, map);
+        fields.Add(map.Segments * 2, "heads", string.Join(' ', map.Heads.Distinct()));
+        fields.Add(map.Segments * 4, "epochs", string.Join(' ', map.Epochs.Distinct()));
+        return MapEncoding.Encode(map);
+    }
+
+    private static void MapJobs(FieldList fields, ClusterMap map)
+    {
+        fields.Add(4, "jobs", map.Jobs.Length);
+        foreach (MapJob job in map.Jobs)
+        {
+            fields.Add(4, "group", job.Group);
+            fields.Add(4, "hosts", job.Hosts);
+            fields.Hex(8, "nonce", job.Nonce);
+            fields.Text("name", job.Name);
+            fields.Add(4, "workers", job.Workers.Length);
+            foreach (MapWorker worker in job.Workers)
+            {
+                fields.Add(8, "process", worker.Process);
+                fields.Add(8, "session", worker.Session);
+                fields.Add(8, "finishedThrough", worker.FinishedThrough);
+            }
+        }
+
+        fields.Add(4, "processes", map.Processes.Length);
+        foreach (MapProcess process in map.Processes)
+        {
+            fields.Add(8, "process", process.Process);
+            fields.Add(8, "incarnation", process.Incarnation);
+            fields.Add(4, "group", process.Group);
+            fields.Text("name", process.Name);
+        }
+
+        fields.Add(4, "sessions", map.Sessions.Length);
+        foreach (MapSession session in map.Sessions)
+        {
+            fields.Add(8, "session", session.Session);
+            fields.Add(8, "process", session.Process);
+        }
+
+        fields.Add(4, "losses", map.Losses.Length);
+        foreach (MapLoss loss in map.Losses)
+        {
+            fields.Add(8, "node", loss.Node);
+            fields.Add(4, "segments", loss.Segments);
+            fields.Add(8, "rows", loss.Rows);
+            fields.Text("address", loss.Address);
+        }
+    }
+
+    private static void Stream(FieldList fields, uint table, uint segment, ulong n)
+    {
+        fields.Add(4, "table", table);
+        fields.Add(4, "segment", segment);
+        fields.Add(8, "n", n);
+    }
+
+    private static void Rule(FieldList fields, UpdateRule rule)
+    {
+        fields.Add(4, "rule", rule.Kind);
+        fields.Add(4, "a", rule.A);
+        fields.Add(4, "b", rule.B);
+        fields.Add(4, "c", rule.C);
+        fields.Add(4, "d", rule.D);
+    }
+
+    private static void KeysAndValues(FieldList fields, ReadOnlySpan<ulong> keys, ReadOnlySpan<byte> values)
+    {
+        foreach (ulong key in keys)
+        {
+            fields.Add(8, "key", key.ToString(CultureInfo.InvariantCulture));
+        }
+
+        foreach (float value in MemoryMarshal.Cast<byte, float>(values))
+        {
+            fields.Add(4, "value", value);
+        }
+
+        fields.Padding(PartHeader.Pad8(values.Length) - values.Length);
+    }
+
+    private static byte[] Written<TBody>(in TBody body)
+        where TBody : IBody
+    {
+        byte[] bytes = new byte[body.Bytes];
+        var writer = new ByteWriter(bytes);
+        body.Write(ref writer);
+        Assert.Equal(bytes.Length, writer.Position);
+        return bytes;
+    }
+}
