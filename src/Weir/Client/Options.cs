@@ -15,6 +15,9 @@ public sealed record ClientOptions
     /// <summary>How long to look for the cluster when connecting. Default 10 s.</summary>
     public long ConnectMs { get; init; } = 10_000;
 
+    /// <summary>How long a host of workers waits for the other processes that the job needs to begin. Default 60 s: a process starts in a few.</summary>
+    public long StartMs { get; init; } = 60_000;
+
     /// <summary>How long a node may be out of reach before calls that need it fail. Default 8 s: longer than the cluster takes to notice itself.</summary>
     public long UnreachableMs { get; init; } = 8_000;
 
@@ -38,7 +41,7 @@ public sealed record ClientOptions
     {
         List<string> faults = [];
         foreach ((string name, long value) in (ReadOnlySpan<(string, long)>)[
-            (nameof(DeadlineMs), DeadlineMs), (nameof(ConnectMs), ConnectMs), (nameof(UnreachableMs), UnreachableMs), (nameof(RetryMs), RetryMs),
+            (nameof(DeadlineMs), DeadlineMs), (nameof(ConnectMs), ConnectMs), (nameof(StartMs), StartMs), (nameof(UnreachableMs), UnreachableMs), (nameof(RetryMs), RetryMs),
             (nameof(BackoffMs), BackoffMs), (nameof(HeartbeatMs), HeartbeatMs), (nameof(WindowFrames), WindowFrames)])
         {
             if (value <= 0)

@@ -130,6 +130,8 @@ public sealed class WeirClient : IAsyncDisposable
     /// workers of the job have finished. A worker of a process that died comes with the clock where that process left it: <paramref name="run"/>
     /// begins at <see cref="Worker.Clock"/> + 1 and computes the same pushes from the same data, in the same order.
     /// </summary>
+    /// <exception cref="WeirException">Unreachable: the job needs more hosts than came within <see cref="ClientOptions.StartMs"/>; or the failure
+    /// of a worker, or StateLost.</exception>
     public Task HostWorkersAsync(Job job, Func<Worker, CancellationToken, Task> run, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(job);

@@ -19,6 +19,8 @@ internal sealed class WorkerHosting(WeirClient client, Job job, Func<Worker, Can
         using var stopAll = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         var stopped = new TaskCompletionSource(state.Completions);
         using CancellationTokenRegistration registration = cancellation.Register(() => stopped.TrySetResult());
+        Task late = state.Timers.Delay(state.Options.StartMs, stopAll.Token);
+        bool begun = false;
         try
         {
             while (true)
@@ -37,7 +39,14 @@ internal sealed class WorkerHosting(WeirClient client, Job job, Func<Worker, Can
                     continue;
                 }
 
-                await Task.WhenAny([changed, stopped.Task, client.Core.Over.Task, .. _hosted.Values.Select(h => h.Task).Where(t => !t.IsCompleted)]);
+                begun |= Array.Exists(workers, w => w.Process != 0 || w.IsFinished);
+                if (!begun && late.IsCompleted)
+                {
+                    throw Missing();
+                }
+
+                await Task.WhenAny([
+                    changed, stopped.Task, client.Core.Over.Task, .. begun ? [] : new[] { late }, .. _hosted.Values.Select(h => h.Task).Where(t => !t.IsCompleted)]);
                 cancellation.ThrowIfCancellationRequested();
                 await ReapAsync();
                 if (client.Core.Over.Task.IsFaulted)
@@ -54,6 +63,18 @@ internal sealed class WorkerHosting(WeirClient client, Job job, Func<Worker, Can
                 await task.ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
                 stop.Dispose();
             }
+        }
+    }
+
+    private WeirException Missing()
+    {
+        ClientState state = client.State;
+        lock (state.Gate)
+        {
+            int came = state.Map!.Processes.Count(p => p.Group == job.Group);
+            return new WeirException(
+                Status.Unreachable,
+                $"job {state.Map.Job(job.Group)?.Name} needs {state.Map.Job(job.Group)?.Hosts} processes to host its workers; {came} came within {state.Options.StartMs / 1000.0:0.#} s");
         }
     }
 

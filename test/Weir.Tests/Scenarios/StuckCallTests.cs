@@ -260,6 +260,20 @@ public class StuckCallTests
     }
 
     [Fact]
+    public void A_job_whose_promised_hosts_do_not_come_says_so_and_gives_up()
+    {
+        using var cluster = new SimCluster(1, servers: 1);
+        cluster.Run(async () =>
+        {
+            WeirClient client = await cluster.ConnectAsync("a", new ClientOptions { StartMs = 4000 });
+            Job job = await client.OpenJobAsync(new JobOptions { Name = "job", Workers = 3, Hosts = 2 });
+            WeirException missing = await Assert.ThrowsAsync<WeirException>(() => client.HostWorkersAsync(job, (_, _) => Task.CompletedTask));
+            Assert.Equal(Status.Unreachable, missing.Status);
+            Assert.Contains("job job needs 2 processes to host its workers; 1 came within 4 s", missing.Message);
+        }, limitMs: 10_000);
+    }
+
+    [Fact]
     public void A_dropped_table_fails_the_pushes_to_it_and_no_others()
     {
         using var cluster = new SimCluster(1, servers: 2);
