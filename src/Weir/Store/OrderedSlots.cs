@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 using Weir.Keys;
 using Weir.World;
 
@@ -19,18 +18,19 @@ internal sealed unsafe class OrderedSlots : IDisposable
 {
     private readonly KeyRange _range;
     private readonly int _segmentBits;
+    private readonly IMemory _memory;
     private Slot* _slots;
     private int _wrapped;
 
     /// <summary>An empty table for the keys of one segment. The caller has taken <see cref="BytesOf"/> from the budget.</summary>
-    public OrderedSlots(int capacity, int segment, int segmentBits)
+    public OrderedSlots(int capacity, int segment, int segmentBits, IMemory memory)
     {
         Capacity = capacity;
         _range = KeyRange.OfSegment(segment, segmentBits);
         _segmentBits = segmentBits;
-        // One more: an empty slot after the last stops every search.
-        _slots = (Slot*)NativeMemory.Alloc((nuint)capacity + 1, Slot.Bytes);
-        new Span<Slot>(_slots, capacity + 1).Fill(Slot.Empty);
+        _memory = memory;
+        // One more: an empty slot after the last stops every search. Zeros are empty slots.
+        _slots = (Slot*)memory.Allocate(BytesOf(capacity));
     }
 
     /// <summary>The slots that may hold an entry; one at least stays empty.</summary>
@@ -158,11 +158,34 @@ internal sealed unsafe class OrderedSlots : IDisposable
         return count;
     }
 
+    /// <summary>
+    /// Says that no key below <paramref name="border"/> will be asked for again, so that the system may have the pages back. The wrapped
+    /// entries stay.
+    /// </summary>
+    /// <param name="discarded">The slots for which this was said before.</param>
+    /// <param name="border">A key of the segment's range.</param>
+    /// <param name="leastSlots">Nothing is done for fewer slots than these.</param>
+    /// <returns>The slots for which it has been said now.</returns>
+    public int DiscardBelow(ulong border, int discarded, int leastSlots)
+    {
+        int first = Math.Max(discarded, _wrapped), end = Home(border);
+        if (end - first < leastSlots)
+        {
+            return discarded;
+        }
+
+        _memory.Discard((byte*)(_slots + first), (long)(end - first) * Slot.Bytes);
+        return end;
+    }
+
     /// <summary>Frees the memory. The caller gives the bytes back to the budget.</summary>
     public void Dispose()
     {
-        NativeMemory.Free(_slots);
-        _slots = null;
+        if (_slots is not null)
+        {
+            _memory.Free((byte*)_slots, BytesOf(Capacity));
+            _slots = null;
+        }
     }
 
     private uint FindWrapped(ulong mixed)
@@ -216,7 +239,7 @@ internal sealed unsafe class OrderedSlots : IDisposable
             }
 
             Move(at + 1, at, next - at - 1);
-            _slots[next - 1] = Slot.Empty;
+            _slots[next - 1] = default;
             if (next < Capacity || _wrapped == 0)
             {
                 return;

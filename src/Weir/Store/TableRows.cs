@@ -24,7 +24,7 @@ internal sealed unsafe class TableRows : IDisposable
         IUpdateRule arithmetic = UpdateRules.Create(rule);
         Width = width;
         Budget = budget;
-        Slabs = new RowSlabs(width, arithmetic.StateWidth(width), budget);
+        Slabs = new RowSlabs(width, arithmetic.StateWidth(width), keepsLastClock: false, budget);
         Runs = new RowRuns(arithmetic, width, Slabs);
         // A new row is the initial value assigned over a state of zeros; it is made once here and copied from then on.
         _newValues = new float[width];
