@@ -21,6 +21,22 @@ internal sealed class ElementwiseRule<TUpdate, TAssign>(TUpdate update, TAssign 
     public void Assign(Span<float> values, Span<float> state, ReadOnlySpan<float> assigned, int width) =>
         Elementwise.Run(assign, values, Plane(values, state, 0), Plane(values, state, 1), assigned);
 
+    /// <inheritdoc/>
+    public bool RunsInPlace(int width) => width % Elementwise.Lanes == 0;
+
+    /// <inheritdoc/>
+    public void RunInPlace(in RowAddresses rows, ReadOnlySpan<float> pushed, int width, RowOperation operation)
+    {
+        if (operation == RowOperation.Update)
+        {
+            Elementwise.RunRows(update, rows, pushed, width);
+        }
+        else
+        {
+            Elementwise.RunRows(assign, rows, pushed, width);
+        }
+    }
+
     private static Span<float> Plane(Span<float> values, Span<float> state, int plane) =>
         plane < TUpdate.Planes ? state.Slice(plane * values.Length, values.Length) : default;
 }
