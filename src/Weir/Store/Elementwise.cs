@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 
@@ -24,6 +25,8 @@ internal static unsafe class Elementwise
 {
     /// <summary>The floats of a vector.</summary>
     public const int Lanes = 8;
+
+    private const int InlineFloats = 64;
 
     /// <summary>Applies <paramref name="step"/> to each float. Spans of planes that the step does not have may be empty.</summary>
     /// <param name="step">The arithmetic.</param>
@@ -122,6 +125,27 @@ internal static unsafe class Elementwise
                     }
                 }
             }
+        }
+    }
+
+    /// <summary>Copies a row. Short rows of whole vectors are copied here, since a call for each would cost more than the copy.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Copy(float* row, ref float to, int width)
+    {
+        if (width == 1)
+        {
+            to = *row;
+        }
+        else if (width % Lanes == 0 && width <= InlineFloats)
+        {
+            for (int i = 0; i < width; i += Lanes)
+            {
+                Vector256.Load(row + i).StoreUnsafe(ref to, (nuint)i);
+            }
+        }
+        else
+        {
+            new ReadOnlySpan<float>(row, width).CopyTo(MemoryMarshal.CreateSpan(ref to, width));
         }
     }
 

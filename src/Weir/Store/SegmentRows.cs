@@ -281,14 +281,7 @@ internal sealed unsafe class SegmentRows : IDisposable
                 Prefetch.Row((byte*)slabs.Values(rows[i + Prefetch.RowDistance]), width * sizeof(float));
             }
 
-            if (width == 1)
-            {
-                packed[i] = *slabs.Values(rows[i]);
-            }
-            else
-            {
-                new ReadOnlySpan<float>(slabs.Values(rows[i]), width).CopyTo(packed.Slice(i * width, width));
-            }
+            Elementwise.Copy(slabs.Values(rows[i]), ref packed[i * width], width);
         }
     }
 }
