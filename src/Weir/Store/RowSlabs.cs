@@ -96,7 +96,7 @@ internal sealed unsafe class RowSlabs : IDisposable
 
     /// <summary>True where the table has numbers left for <paramref name="rows"/> more rows.</summary>
     public bool HasNumbers(int rows) =>
-        (_slabCount + SlabsToAdd(rows) + (LargestRegionBytes / _slabBytes)) << _slabBits <= Slot.NoRow;
+        (_slabCount + SlabsToAdd(rows) + (LargestRegionBytes / _slabBytes)) << _slabBits <= Slot.NotAdmitted;
 
     /// <summary>Makes room for <paramref name="rows"/> more rows. The caller has taken <see cref="GrowthBytes"/> from the budget.</summary>
     public void Grow(int rows)

@@ -15,6 +15,9 @@ internal readonly struct Slot(ulong mixed, uint row)
     /// <summary>The row number that no row bears: it marks an empty slot, since every key is legal.</summary>
     public const uint NoRow = uint.MaxValue;
 
+    /// <summary>In a list of a call's rows: the key was seen too rarely to have one yet. No row bears it either.</summary>
+    public const uint NotAdmitted = uint.MaxValue - 1;
+
     private readonly ulong _inverted = ~mixed;
     private readonly uint _rowAndOne = unchecked(row + 1);
 
