@@ -22,18 +22,31 @@ internal sealed class ElementwiseRule<TUpdate, TAssign>(TUpdate update, TAssign 
         Elementwise.Run(assign, values, Plane(values, state, 0), Plane(values, state, 1), assigned);
 
     /// <inheritdoc/>
-    public bool RunsInPlace(int width) => width % Elementwise.Lanes == 0;
+    public bool RunsInPlace(int width) => width == 1 || width % Elementwise.Lanes == 0;
 
     /// <inheritdoc/>
     public void RunInPlace(in RowAddresses rows, ReadOnlySpan<float> pushed, int width, RowOperation operation)
     {
         if (operation == RowOperation.Update)
         {
-            Elementwise.RunRows(update, rows, pushed, width);
+            Run(update, rows, pushed, width);
         }
         else
         {
-            Elementwise.RunRows(assign, rows, pushed, width);
+            Run(assign, rows, pushed, width);
+        }
+    }
+
+    private static void Run<TStep>(TStep step, in RowAddresses rows, ReadOnlySpan<float> pushed, int width)
+        where TStep : struct, IElementwiseStep
+    {
+        if (width == 1)
+        {
+            Elementwise.RunSingles(step, rows, pushed);
+        }
+        else
+        {
+            Elementwise.RunRows(step, rows, pushed, width);
         }
     }
 

@@ -98,28 +98,41 @@ internal sealed unsafe partial class SegmentRows : IDisposable
             throw new ArgumentException("one bit a key is needed", nameof(foundBits));
         }
 
-        foundBits[..((keys.Length + 7) / 8)].Clear();
         int found = 0;
         for (int first = 0; first < keys.Length; first += BlockKeys)
         {
             ReadOnlySpan<ulong> block = keys[first..Math.Min(keys.Length, first + BlockKeys)];
             Span<uint> rows = _table.RowBuffer(block.Length);
             FindRows(block, rows);
-            int kept = 0;
-            for (int i = 0; i < block.Length; i++)
-            {
-                uint row = rows[i];
-                int exists = row == Slot.NoRow ? 0 : 1;
-                foundBits[(first + i) >> 3] |= (byte)(exists << (i & 7));
-                rows[kept] = row;
-                kept += exists;
-            }
-
+            int kept = KeepFound(rows, foundBits.Slice(first / 8, (block.Length + 7) / 8));
             CopyValues(rows[..kept], packedValues[(found * _table.Width)..]);
             found += kept;
         }
 
         return found;
+    }
+
+    /// <summary>Moves the rows that exist to the front, in their order, and sets a bit for each of them.</summary>
+    private static int KeepFound(Span<uint> rows, Span<byte> foundBits)
+    {
+        int kept = 0;
+        for (int at = 0; at < foundBits.Length; at++)
+        {
+            Span<uint> eight = rows[(8 * at)..Math.Min(rows.Length, (8 * at) + 8)];
+            int bits = 0;
+            for (int i = 0; i < eight.Length; i++)
+            {
+                uint row = eight[i];
+                int exists = row == Slot.NoRow ? 0 : 1;
+                bits |= exists << i;
+                rows[kept] = row;
+                kept += exists;
+            }
+
+            foundBits[at] = (byte)bits;
+        }
+
+        return kept;
     }
 
     /// <summary>Takes out the rows of the keys and says how many had one. Their room is used again by this table.</summary>
@@ -296,11 +309,31 @@ internal sealed unsafe partial class SegmentRows : IDisposable
         return StoreResult.Ok;
     }
 
+    private void CopySingles(ReadOnlySpan<uint> rows, Span<float> packed)
+    {
+        RowSlabs slabs = _table.Slabs;
+        for (int i = 0; i < rows.Length; i++)
+        {
+            if (i + Prefetch.RowDistance < rows.Length)
+            {
+                Prefetch.Line(slabs.Values(rows[i + Prefetch.RowDistance]));
+            }
+
+            packed[i] = *slabs.Values(rows[i]);
+        }
+    }
+
     private void CopyValues(ReadOnlySpan<uint> rows, Span<float> packed)
     {
         int width = _table.Width;
         RowSlabs slabs = _table.Slabs;
         packed = packed[..(rows.Length * width)];
+        if (width == 1)
+        {
+            CopySingles(rows, packed);
+            return;
+        }
+
         for (int i = 0; i < Math.Min(rows.Length, Prefetch.RowDistance); i++)
         {
             Prefetch.Row((byte*)slabs.Values(rows[i]), width * sizeof(float));

@@ -150,7 +150,7 @@ public class UpdateRuleTests
     {
         IUpdateRule rule = UpdateRules.Create(Rule(kind));
         Assert.Equal((true, false), (rule.RunsInPlace(8), rule.RunsInPlace(12)));
-        foreach (int width in new[] { 8, 16, 40 })
+        foreach (int width in new[] { 1, 8, 16, 40 })
         {
             Rng rng = new((ulong)width);
             (float[] values, float[] state) = Begin(rule, width, width, 0.125f);
