@@ -13,7 +13,8 @@ internal unsafe interface IMemory
 
     /// <summary>
     /// Says that a stretch of an allocation will not be read again, so that its pages may go back to the system at once, a little at a
-    /// time, and not all of them in the call that frees it. The stretch still belongs to the allocation. A hint.
+    /// time, and not all of them in the call that frees it. The stretch still belongs to the allocation, and each of its bytes is what it was or
+    /// zero. A hint.
     /// </summary>
     void Discard(byte* from, long bytes);
 
