@@ -201,12 +201,24 @@ internal sealed unsafe partial class SegmentRows : IDisposable
     /// <summary>Gives the rows back to the table and the index's bytes to the budget.</summary>
     public void Dispose()
     {
-        if (_disposed)
+        if (!_disposed)
         {
-            return;
+            ReleaseRows();
+            CloseWithTable();
         }
+    }
 
+    /// <summary>As <see cref="Dispose"/>, where the table frees all rows at once and none need be given back.</summary>
+    internal void CloseWithTable()
+    {
         _disposed = true;
+        _index.Dispose();
+        _admission?.Dispose();
+        _table.Closed(this);
+    }
+
+    private void ReleaseRows()
+    {
         Span<Slot> chunk = stackalloc Slot[ScanChunk];
         ulong next = 0;
         for (bool end = false; !end;)
@@ -217,10 +229,6 @@ internal sealed unsafe partial class SegmentRows : IDisposable
                 _table.Slabs.Release(slot.Row);
             }
         }
-
-        _index.Dispose();
-        _admission?.Dispose();
-        _table.Closed(this);
     }
 
     /// <summary>Looks the keys up, asking for slots ahead, and says how many have a row; the others get <see cref="Slot.NoRow"/>.</summary>

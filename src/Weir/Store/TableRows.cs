@@ -81,7 +81,7 @@ internal sealed unsafe class TableRows : IDisposable
     {
         foreach (SegmentRows segment in _segments.ToArray())
         {
-            segment.Dispose();
+            segment.CloseWithTable();
         }
 
         Slabs.Dispose();
