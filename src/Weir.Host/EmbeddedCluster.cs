@@ -4,6 +4,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Weir.Client;
 using Weir.Host.InProcess;
 using Weir.Host.Loops;
+using Weir.Host.Memory;
 using Weir.Placement;
 using Weir.Server;
 using Weir.World;
@@ -67,6 +68,7 @@ public sealed class EmbeddedCluster : IAsyncDisposable
                     Join = i == 0 ? null : "inproc:1",
                     SegmentBits = segmentBits,
                     MemoryLimitBytes = options.MemoryBytesPerServer,
+                    Memory = new HugePageMemory(),
                     ProcessId = (uint)Environment.ProcessId,
                 },
                 network);

@@ -4,6 +4,7 @@ using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Weir.Client;
 using Weir.Host.Loops;
+using Weir.Host.Memory;
 using Weir.Host.Tcp;
 using Weir.Keys;
 using Weir.Placement;
@@ -101,6 +102,7 @@ public sealed class WeirServer : IAsyncDisposable
                     Join = options.Join,
                     SegmentBits = options.SegmentBits,
                     MemoryLimitBytes = options.MemoryBytes,
+                    Memory = new HugePageMemory(),
                     Zone = options.Zone,
                     ProcessId = (uint)Environment.ProcessId,
                 },

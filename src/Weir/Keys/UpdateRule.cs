@@ -20,6 +20,12 @@ public enum UpdateRuleKind : byte
 
     /// <summary>FTRL-proximal, McMahan et al. 2013, algorithm 1.</summary>
     Ftrl = 5,
+
+    /// <summary>Gradient descent with classical momentum, Polyak 1964 in the form of Sutskever et al. 2013.</summary>
+    Momentum = 6,
+
+    /// <summary>Proximal gradient descent with L1 and L2 penalties, Duchi and Singer 2009.</summary>
+    ProximalSgd = 7,
 }
 
 /// <summary>
@@ -76,6 +82,30 @@ public sealed record UpdateRule
     public static UpdateRule Ftrl(float alpha, float beta = 1, float l1 = 0, float l2 = 0) =>
         new(UpdateRuleKind.Ftrl, Positive(alpha, nameof(alpha)), NotNegative(beta, nameof(beta)), NotNegative(l1, nameof(l1)), NotNegative(l2, nameof(l2)));
 
+    /// <summary>
+    /// Classical momentum: v = mu * v - alpha * g, w += v. The velocity of a row ages with the row's own pushes, not with time: a row that
+    /// nobody pushes stands still.
+    /// </summary>
+    /// <param name="alpha">The learning rate, above 0.</param>
+    /// <param name="mu">How much of the velocity stays at each push, in [0, 1).</param>
+    public static UpdateRule Momentum(float alpha, float mu = 0.9f) =>
+        new(UpdateRuleKind.Momentum, Positive(alpha, nameof(alpha)), Fraction(mu, nameof(mu)));
+
+    /// <summary>
+    /// Gradient descent and then the proximal operator of l1 * |w| + l2 / 2 * w^2: a soft threshold that gives exact zeros. A row is
+    /// penalised when it is pushed, not while it rests.
+    /// </summary>
+    /// <param name="alpha">The learning rate, above 0.</param>
+    /// <param name="l1">The L1 penalty, at least 0; alpha * l1 must be finite.</param>
+    /// <param name="l2">The L2 penalty, at least 0; alpha * l2 must be finite.</param>
+    public static UpdateRule ProximalSgd(float alpha, float l1 = 0, float l2 = 0)
+    {
+        UpdateRule rule = new(UpdateRuleKind.ProximalSgd, Positive(alpha, nameof(alpha)), NotNegative(l1, nameof(l1)), NotNegative(l2, nameof(l2)));
+        _ = NotNegative(alpha * l1, nameof(l1));
+        _ = NotNegative(alpha * l2, nameof(l2));
+        return rule;
+    }
+
     /// <summary>The bytes of a rule in the map: kind (4 bytes), four parameters.</summary>
     internal const int EncodedBytes = 20;
 
@@ -94,7 +124,7 @@ public sealed record UpdateRule
         uint kind = reader.UInt32();
         float a = reader.Single(), b = reader.Single(), c = reader.Single(), d = reader.Single();
         rule = Add;
-        if (reader.Failed || kind > (uint)UpdateRuleKind.Ftrl)
+        if (reader.Failed || kind > (uint)UpdateRuleKind.ProximalSgd)
         {
             return false;
         }
@@ -108,6 +138,8 @@ public sealed record UpdateRule
             UpdateRuleKind.Adagrad => IsPositive(a) && IsNotNegative(b) && c == 0 && d == 0,
             UpdateRuleKind.Adam => IsPositive(a) && IsFraction(b) && IsFraction(c) && IsPositive(d),
             UpdateRuleKind.Ftrl => IsPositive(a) && IsNotNegative(b) && IsNotNegative(c) && IsNotNegative(d),
+            UpdateRuleKind.Momentum => IsPositive(a) && IsFraction(b) && c == 0 && d == 0,
+            UpdateRuleKind.ProximalSgd => IsPositive(a) && IsNotNegative(b) && IsNotNegative(c) && IsNotNegative(a * b) && IsNotNegative(a * c) && d == 0,
             _ => false,
         };
     }

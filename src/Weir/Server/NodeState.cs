@@ -15,7 +15,7 @@ internal sealed class NodeState : IDisposable
     {
         Options = options;
         Outbox = outbox;
-        Budget = new MemoryBudget(options.MemoryLimitBytes);
+        Budget = new MemoryBudget(options.MemoryLimitBytes, options.Memory);
     }
 
     public ServerOptions Options { get; }

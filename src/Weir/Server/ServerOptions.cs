@@ -1,4 +1,5 @@
 using Weir.Placement;
+using Weir.World;
 
 namespace Weir.Server;
 
@@ -31,6 +32,9 @@ internal sealed record ServerOptions
 
     /// <summary>Bytes of native memory that rows, state and index may take. Default 1 TiB: the machine is the limit.</summary>
     public long MemoryLimitBytes { get; init; } = 1L << 40;
+
+    /// <summary>Where rows and indexes live; null for the C library. A host gives what has huge pages.</summary>
+    public IMemory? Memory { get; init; }
 
     /// <summary>Shown in status; 0 where there is no operating system process of its own.</summary>
     public uint ProcessId { get; init; }

@@ -21,6 +21,35 @@ internal sealed class ElementwiseRule<TUpdate, TAssign>(TUpdate update, TAssign 
     public void Assign(Span<float> values, Span<float> state, ReadOnlySpan<float> assigned, int width) =>
         Elementwise.Run(assign, values, Plane(values, state, 0), Plane(values, state, 1), assigned);
 
+    /// <inheritdoc/>
+    public bool RunsInPlace(int width) => width == 1 || width % Elementwise.Lanes == 0;
+
+    /// <inheritdoc/>
+    public void RunInPlace(in RowAddresses rows, ReadOnlySpan<float> pushed, int width, RowOperation operation)
+    {
+        if (operation == RowOperation.Update)
+        {
+            Run(update, rows, pushed, width);
+        }
+        else
+        {
+            Run(assign, rows, pushed, width);
+        }
+    }
+
+    private static void Run<TStep>(TStep step, in RowAddresses rows, ReadOnlySpan<float> pushed, int width)
+        where TStep : struct, IElementwiseStep
+    {
+        if (width == 1)
+        {
+            Elementwise.RunSingles(step, rows, pushed);
+        }
+        else
+        {
+            Elementwise.RunRows(step, rows, pushed, width);
+        }
+    }
+
     private static Span<float> Plane(Span<float> values, Span<float> state, int plane) =>
         plane < TUpdate.Planes ? state.Slice(plane * values.Length, values.Length) : default;
 }

@@ -1,3 +1,5 @@
+using Weir.World;
+
 namespace Weir.Store;
 
 /// <summary>
@@ -38,4 +40,18 @@ internal interface IUpdateRule
     /// <param name="assigned">R * D floats.</param>
     /// <param name="width">D.</param>
     void Assign(Span<float> values, Span<float> state, ReadOnlySpan<float> assigned, int width);
+
+    /// <summary>
+    /// True where <see cref="RunInPlace"/> changes rows of <paramref name="width"/> floats where they lie: a run need not be laid out for
+    /// them, which costs as much as the arithmetic.
+    /// </summary>
+    bool RunsInPlace(int width) => false;
+
+    /// <summary>Does to each row what <see cref="Apply"/> or <see cref="Assign"/> does, to the bit. Only where <see cref="RunsInPlace"/>.</summary>
+    /// <param name="rows">Rows of one width, each with its whole state.</param>
+    /// <param name="pushed">Gradients or assigned values, width floats for each row that is changed.</param>
+    /// <param name="width">D.</param>
+    /// <param name="operation">Which of the two.</param>
+    void RunInPlace(in RowAddresses rows, ReadOnlySpan<float> pushed, int width, RowOperation operation) =>
+        Invariant.Broken("only a rule that says so runs in place");
 }

@@ -12,8 +12,8 @@ namespace Weir.Store;
 internal sealed class KeyIndex(int segment, int segmentBits, MemoryBudget budget) : IDisposable
 {
     /// <summary>
-    /// Entries moved for each key that a call touches. While a table of load 3/4 is emptied at this rate, inserts add at most a 16th to
-    /// it: it stays below load 0.8, and probes stay short.
+    /// Entries moved for each key that a call touches. While a table of load 0.77 is emptied at this rate, inserts add at most a 16th to
+    /// it: it stays below load 0.82, and probes stay short.
     /// </summary>
     public const int MovesPerKey = 16;
 
@@ -23,9 +23,13 @@ internal sealed class KeyIndex(int segment, int segmentBits, MemoryBudget budget
     private const int SmallestCapacity = 8;
     private const int ChunkSlots = 64;
 
+    // 4 MiB, so that each stretch that is given back holds a whole huge page of the system wherever it begins.
+    private const int DiscardSlots = (4 << 20) / Slot.Bytes;
+
     private OrderedSlots? _current;
     private OrderedSlots? _draining;
     private ulong _border;
+    private int _discarded;
 
     /// <summary>The keys of this index's segment in hash order.</summary>
     public KeyRange Range { get; } = KeyRange.OfSegment(segment, segmentBits);
@@ -71,7 +75,8 @@ internal sealed class KeyIndex(int segment, int segmentBits, MemoryBudget budget
 
         // A call that outgrows a table which is still being filled has paid for finishing that move, see MovesPerKey.
         Move(long.MaxValue, long.MaxValue);
-        long grown = Math.Max(SmallestCapacity, _current is null ? 0 : _current.Capacity * 3L / 2);
+        // Load 0.77 / 1.4 = 0.55 after growth: at most 12 / 0.55 = 21.8 bytes a key once a move is done.
+        long grown = Math.Max(SmallestCapacity, _current is null ? 0 : (_current.Capacity * 7L / 5) + 1);
         return (int)Math.Min(int.MaxValue - 1, Math.Max(grown, (wanted * 5 / 3) + 1));
     }
 
@@ -83,8 +88,9 @@ internal sealed class KeyIndex(int segment, int segmentBits, MemoryBudget budget
     {
         Invariant.That(_draining is null, "an index moves to one new table at a time");
         _draining = _current;
-        _current = new OrderedSlots(capacity, segment, segmentBits);
+        _current = new OrderedSlots(capacity, segment, segmentBits, budget.Memory);
         _border = Range.First;
+        _discarded = 0;
         MoveSome(more);
     }
 
@@ -159,8 +165,8 @@ internal sealed class KeyIndex(int segment, int segmentBits, MemoryBudget budget
         Count = 0;
     }
 
-    // Load 3/4: a search then sees two to three slots on average, within one or two cache lines.
-    private static long MostEntries(int capacity) => capacity * 3L / 4;
+    // A search at load 0.77 sees two to three slots on average, within one or two cache lines.
+    private static long MostEntries(int capacity) => capacity * 77L / 100;
 
     private static long BytesOf(OrderedSlots? slots) => slots is null ? 0 : OrderedSlots.BytesOf(slots.Capacity);
 
@@ -187,6 +193,10 @@ internal sealed class KeyIndex(int segment, int segmentBits, MemoryBudget budget
             if (end)
             {
                 Free(ref _draining);
+            }
+            else
+            {
+                _discarded = _draining.DiscardBelow(_border, _discarded, DiscardSlots);
             }
         }
     }

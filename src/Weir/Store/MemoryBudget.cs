@@ -7,8 +7,12 @@ namespace Weir.Store;
 /// back when it frees, so that a node at its limit answers <c>Full</c> and goes on instead of dying. Not thread-safe: a node is one loop.
 /// </summary>
 /// <param name="limitBytes">The most bytes that may be taken at once, 0 or above.</param>
-internal sealed class MemoryBudget(long limitBytes)
+/// <param name="memory">Where the bytes come from; null for the C library.</param>
+internal sealed class MemoryBudget(long limitBytes, IMemory? memory = null)
 {
+    /// <summary>Where the bytes come from once they are taken.</summary>
+    public IMemory Memory { get; } = memory ?? PlainMemory.Instance;
+
     /// <summary>The most bytes that may be taken at once.</summary>
     public long Limit { get; } = limitBytes >= 0
         ? limitBytes

@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 using Weir.Keys;
 using Weir.World;
 
@@ -17,20 +16,24 @@ namespace Weir.Store;
 /// </remarks>
 internal sealed unsafe class OrderedSlots : IDisposable
 {
+    /// <summary>The slots that a search looks at in any case.</summary>
+    private const int Ahead = 4;
+
     private readonly KeyRange _range;
     private readonly int _segmentBits;
+    private readonly IMemory _memory;
     private Slot* _slots;
     private int _wrapped;
 
     /// <summary>An empty table for the keys of one segment. The caller has taken <see cref="BytesOf"/> from the budget.</summary>
-    public OrderedSlots(int capacity, int segment, int segmentBits)
+    public OrderedSlots(int capacity, int segment, int segmentBits, IMemory memory)
     {
         Capacity = capacity;
         _range = KeyRange.OfSegment(segment, segmentBits);
         _segmentBits = segmentBits;
-        // One more: an empty slot after the last stops every search.
-        _slots = (Slot*)NativeMemory.Alloc((nuint)capacity + 1, Slot.Bytes);
-        new Span<Slot>(_slots, capacity + 1).Fill(Slot.Empty);
+        _memory = memory;
+        // Some more: an empty slot after the last stops every search. Zeros are empty slots.
+        _slots = (Slot*)memory.Allocate(BytesOf(capacity));
     }
 
     /// <summary>The slots that may hold an entry; one at least stays empty.</summary>
@@ -40,16 +43,23 @@ internal sealed unsafe class OrderedSlots : IDisposable
     public int Count { get; private set; }
 
     /// <summary>The native bytes of a table of this capacity.</summary>
-    public static long BytesOf(int capacity) => ((long)capacity + 1) * Slot.Bytes;
+    public static long BytesOf(int capacity) => ((long)capacity + Ahead) * Slot.Bytes;
 
     /// <summary>The row of a key, or <see cref="Slot.NoRow"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public uint Find(ulong mixed)
     {
         Slot* slot = _slots + Start(mixed);
-        while (slot->Mixed < mixed)
+        // Greater keys and empty slots follow lesser keys, so counting those says how far to go. A loop that ends at the first would be
+        // mispredicted for every other key, which costs more than four comparisons.
+        int lesser = Bit(slot[0].Mixed < mixed) + Bit(slot[1].Mixed < mixed) + Bit(slot[2].Mixed < mixed) + Bit(slot[3].Mixed < mixed);
+        slot += lesser;
+        if (lesser == Ahead)
         {
-            slot++;
+            while (slot->Mixed < mixed)
+            {
+                slot++;
+            }
         }
 
         if (slot != _slots + Capacity)
@@ -66,6 +76,7 @@ internal sealed unsafe class OrderedSlots : IDisposable
     {
         byte* home = (byte*)(_slots + Home(mixed));
         Prefetch.Line(home);
+        Prefetch.Line(home + (Ahead * Slot.Bytes) - 1);
     }
 
     /// <summary>Adds a key that has no entry, where fewer than capacity - 1 entries are.</summary>
@@ -158,12 +169,39 @@ internal sealed unsafe class OrderedSlots : IDisposable
         return count;
     }
 
+    /// <summary>
+    /// Says that no key below <paramref name="border"/> will be asked for again, so that the system may have the pages back. The wrapped
+    /// entries stay.
+    /// </summary>
+    /// <param name="discarded">The slots for which this was said before.</param>
+    /// <param name="border">A key of the segment's range.</param>
+    /// <param name="leastSlots">Nothing is done for fewer slots than these.</param>
+    /// <returns>The slots for which it has been said now.</returns>
+    public int DiscardBelow(ulong border, int discarded, int leastSlots)
+    {
+        int first = Math.Max(discarded, _wrapped), end = Home(border);
+        if (end - first < leastSlots)
+        {
+            return discarded;
+        }
+
+        _memory.Discard((byte*)(_slots + first), (long)(end - first) * Slot.Bytes);
+        return end;
+    }
+
     /// <summary>Frees the memory. The caller gives the bytes back to the budget.</summary>
     public void Dispose()
     {
-        NativeMemory.Free(_slots);
-        _slots = null;
+        if (_slots is not null)
+        {
+            _memory.Free((byte*)_slots, BytesOf(Capacity));
+            _slots = null;
+        }
     }
+
+    // A setcc, not a branch.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static int Bit(bool condition) => condition ? 1 : 0;
 
     private uint FindWrapped(ulong mixed)
     {
@@ -216,7 +254,7 @@ internal sealed unsafe class OrderedSlots : IDisposable
             }
 
             Move(at + 1, at, next - at - 1);
-            _slots[next - 1] = Slot.Empty;
+            _slots[next - 1] = default;
             if (next < Capacity || _wrapped == 0)
             {
                 return;

@@ -3,8 +3,8 @@ using Weir.World;
 namespace Weir.Store;
 
 /// <summary>
-/// Brings rows and an update rule together. Narrow rows are copied into one run, so that the rule sees many floats at once, and copied
-/// back; rows of 32 floats or more are changed where they lie. Not thread-safe: the run's buffer is shared by all calls.
+/// Brings rows and an update rule together. Rows are changed where they lie where the rule can do that for many at once, or where they
+/// have 32 floats or more; others are copied into one run, so that the rule sees many floats at once, and copied back. Not thread-safe: the run's buffer is shared by all calls.
 /// </summary>
 internal sealed unsafe class RowRuns
 {
@@ -15,12 +15,16 @@ internal sealed unsafe class RowRuns
     // The rows of a run are still in the first-level cache when they are written back.
     private const int MostRunRows = 256;
 
+    // The addresses of a batch are 4 KiB on the stack.
+    private const int BatchRows = 256;
+
     private readonly IUpdateRule _rule;
     private readonly RowSlabs _slabs;
     private readonly int _width;
     private readonly int _planes;
     private readonly int _scalars;
     private readonly int _stateWidth;
+    private readonly bool _inPlace;
     private readonly int _runRows;
     private readonly float[] _values;
     private readonly float[] _state;
@@ -32,7 +36,8 @@ internal sealed unsafe class RowRuns
         _width = width;
         (_planes, _scalars) = (rule.Planes, rule.Scalars);
         _stateWidth = rule.StateWidth(width);
-        _runRows = width >= InPlaceFloats ? 0 : Math.Min(MostRunRows, RunFloats / width);
+        _inPlace = rule.RunsInPlace(width);
+        _runRows = _inPlace || width >= InPlaceFloats ? 0 : Math.Min(MostRunRows, RunFloats / width);
         // Pinned at birth: rows are copied by address.
         _values = GC.AllocateArray<float>(_runRows * width, pinned: true);
         _state = GC.AllocateArray<float>(_runRows * _stateWidth, pinned: true);
@@ -42,9 +47,15 @@ internal sealed unsafe class RowRuns
     public void Apply(ReadOnlySpan<uint> rows, ReadOnlySpan<float> pushed, RowOperation operation)
     {
         Invariant.That(pushed.Length == (long)rows.Length * _width, "every row gets as many floats as it is wide");
+        if (_inPlace)
+        {
+            ApplyInBatches(rows, pushed, operation);
+            return;
+        }
+
         if (_runRows == 0)
         {
-            ApplyInPlace(rows, pushed, operation);
+            ApplyOneByOne(rows, pushed, operation);
             return;
         }
 
@@ -59,7 +70,26 @@ internal sealed unsafe class RowRuns
         }
     }
 
-    private void ApplyInPlace(ReadOnlySpan<uint> rows, ReadOnlySpan<float> pushed, RowOperation operation)
+    private void ApplyInBatches(ReadOnlySpan<uint> rows, ReadOnlySpan<float> pushed, RowOperation operation)
+    {
+        Span<nint> values = stackalloc nint[BatchRows + Prefetch.RowDistance], state = stackalloc nint[BatchRows + Prefetch.RowDistance];
+        PrefetchFirst(rows);
+        for (int first = 0; first < rows.Length; first += BatchRows)
+        {
+            int count = Math.Min(BatchRows, rows.Length - first), known = Math.Min(values.Length, rows.Length - first);
+            for (int i = 0; i < known; i++)
+            {
+                uint row = rows[first + i];
+                values[i] = (nint)_slabs.Values(row);
+                state[i] = (nint)_slabs.State(row);
+            }
+
+            RowAddresses addresses = new(values[..known], state[..known], count);
+            _rule.RunInPlace(addresses, pushed.Slice(first * _width, count * _width), _width, operation);
+        }
+    }
+
+    private void ApplyOneByOne(ReadOnlySpan<uint> rows, ReadOnlySpan<float> pushed, RowOperation operation)
     {
         PrefetchFirst(rows);
         for (int i = 0; i < rows.Length; i++)

@@ -6,40 +6,51 @@ namespace Weir.Store;
 /// The rows of one table in one segment. The keys of one call are distinct and belong to the segment; spans may be of any alignment.
 /// Not thread-safe: a node is one loop.
 /// </summary>
-internal sealed unsafe class SegmentRows : IDisposable
+internal sealed unsafe partial class SegmentRows : IDisposable
 {
     private const int BlockKeys = 512;
     private const int ScanChunk = 64;
 
     private readonly TableRows _table;
     private readonly KeyIndex _index;
+    private readonly AdmissionSketch? _admission;
     private bool _disposed;
 
     internal SegmentRows(TableRows table, int segment, int segmentBits)
     {
         _table = table;
         _index = new KeyIndex(segment, segmentBits, table.Budget);
+        _admission = table.Lifetime.AdmitAfterSightings > 1 ? new AdmissionSketch(table.Lifetime, table.Budget) : null;
     }
 
     /// <summary>Keys that have a row.</summary>
     public long Rows => _index.Count;
 
-    /// <summary>The bytes of the rows, values and state, and of the index.</summary>
-    public long Bytes => IndexBytes + (Rows * _table.RowBytes);
+    /// <summary>The bytes of the rows, values and state, of the index and of the sketch.</summary>
+    public long Bytes => IndexBytes + SketchBytes + (Rows * _table.RowBytes);
 
     /// <summary>The bytes of the index alone.</summary>
     public long IndexBytes => _index.Bytes;
+
+    /// <summary>The bytes of the sketch of sightings; 0 where the table admits every key or nothing was sighted.</summary>
+    public long SketchBytes => _admission?.Bytes ?? 0;
+
+    /// <summary>Pushes of keys that had no row and got none, since the segment was opened.</summary>
+    public long SightingsWithoutRow { get; private set; }
 
     /// <summary>Index entries moved by growth so far: a call moves at most a constant for each of its keys.</summary>
     internal long EntriesMoved => _index.EntriesMoved;
 
     /// <summary>
     /// Updates or assigns the rows of the keys; a key without a row gets one, which begins at the table's initial value. All or nothing.
+    /// Where the table admits keys only after some sightings, an update of a rarer one counts as a sighting, has no other effect and is
+    /// <c>Ok</c>; an assignment admits at once. Counts are read before the call's own sightings are added.
     /// </summary>
     /// <param name="keys">Distinct keys of this segment, in any order.</param>
     /// <param name="values">Width floats for each key, in the order of the keys.</param>
     /// <param name="operation">Through the update rule, or in place of the values.</param>
-    public StoreResult Apply(ReadOnlySpan<ulong> keys, ReadOnlySpan<float> values, RowOperation operation)
+    /// <param name="clock">The iteration of the push, 0 or above: where the table keeps it, a row's last clock rises to it.</param>
+    public StoreResult Apply(ReadOnlySpan<ulong> keys, ReadOnlySpan<float> values, RowOperation operation, long clock = 0)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         if (values.Length != (long)keys.Length * _table.Width)
@@ -52,14 +63,24 @@ internal sealed unsafe class SegmentRows : IDisposable
         int missing = keys.Length - FindRows(keys, rows);
         if (missing > 0)
         {
-            StoreResult result = Insert(keys, rows, missing);
+            StoreResult result = Insert(keys, rows, missing, _admission is not null && operation == RowOperation.Update);
             if (result != StoreResult.Ok)
             {
                 return result;
             }
+
+            if (_admission is not null)
+            {
+                (rows, values) = Admitted(rows, values);
+            }
         }
 
         _table.Runs.Apply(rows, values, operation);
+        if (_table.Slabs.KeepsLastClock)
+        {
+            RaiseLastClocks(rows, clock);
+        }
+
         return StoreResult.Ok;
     }
 
@@ -77,28 +98,41 @@ internal sealed unsafe class SegmentRows : IDisposable
             throw new ArgumentException("one bit a key is needed", nameof(foundBits));
         }
 
-        foundBits[..((keys.Length + 7) / 8)].Clear();
         int found = 0;
         for (int first = 0; first < keys.Length; first += BlockKeys)
         {
             ReadOnlySpan<ulong> block = keys[first..Math.Min(keys.Length, first + BlockKeys)];
             Span<uint> rows = _table.RowBuffer(block.Length);
             FindRows(block, rows);
-            int kept = 0;
-            for (int i = 0; i < block.Length; i++)
-            {
-                uint row = rows[i];
-                int exists = row == Slot.NoRow ? 0 : 1;
-                foundBits[(first + i) >> 3] |= (byte)(exists << (i & 7));
-                rows[kept] = row;
-                kept += exists;
-            }
-
+            int kept = KeepFound(rows, foundBits.Slice(first / 8, (block.Length + 7) / 8));
             CopyValues(rows[..kept], packedValues[(found * _table.Width)..]);
             found += kept;
         }
 
         return found;
+    }
+
+    /// <summary>Moves the rows that exist to the front, in their order, and sets a bit for each of them.</summary>
+    private static int KeepFound(Span<uint> rows, Span<byte> foundBits)
+    {
+        int kept = 0;
+        for (int at = 0; at < foundBits.Length; at++)
+        {
+            Span<uint> eight = rows[(8 * at)..Math.Min(rows.Length, (8 * at) + 8)];
+            int bits = 0;
+            for (int i = 0; i < eight.Length; i++)
+            {
+                uint row = eight[i];
+                int exists = row == Slot.NoRow ? 0 : 1;
+                bits |= exists << i;
+                rows[kept] = row;
+                kept += exists;
+            }
+
+            foundBits[at] = (byte)bits;
+        }
+
+        return kept;
     }
 
     /// <summary>Takes out the rows of the keys and says how many had one. Their room is used again by this table.</summary>
@@ -167,12 +201,24 @@ internal sealed unsafe class SegmentRows : IDisposable
     /// <summary>Gives the rows back to the table and the index's bytes to the budget.</summary>
     public void Dispose()
     {
-        if (_disposed)
+        if (!_disposed)
         {
-            return;
+            ReleaseRows();
+            CloseWithTable();
         }
+    }
 
+    /// <summary>As <see cref="Dispose"/>, where the table frees all rows at once and none need be given back.</summary>
+    internal void CloseWithTable()
+    {
         _disposed = true;
+        _index.Dispose();
+        _admission?.Dispose();
+        _table.Closed(this);
+    }
+
+    private void ReleaseRows()
+    {
         Span<Slot> chunk = stackalloc Slot[ScanChunk];
         ulong next = 0;
         for (bool end = false; !end;)
@@ -183,9 +229,6 @@ internal sealed unsafe class SegmentRows : IDisposable
                 _table.Slabs.Release(slot.Row);
             }
         }
-
-        _index.Dispose();
-        _table.Closed(this);
     }
 
     /// <summary>Looks the keys up, asking for slots ahead, and says how many have a row; the others get <see cref="Slot.NoRow"/>.</summary>
@@ -223,7 +266,7 @@ internal sealed unsafe class SegmentRows : IDisposable
     }
 
     /// <summary>Gives the keys without a row new ones, once the budget has paid for all of them.</summary>
-    private StoreResult Insert(ReadOnlySpan<ulong> keys, Span<uint> rows, int missing)
+    private StoreResult Insert(ReadOnlySpan<ulong> keys, Span<uint> rows, int missing, bool asksSketch)
     {
         for (int i = 0; i < keys.Length; i++)
         {
@@ -233,11 +276,21 @@ internal sealed unsafe class SegmentRows : IDisposable
             }
         }
 
-        int capacity = _index.CapacityFor(missing);
-        long indexBytes = capacity == 0 ? 0 : OrderedSlots.BytesOf(capacity);
-        if (!_table.Slabs.HasNumbers(missing) || !_table.Budget.TryTake(indexBytes + _table.Slabs.GrowthBytes(missing)))
+        if (asksSketch)
+        {
+            missing -= MarkRareKeys(keys, rows);
+        }
+
+        int capacity = missing == 0 ? 0 : _index.CapacityFor(missing);
+        long indexBytes = capacity == 0 ? 0 : OrderedSlots.BytesOf(capacity), sketchBytes = asksSketch ? _admission!.MissingBytes : 0;
+        if (!_table.Slabs.HasNumbers(missing) || !_table.Budget.TryTake(indexBytes + sketchBytes + _table.Slabs.GrowthBytes(missing)))
         {
             return StoreResult.Full;
+        }
+
+        if (asksSketch)
+        {
+            CountSightings(keys, rows);
         }
 
         _table.Slabs.Grow(missing);
@@ -264,11 +317,31 @@ internal sealed unsafe class SegmentRows : IDisposable
         return StoreResult.Ok;
     }
 
+    private void CopySingles(ReadOnlySpan<uint> rows, Span<float> packed)
+    {
+        RowSlabs slabs = _table.Slabs;
+        for (int i = 0; i < rows.Length; i++)
+        {
+            if (i + Prefetch.RowDistance < rows.Length)
+            {
+                Prefetch.Line(slabs.Values(rows[i + Prefetch.RowDistance]));
+            }
+
+            packed[i] = *slabs.Values(rows[i]);
+        }
+    }
+
     private void CopyValues(ReadOnlySpan<uint> rows, Span<float> packed)
     {
         int width = _table.Width;
         RowSlabs slabs = _table.Slabs;
         packed = packed[..(rows.Length * width)];
+        if (width == 1)
+        {
+            CopySingles(rows, packed);
+            return;
+        }
+
         for (int i = 0; i < Math.Min(rows.Length, Prefetch.RowDistance); i++)
         {
             Prefetch.Row((byte*)slabs.Values(rows[i]), width * sizeof(float));
@@ -281,14 +354,7 @@ internal sealed unsafe class SegmentRows : IDisposable
                 Prefetch.Row((byte*)slabs.Values(rows[i + Prefetch.RowDistance]), width * sizeof(float));
             }
 
-            if (width == 1)
-            {
-                packed[i] = *slabs.Values(rows[i]);
-            }
-            else
-            {
-                new ReadOnlySpan<float>(slabs.Values(rows[i]), width).CopyTo(packed.Slice(i * width, width));
-            }
+            Elementwise.Copy(slabs.Values(rows[i]), ref packed[i * width], width);
         }
     }
 }

@@ -12,19 +12,27 @@ internal sealed unsafe class TableRows : IDisposable
     private readonly float[] _newValues;
     private readonly float[] _newState;
     private uint[] _rows = [];
+    private float[] _values = [];
 
     /// <summary>A table without rows.</summary>
     /// <param name="width">Floats a row, at least 1.</param>
     /// <param name="rule">What a push does to a row.</param>
     /// <param name="initialValue">Every float of a row that was never pushed or assigned.</param>
     /// <param name="budget">Pays for all native memory.</param>
-    public TableRows(int width, UpdateRule rule, float initialValue, MemoryBudget budget)
+    /// <param name="lifetime">Admission and expiry; null for rows at the first push and for ever.</param>
+    public TableRows(int width, UpdateRule rule, float initialValue, MemoryBudget budget, RowLifetime? lifetime = null)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(width, 1);
+        Lifetime = lifetime ?? RowLifetime.Default;
+        if (Lifetime.Validate() is { Count: > 0 } faults)
+        {
+            throw new ArgumentException(string.Join("; ", faults), nameof(lifetime));
+        }
+
         IUpdateRule arithmetic = UpdateRules.Create(rule);
         Width = width;
         Budget = budget;
-        Slabs = new RowSlabs(width, arithmetic.StateWidth(width), budget);
+        Slabs = new RowSlabs(width, arithmetic.StateWidth(width), Lifetime.KeepsLastClock, budget);
         Runs = new RowRuns(arithmetic, width, Slabs);
         // A new row is the initial value assigned over a state of zeros; it is made once here and copied from then on.
         _newValues = new float[width];
@@ -37,14 +45,17 @@ internal sealed unsafe class TableRows : IDisposable
     /// <summary>Floats a row.</summary>
     public int Width { get; }
 
-    /// <summary>The bytes of a row, values and optimizer state.</summary>
+    /// <summary>When keys get rows, and what rows know of their age.</summary>
+    public RowLifetime Lifetime { get; }
+
+    /// <summary>The bytes of a row: values, optimizer state, and its last clock where the table keeps it.</summary>
     public long RowBytes => Slabs.RowBytes;
 
     /// <summary>Rows of all segments.</summary>
     public long Rows => Slabs.Rows;
 
-    /// <summary>The native bytes of the rows of all segments, free ones included, and of the segments' indexes.</summary>
-    public long Bytes => Slabs.Bytes + _segments.Sum(segment => segment.IndexBytes);
+    /// <summary>The native bytes of the rows of all segments, free ones included, and of the segments' indexes and sketches.</summary>
+    public long Bytes => Slabs.Bytes + _segments.Sum(segment => segment.IndexBytes + segment.SketchBytes);
 
     internal MemoryBudget Budget { get; }
 
@@ -70,7 +81,7 @@ internal sealed unsafe class TableRows : IDisposable
     {
         foreach (SegmentRows segment in _segments.ToArray())
         {
-            segment.Dispose();
+            segment.CloseWithTable();
         }
 
         Slabs.Dispose();
@@ -84,7 +95,24 @@ internal sealed unsafe class TableRows : IDisposable
         uint row = Slabs.Take();
         _newValues.CopyTo(new Span<float>(Slabs.Values(row), Width));
         _newState.CopyTo(new Span<float>(Slabs.State(row), _newState.Length));
+        if (Slabs.KeepsLastClock)
+        {
+            *Slabs.LastClock(row) = 0;
+        }
+
         return row;
+    }
+
+    /// <summary>Room for the values of those keys of a call that have rows, overwritten by the next.</summary>
+    internal Span<float> ValueBuffer(int floats)
+    {
+        if (_values.Length < floats)
+        {
+            // A part fits a frame of 1 MiB, and so does this.
+            _values = new float[Math.Max(floats, Math.Min(2 * floats, 1 << 18))];
+        }
+
+        return _values.AsSpan(0, floats);
     }
 
     /// <summary>Room for the row numbers of a call, overwritten by the next.</summary>

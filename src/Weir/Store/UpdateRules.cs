@@ -24,6 +24,10 @@ internal static class UpdateRules
             case UpdateRuleKind.Ftrl:
                 FtrlForm form = new(rule.A, rule.B, rule.C, rule.D);
                 return new ElementwiseRule<FtrlStep, FtrlAssignStep>(new FtrlStep(form), new FtrlAssignStep(form));
+            case UpdateRuleKind.Momentum:
+                return new ElementwiseRule<MomentumStep, StopAndAssignStep>(new MomentumStep(rule.A, rule.B), default);
+            case UpdateRuleKind.ProximalSgd:
+                return new ElementwiseRule<ProximalSgdStep, AssignStep>(new ProximalSgdStep(rule.A, rule.B, rule.C), default);
             default:
                 Invariant.Broken("a table's update rule is one that this version knows");
                 return null;

@@ -1,3 +1,4 @@
+using CsCheck;
 using Weir.Keys;
 using Weir.Store;
 using Weir.World;
@@ -19,6 +20,9 @@ public class UpdateRuleTests
     private delegate void Reference(ref double w, double[] state, double g, int t);
 
     public static TheoryData<UpdateRuleKind> Kinds => [.. Enum.GetValues<UpdateRuleKind>()];
+
+    /// <summary>Adam has a step for each row, and so no loop over many.</summary>
+    public static TheoryData<UpdateRuleKind> KindsInPlace => [.. Enum.GetValues<UpdateRuleKind>().Where(kind => kind != UpdateRuleKind.Adam)];
 
     [Fact]
     public void AddSums() => Follows(UpdateRule.Add, (ref w, _, g, _) => w += g);
@@ -55,6 +59,116 @@ public class UpdateRuleTests
         s[1] += g * g;
         w = Math.Abs(s[0]) <= L1 ? 0 : -(s[0] - (Math.Sign(s[0]) * L1)) / (((Beta + Math.Sqrt(s[1])) / Alpha) + L2);
     });
+
+    [Fact]
+    public void MomentumFollowsEquations1And2OfSutskever() => Follows(UpdateRule.Momentum(Alpha, Beta1), (ref w, s, g, _) =>
+    {
+        s[0] = (Beta1 * s[0]) - (Alpha * g);
+        w += s[0];
+    });
+
+    [Theory]
+    [InlineData(L1, L2)]
+    [InlineData(L1, 0f)]
+    [InlineData(0f, L2)]
+    public void ProximalSgdFollowsDuchiAndSinger(float l1, float l2) => Follows(UpdateRule.ProximalSgd(Alpha, l1, l2), (ref w, _, g, _) =>
+    {
+        double u = w - (Alpha * (double)g);
+        w = Math.Sign(u) * Math.Max(0, Math.Abs(u) - (Alpha * l1)) / (1 + (Alpha * l2));
+    });
+
+    [Fact]
+    public void TheProximalStepIsTheMinimumThatDefinesIt()
+    {
+        IUpdateRule rule = UpdateRules.Create(UpdateRule.ProximalSgd(Alpha, L1, L2));
+        Gen.Select(Gen.Float[-2, 2], Gen.Float[-2, 2]).Sample((begin, gradient) =>
+        {
+            float[] w = [begin];
+            rule.Apply(w, [], [gradient], 1);
+            double u = begin - (Alpha * (double)gradient);
+            double Cost(double y) => (L1 * Math.Abs(y)) + (L2 / 2 * y * y) + ((y - u) * (y - u) / (2 * Alpha));
+            foreach (double near in new[] { -0.1, -0.01, 0.01, 0.1 })
+            {
+                Assert.True(Cost(w[0]) < Cost(w[0] + near), $"{w[0]} from {begin} with {gradient}");
+            }
+
+            Assert.True(Math.Abs(u) > Alpha * L1 * 1.0001 || w[0] == 0, "weights below the threshold are exact zeros");
+        });
+    }
+
+    [Fact]
+    public void AnAssignedWeightOfMomentumStandsStill()
+    {
+        IUpdateRule rule = UpdateRules.Create(UpdateRule.Momentum(Alpha));
+        (float[] w, float[] velocity) = Begin(rule, 1, 1, 0);
+        rule.Apply(w, velocity, [3f], 1);
+        Assert.NotEqual(0, velocity[0]);
+        rule.Assign(w, velocity, [7f], 1);
+        rule.Apply(w, velocity, [0f], 1);
+        Assert.Equal((7f, 0f), (w[0], velocity[0]));
+    }
+
+    [Theory]
+    [MemberData(nameof(Kinds))]
+    public void ARuleIsReadBackAsItWasWritten(UpdateRuleKind kind)
+    {
+        UpdateRule rule = Rule(kind);
+        byte[] bytes = new byte[UpdateRule.EncodedBytes];
+        ByteWriter writer = new(bytes);
+        rule.Write(ref writer);
+        ByteReader reader = new(bytes);
+        Assert.True(UpdateRule.TryRead(ref reader, out UpdateRule read));
+        Assert.Equal(rule, read);
+    }
+
+    [Theory]
+    [InlineData(UpdateRuleKind.Momentum, 0f, 0.9f, 0f, 0f)]
+    [InlineData(UpdateRuleKind.Momentum, 0.1f, 1f, 0f, 0f)]
+    [InlineData(UpdateRuleKind.Momentum, 0.1f, 0.9f, 0.1f, 0f)]
+    [InlineData(UpdateRuleKind.ProximalSgd, 0.1f, -1f, 0f, 0f)]
+    [InlineData(UpdateRuleKind.ProximalSgd, 0.1f, 0f, float.NaN, 0f)]
+    [InlineData(UpdateRuleKind.ProximalSgd, 1e20f, 1e20f, 0f, 0f)]
+    [InlineData(UpdateRuleKind.ProximalSgd, 0.1f, 0f, 0f, 1f)]
+    [InlineData((UpdateRuleKind)8, 0.1f, 0f, 0f, 0f)]
+    public void ForeignBytesThatAreNoRuleAreRefused(UpdateRuleKind kind, float a, float b, float c, float d)
+    {
+        byte[] bytes = new byte[UpdateRule.EncodedBytes];
+        ByteWriter writer = new(bytes);
+        writer.UInt32((uint)kind);
+        foreach (float parameter in new[] { a, b, c, d })
+        {
+            writer.Single(parameter);
+        }
+
+        ByteReader reader = new(bytes);
+        Assert.False(UpdateRule.TryRead(ref reader, out _));
+    }
+
+    [Theory]
+    [MemberData(nameof(KindsInPlace))]
+    public void RowsThatAreChangedWhereTheyLieGetTheBitsOfARun(UpdateRuleKind kind)
+    {
+        IUpdateRule rule = UpdateRules.Create(Rule(kind));
+        Assert.Equal((true, false), (rule.RunsInPlace(8), rule.RunsInPlace(12)));
+        foreach (int width in new[] { 1, 8, 16, 40 })
+        {
+            Rng rng = new((ulong)width);
+            (float[] values, float[] state) = Begin(rule, width, width, 0.125f);
+            float[] inPlace = GC.AllocateArray<float>(width, pinned: true), inPlaceState = GC.AllocateArray<float>(state.Length + 1, pinned: true);
+            values.CopyTo(inPlace, 0);
+            state.CopyTo(inPlaceState, 0);
+            for (int step = 0; step < 10; step++)
+            {
+                float[] pushed = Gradients(rng, width);
+                Call(rule, step == 5, values, state, pushed, width);
+                RowAddresses row = new([Address(inPlace)], [Address(inPlaceState)], 1);
+                rule.RunInPlace(row, pushed, width, step == 5 ? RowOperation.Assign : RowOperation.Update);
+            }
+
+            Assert.Equal(values.Select(Bits), inPlace.Select(Bits));
+            Assert.Equal(state.Append(0f).Select(Bits), inPlaceState.Select(Bits));
+        }
+    }
 
     [Fact]
     public void FtrlGivesExactZerosBelowL1()
@@ -219,8 +333,12 @@ public class UpdateRuleTests
         UpdateRuleKind.Sgd => UpdateRule.Sgd(Alpha),
         UpdateRuleKind.Adagrad => UpdateRule.Adagrad(Alpha),
         UpdateRuleKind.Adam => UpdateRule.Adam(),
+        UpdateRuleKind.Momentum => UpdateRule.Momentum(Alpha, Beta1),
+        UpdateRuleKind.ProximalSgd => UpdateRule.ProximalSgd(Alpha, L1, L2),
         _ => UpdateRule.Ftrl(Alpha, Beta, L1, L2),
     };
+
+    private static nint Address(float[] pinned) => System.Runtime.InteropServices.Marshal.UnsafeAddrOfPinnedArrayElement(pinned, 0);
 
     private static (float[] Values, float[] State) Begin(IUpdateRule rule, int floats, int width, float initial)
     {
