@@ -58,7 +58,9 @@ internal static class Tool
         ExportCommand.Create(console),
         ServeCommand.Create(console, signals),
         StatusCommand.Create(console),
+        new Command("bench", "Measures this machine.") { BenchPushPullCommand.Create(console) },
         HostWorkersCommand.Create(console, signals),
+        BenchSinkCommand.Create(console, signals),
     };
 
     private static string Describe(Exception exception, StopSignals signals) => exception switch

@@ -82,5 +82,6 @@ internal sealed record ModelOfFile(long NonZero, string Path);
 [JsonSerializable(typeof(TrainReport))]
 [JsonSerializable(typeof(ServeReport))]
 [JsonSerializable(typeof(EvaluateReport))]
+[JsonSerializable(typeof(PushPullReport))]
 [JsonSerializable(typeof(Client.ClusterStatus))]
 internal sealed partial class ReportJson : JsonSerializerContext;

@@ -39,6 +39,13 @@ public class UsageTests
     [InlineData("status", "--cluster")]
     [InlineData("evaluate --model x", "--test")]
     [InlineData("predict --data x", "--model")]
+    [InlineData("bench", "command")]
+    [InlineData("bench push-pull --keys 0", "--keys is '0'")]
+    [InlineData("bench push-pull --rule momentum", "--rule is 'momentum'; it must be add, assign, sgd, adagrad, adam or ftrl")]
+    [InlineData("bench push-pull --filters key-cache", "--filters is 'key-cache'; only none is supported so far")]
+    [InlineData("bench push-pull --transport unix", "--transport is 'unix'; it is planned, only tcp is supported so far")]
+    [InlineData("bench push-pull --keys 5 --request-keys 7", "a request cannot have more keys than the table")]
+    [InlineData("bench push-pull --keys 100000 --width 65536", "at most 268,435,456 floats")]
     public async Task A_wrong_command_line_is_explained(string line, string expected)
     {
         ToolRun run = await ToolRun.Of(line.Split(' ', StringSplitOptions.RemoveEmptyEntries));
@@ -62,6 +69,8 @@ public class UsageTests
                 "--delay", "--aggregate", "--segments", "--processes", "--cluster", "--init-from", "--evaluate-every"],
             options.Select(text => text.Trim().Split(' ')[0]));
         Assert.All(options, text => Assert.Contains("default", text, StringComparison.OrdinalIgnoreCase));
-        Assert.DoesNotContain("host-workers", (await ToolRun.Of("--help")).Output);
+        string help = (await ToolRun.Of("--help")).Output;
+        Assert.DoesNotContain("host-workers", help);
+        Assert.DoesNotContain("bench-sink", help);
     }
 }
