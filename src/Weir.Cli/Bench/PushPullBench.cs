@@ -32,7 +32,7 @@ internal sealed class PushPullBench(PushPullSettings settings, ToolConsole conso
         await using RawLink raw = await RawLink.StartAsync(console.Error.WriteLine, cancellation);
         console.Say(string.Create(
             CultureInfo.InvariantCulture,
-            $"{servers.Description}, {1 << settings.SegmentBits} segments; {settings.Keys:N0} keys of {settings.Width:N0} floats, rule {settings.RuleName}; {settings.RequestKeys:N0} keys a request, window {settings.Window}"));
+            $"{servers.Description}, {1 << settings.SegmentBits} segments; {settings.Keys:N0} keys of {settings.Width:N0} {(settings.Width == 1 ? "float" : "floats")}, rule {settings.RuleName}; {settings.RequestKeys:N0} keys a request, window {settings.Window}"));
         await using WeirClient client = await servers.ConnectAsync(cancellation);
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         Task work = MeasureAsync(client, raw, ended.Token);

@@ -60,16 +60,17 @@ internal sealed class RawLink : IAsyncDisposable
         List<long> ticks = [];
         int underWay = 0;
         long begin = Stopwatch.GetTimestamp(), last = begin;
-        while (underWay < window || Stopwatch.GetElapsedTime(begin).TotalSeconds < seconds)
+        do
         {
             cancellation.ThrowIfCancellationRequested();
             Send(bytes);
-            if (++underWay > window)
+            if (++underWay == window)
             {
                 underWay--;
                 Answered();
             }
         }
+        while (Stopwatch.GetElapsedTime(begin).TotalSeconds < seconds);
 
         for (; underWay > 0; underWay--)
         {
