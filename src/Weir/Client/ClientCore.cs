@@ -384,7 +384,7 @@ internal sealed class ClientCore : IMachine, IDisposable
         _nextMapRead = now.AfterMs(RetryMs);
         FrameHeader header = State.Header(FrameKind.ReadMap, State.NextRequest());
 
-        // The map that it has, not the one that it rests on: of that one it would be told that it knows it (simulation seed 105).
+        // The map that it has, not the one that it rests on: of that one it would be told that it knows it.
         header.MapVersion = State.Map?.Version ?? 0;
         State.Send(node, header, default(EmptyBody));
     }

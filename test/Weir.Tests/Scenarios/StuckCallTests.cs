@@ -273,6 +273,29 @@ public class StuckCallTests
         }, limitMs: 10_000);
     }
 
+    /// <summary>An acknowledgement under a newer map came before the news of that map, which was lost (first seen in a simulation).</summary>
+    [Fact]
+    public void A_client_that_rests_on_a_newer_map_than_it_has_still_gets_that_map()
+    {
+        using var cluster = new SimCluster(1, servers: 1);
+        cluster.Run(async () =>
+        {
+            WeirClient client = await cluster.ConnectAsync("a");
+            WeirClient other = await cluster.ConnectAsync("b");
+            await client.OpenTableAsync(new TableOptions { Name = "t" });
+            cluster.Cut(client, 0, toServer: false, toProcess: true);
+            await other.OpenTableAsync(new TableOptions { Name = "second" });
+            ulong newest = cluster.Nodes[0].Map!.Version;
+            await cluster.Scheduler.Delay(100, CancellationToken.None);
+            Assert.NotEqual(newest, client.State.Map!.Version);
+            client.State.RestsOn(newest);
+            cluster.Cut(client, 0, toServer: false, toProcess: false);
+            using var patience = new CancellationTokenSource();
+            cluster.Scheduler.At(cluster.Scheduler.Now.AfterMs(3000), patience.Cancel);
+            await client.Core.MapAtLeastAsync(newest, patience.Token);
+        }, limitMs: 10_000);
+    }
+
     [Fact]
     public void A_dropped_table_fails_the_pushes_to_it_and_no_others()
     {

@@ -137,7 +137,7 @@ public class MembershipTests
         Assert.Equal(3, workers.Count(w => sessions.Add(w.Session)));
     }
 
-    /// <summary>Simulation seed 87: one host died and the others were cut off; those that came back waited for the dead one for ever.</summary>
+    /// <summary>First seen in a simulation: one host died and the others were cut off; those that came back waited for the dead one for ever.</summary>
     [Fact]
     public void A_job_that_has_begun_goes_on_with_any_host_that_comes_back()
     {
