@@ -11,7 +11,7 @@ namespace Weir.Bench;
 /// same rows without an index. Times are for one row.
 /// </summary>
 [MemoryDiagnoser]
-public class StoreBench
+public class StoreBench : IDisposable
 {
     private const int CallKeys = 4096;
     private const int Calls = 64;
@@ -65,7 +65,11 @@ public class StoreBench
     }
 
     [GlobalCleanup]
-    public void Free() => _table!.Dispose();
+    public void Dispose()
+    {
+        _table?.Dispose();
+        GC.SuppressFinalize(this);
+    }
 
     [Benchmark(Baseline = true, OperationsPerInvoke = CallKeys)]
     public void UpdateWithoutAnIndex() => _table!.Runs.Apply(_rows[Next()], _gradients, RowOperation.Update);
