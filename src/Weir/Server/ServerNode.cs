@@ -56,6 +56,9 @@ internal sealed class ServerNode : IMachine, IDisposable
 
     public NodeCounters Counters => _state.Counters;
 
+    /// <summary>The key lists that this node keeps for its peers.</summary>
+    public KeyListCache KeyLists => _state.KeyLists;
+
     public long StoredRows => _state.Tables.Values.Sum(t => t.Rows);
 
     public long StoredBytes => _state.Budget.Used;
