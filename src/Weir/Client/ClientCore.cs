@@ -52,6 +52,7 @@ internal sealed class ClientCore : IMachine, IDisposable
         Pulls = new PullSender(State);
         Clocks = new ClockSender(State, Pushes);
         Pushes.IterationMoved = Clocks.Moved;
+        State.WrittenAsSent = Pushes.TryTakeFrame;
         Pushes.MapWanted = WantMap;
         Pulls.MapWanted = WantMap;
     }

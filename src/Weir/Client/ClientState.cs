@@ -24,12 +24,21 @@ internal sealed class NodeLink(LinkId link, string address)
     /// <summary>Push frames sent and not answered.</summary>
     public int FramesInFlight { get; set; }
 
+    /// <summary>How often in a row push frames were not answered in time.</summary>
+    public int Timeouts { get; set; }
+
     /// <summary>Push frames that wait for the window, in order.</summary>
     public Queue<PushFrame> Waiting { get; } = new();
+
+    /// <summary>The frame that is being filled with parts.</summary>
+    public PushFrame? Packing { get; set; }
+
+    /// <summary>The request that is being filled with items.</summary>
+    public PullRequest? Asking { get; set; }
 }
 
-/// <summary>A push frame's parts, with the bytes where they were first written (null: to be packed anew), and pull items riding along.</summary>
-internal sealed record PushFrame(FrameBuffer Frame, List<PushPart> Parts, PullRequest? Pull);
+/// <summary>Gives the next frame to send, written just now; false where there is none. Called under the gate.</summary>
+internal delegate bool TakeFrame(out LinkId link, out FrameBuffer frame);
 
 /// <summary>
 /// What the parts of a client share, all guarded by <see cref="Gate"/>: identity, map, links, and the frames to send once the gate is left.
@@ -38,7 +47,8 @@ internal sealed record PushFrame(FrameBuffer Frame, List<PushPart> Parts, PullRe
 internal sealed class ClientState(ClientOptions options, INetwork network, ITimers timers, FramePool pool, Rng rng, TaskCreationOptions completions)
 {
     private readonly Queue<(LinkId Link, FrameBuffer Frame)> _outgoing = new();
-    private readonly Dictionary<string, NodeLink> _links = [];
+    private readonly List<NodeLink> _links = [];
+    private NodeLink?[] _heads = [];
     private TaskCompletionSource _mapChanged = new(completions);
     private bool _flushing;
     private ulong _restsOn;
@@ -69,7 +79,10 @@ internal sealed class ClientState(ClientOptions options, INetwork network, ITime
 
     public ClusterMap? Map { get; private set; }
 
-    public IEnumerable<NodeLink> Links => _links.Values;
+    public IReadOnlyList<NodeLink> Links => _links;
+
+    /// <summary>Gives the next frame of those that are written as they are sent.</summary>
+    public TakeFrame? WrittenAsSent { get; set; }
 
     public long PushBytes, PullBytes, KeysSent, ValuesMoved, RequestCount, Superseded, MixedPulls;
 
@@ -85,10 +98,11 @@ internal sealed class ClientState(ClientOptions options, INetwork network, ITime
 
     public NodeLink LinkTo(string address)
     {
-        if (!_links.TryGetValue(address, out NodeLink? node))
+        NodeLink? node = _links.Find(known => known.Address == address);
+        if (node is null)
         {
             node = new NodeLink(Network.Open(address), address) { Heard = Now };
-            _links.Add(address, node);
+            _links.Add(node);
         }
 
         return node;
@@ -96,7 +110,7 @@ internal sealed class ClientState(ClientOptions options, INetwork network, ITime
 
     public NodeLink? Find(LinkId link)
     {
-        foreach (NodeLink node in _links.Values)
+        foreach (NodeLink node in _links)
         {
             if (node.Link == link)
             {
@@ -108,7 +122,15 @@ internal sealed class ClientState(ClientOptions options, INetwork network, ITime
     }
 
     /// <summary>The head of a segment, or null where its only copy is gone.</summary>
-    public NodeLink? Head(int segment) => Map!.Head(segment) is { } member ? LinkTo(member.Address) : null;
+    public NodeLink? Head(int segment)
+    {
+        if (_heads[segment] is { } known)
+        {
+            return known;
+        }
+
+        return Map!.Head(segment) is { } member ? _heads[segment] = LinkTo(member.Address) : null;
+    }
 
     /// <summary>Acts on what stands under a map version: later frames name at least that (design R4).</summary>
     public void RestsOn(ulong version) => _restsOn = Math.Max(_restsOn, version);
@@ -129,16 +151,24 @@ internal sealed class ClientState(ClientOptions options, INetwork network, ITime
     /// <summary>Queues a frame, whose reference it takes over; it goes out when the gate is left.</summary>
     public void Send(NodeLink node, FrameBuffer frame)
     {
+        Sending(node);
+        _outgoing.Enqueue((node.Link, frame));
+    }
+
+    /// <summary>A request is on its way: the node owes an answer.</summary>
+    public void Sending(NodeLink node)
+    {
         RequestCount++;
         if (node.OwesSince == Instant.Never)
         {
             node.OwesSince = Now;
         }
-
-        _outgoing.Enqueue((node.Link, frame));
     }
 
-    /// <summary>Sends what was queued, outside the gate and in order; a second caller leaves it to the first.</summary>
+    /// <summary>
+    /// Sends what was queued, outside the gate and in order, then the frames that are written as they are sent: one at a time, so that the gate
+    /// is held for one frame's copying at most. A second caller leaves it to the first.
+    /// </summary>
     public void Flush()
     {
         while (true)
@@ -146,13 +176,12 @@ internal sealed class ClientState(ClientOptions options, INetwork network, ITime
             (LinkId Link, FrameBuffer Frame) next;
             lock (Gate)
             {
-                if (_flushing || _outgoing.Count == 0)
+                if (_flushing || !(_outgoing.TryDequeue(out next) || (WrittenAsSent is { } take && take(out next.Link, out next.Frame))))
                 {
                     return;
                 }
 
                 _flushing = true;
-                next = _outgoing.Dequeue();
             }
 
             Network.Send(next.Link, next.Frame);
@@ -172,6 +201,7 @@ internal sealed class ClientState(ClientOptions options, INetwork network, ITime
         }
 
         Map = map;
+        _heads = new NodeLink?[map.Segments];
         TaskCompletionSource changed = _mapChanged;
         _mapChanged = new TaskCompletionSource(Completions);
         changed.TrySetResult();

@@ -4,24 +4,28 @@ using Weir.Keys;
 namespace Weir.Client;
 
 /// <summary>
-/// A call's keys in Mix order, distinct, with where each came from: the order in which segments, pieces, parts and frames are cut. Arrays
-/// are pooled; <see cref="Dispose"/> gives them back.
+/// A call's keys in Mix order, distinct, with where each came from: the order in which segments, pieces, parts and frames are cut. Counted:
+/// both halves of a PushPull and the list of recent cuts hold the same one; the last <see cref="Dispose"/> gives its arrays back.
+/// Unchanging once cut, so any number of threads may read it.
 /// </summary>
 internal sealed class KeySlices : IDisposable
 {
-    private const int SmallBucket = 24;
+    // Small lists keep their arrays in the object, which is used again; larger ones rent theirs.
+    private const int SmallKeys = 64;
+    private const int KeptSmall = 256;
 
-    /// <summary>2^this keys with their places, 48 KB, are sorted within the first caches.</summary>
-    private const int CachedBits = 12;
+    private static readonly Stack<KeySlices> Small = new();
 
+    private ulong _fingerprint;
     private int[] _order;
-    private int[] _firstOfRow;
+    private int[] _firstOfRow = [];
+    private int _references;
 
     private KeySlices(int keys)
     {
-        Keys = ArrayPool<ulong>.Shared.Rent(Math.Max(1, keys));
-        _order = ArrayPool<int>.Shared.Rent(Math.Max(1, keys));
-        _firstOfRow = ArrayPool<int>.Shared.Rent(keys + 1);
+        bool small = keys <= SmallKeys;
+        Keys = small ? new ulong[SmallKeys] : ArrayPool<ulong>.Shared.Rent(keys);
+        _order = small ? new int[SmallKeys] : ArrayPool<int>.Shared.Rent(keys);
     }
 
     /// <summary>The distinct keys, in Mix order; only the first <see cref="Rows"/> count.</summary>
@@ -30,52 +34,111 @@ internal sealed class KeySlices : IDisposable
     /// <summary>Distinct keys.</summary>
     public int Rows { get; private set; }
 
-    /// <summary>The caller's positions of one row, in call order.</summary>
-    public ReadOnlySpan<int> Positions(int row) => _order.AsSpan(_firstOfRow[row], _firstOfRow[row + 1] - _firstOfRow[row]);
+    /// <summary>Keys as the caller gave them, repeated ones each time.</summary>
+    public int Positions { get; private set; }
 
-    /// <summary>Sorts by bucket, as hashed keys are evenly spread; equal keys stay in call order, so that sums are the same every time.</summary>
-    public static KeySlices Cut(ReadOnlySpan<ulong> keys)
+    /// <summary>Bytes that the arrays take.</summary>
+    public long Bytes => (long)Positions * (sizeof(ulong) + sizeof(int) + (AreDistinct ? 0 : sizeof(int)));
+
+    /// <summary>No key came twice: every row has one position.</summary>
+    private bool AreDistinct => Rows == Positions;
+
+    /// <summary>Sorts the keys. The caller holds one reference.</summary>
+    /// <param name="keys">Any keys.</param>
+    /// <param name="fingerprint">See <see cref="MayBeOf"/>.</param>
+    public static KeySlices Cut(ReadOnlySpan<ulong> keys, ulong fingerprint = 0)
     {
-        int count = keys.Length;
-        var slices = new KeySlices(count);
-        ulong[] mixed = ArrayPool<ulong>.Shared.Rent(Math.Max(1, count));
-        SortByMix(keys, mixed, slices._order);
-        int rows = 0;
-        for (int i = 0; i < count; i++)
+        KeySlices slices = Rent(keys.Length);
+        MixSort.Sort(keys, slices.Keys.AsSpan(0, keys.Length), slices._order.AsSpan(0, keys.Length));
+        slices.Number(keys.Length);
+        slices._fingerprint = fingerprint;
+        return slices;
+    }
+
+    /// <summary>One more holder.</summary>
+    public KeySlices Retain()
+    {
+        Interlocked.Increment(ref _references);
+        return this;
+    }
+
+    /// <summary>The caller's positions of one row, in call order.</summary>
+    public ReadOnlySpan<int> PositionsOf(int row) =>
+        AreDistinct ? _order.AsSpan(row, 1) : _order.AsSpan(_firstOfRow[row], _firstOfRow[row + 1] - _firstOfRow[row]);
+
+    /// <summary>Whether <see cref="IsOf"/> is worth asking.</summary>
+    public bool MayBeOf(int keys, ulong fingerprint) => keys == Positions && fingerprint == _fingerprint;
+
+    /// <summary>Whether this is the cut of exactly these keys in this order.</summary>
+    public bool IsOf(ReadOnlySpan<ulong> keys)
+    {
+        if (keys.Length != Positions)
         {
-            if (i == 0 || mixed[i] != mixed[i - 1])
+            return false;
+        }
+
+        if (!AreDistinct)
+        {
+            for (int row = 0; row < Rows; row++)
             {
-                slices._firstOfRow[rows] = i;
-                slices.Keys[rows] = Mix.Inverse(mixed[i]);
-                rows++;
+                foreach (int position in PositionsOf(row))
+                {
+                    if (keys[position] != Keys[row])
+                    {
+                        return false;
+                    }
+                }
+            }
+
+            return true;
+        }
+
+        ReadOnlySpan<ulong> sorted = Keys.AsSpan(0, keys.Length);
+        ReadOnlySpan<int> order = _order.AsSpan(0, keys.Length);
+        for (int row = 0; row < order.Length; row++)
+        {
+            if (keys[order[row]] != sorted[row])
+            {
+                return false;
             }
         }
 
-        slices._firstOfRow[rows] = count;
-        slices.Rows = rows;
-        ArrayPool<ulong>.Shared.Return(mixed);
-        return slices;
+        return true;
     }
 
     /// <summary>The first row at or after <paramref name="from"/> that lies in another segment than it.</summary>
     public int EndOfSegment(int from, int segmentBits)
     {
-        int segment = Mix.Segment(Keys[from], segmentBits);
-        int to = from + 1;
-        while (to < Rows && Mix.Segment(Keys[to], segmentBits) == segment)
+        ulong last = KeyRange.OfSegment(Mix.Segment(Keys[from], segmentBits), segmentBits).Last;
+        int low = from + 1, high = Rows;
+        while (low < high)
         {
-            to++;
+            int middle = (int)(((uint)low + (uint)high) / 2);
+            if (Mix.Of(Keys[middle]) <= last)
+            {
+                low = middle + 1;
+            }
+            else
+            {
+                high = middle;
+            }
         }
 
-        return to;
+        return low;
     }
 
     /// <summary>Writes rows [from, to) of the caller's values, repeated keys summed in call order.</summary>
     public void GatherRows(ReadOnlySpan<float> values, int width, int from, int to, Span<float> into)
     {
+        if (AreDistinct)
+        {
+            RowCopies.Gather(values, width, _order.AsSpan(from, to - from), into);
+            return;
+        }
+
         for (int row = from; row < to; row++)
         {
-            ReadOnlySpan<int> positions = Positions(row);
+            ReadOnlySpan<int> positions = PositionsOf(row);
             Span<float> sum = into.Slice((row - from) * width, width);
             values.Slice(positions[0] * width, width).CopyTo(sum);
             for (int p = 1; p < positions.Length; p++)
@@ -89,168 +152,113 @@ internal sealed class KeySlices : IDisposable
         }
     }
 
+    /// <summary>Writes rows [from, to) to every place that the caller gave for them. All of <paramref name="rows"/> is there: none is absent.</summary>
+    public void ScatterRows(ReadOnlySpan<float> rows, int width, int from, int to, Span<float> into)
+    {
+        if (AreDistinct)
+        {
+            RowCopies.Scatter(rows, width, _order.AsSpan(from, to - from), into);
+            return;
+        }
+
+        for (int row = from; row < to; row++)
+        {
+            foreach (int position in PositionsOf(row))
+            {
+                rows.Slice((row - from) * width, width).CopyTo(into[(position * width)..]);
+            }
+        }
+    }
+
+    /// <summary>One holder less.</summary>
     public void Dispose()
     {
-        ArrayPool<ulong>.Shared.Return(Keys);
-        ArrayPool<int>.Shared.Return(_order);
-        ArrayPool<int>.Shared.Return(_firstOfRow);
-        Keys = [];
-        _order = [];
-        _firstOfRow = [];
-    }
-
-    // A stable counting sort on the top bits, then each bucket by itself. Keys chosen to fall into one bucket only cost a comparison sort.
-    // Where the arrays outgrow the first caches, a coarse pass comes first: each of its buckets is then sorted within them.
-    private static void SortByMix(ReadOnlySpan<ulong> keys, ulong[] mixed, int[] order)
-    {
-        int count = keys.Length;
-        int[] counts = ArrayPool<int>.Shared.Rent((1 << (CachedBits + 1)) + 1);
-        int bits = Math.Max(1, 31 - int.LeadingZeroCount(count | 1));
-        if (bits <= CachedBits + 1)
+        int left = Interlocked.Decrement(ref _references);
+        World.Invariant.That(left >= 0, "a cut is given back once by each holder");
+        if (left > 0)
         {
-            ulong[] unsorted = ArrayPool<ulong>.Shared.Rent(Math.Max(1, count));
-            for (int i = 0; i < count; i++)
-            {
-                unsorted[i] = Mix.Of(keys[i]);
-            }
-
-            Distribute(unsorted.AsSpan(0, count), default, mixed.AsSpan(0, count), order.AsSpan(0, count), 0, bits, counts);
-            ArrayPool<ulong>.Shared.Return(unsorted);
-            ArrayPool<int>.Shared.Return(counts);
             return;
         }
 
-        int coarse = Math.Min(bits - CachedBits, CachedBits);
-        ulong[] coarseMixed = ArrayPool<ulong>.Shared.Rent(count);
-        int[] coarseOrder = ArrayPool<int>.Shared.Rent(count);
-        int[] ends = ArrayPool<int>.Shared.Rent((1 << coarse) + 1);
-        Scatter(keys, coarseMixed, coarseOrder, ends, coarse);
-        int from = 0;
-        for (int bucket = 0; bucket < 1 << coarse; bucket++)
+        if (Keys.Length > SmallKeys)
         {
-            int length = ends[bucket] - from;
-            int bucketBits = Math.Clamp(31 - int.LeadingZeroCount(length | 1), 1, CachedBits);
-            Distribute(
-                coarseMixed.AsSpan(from, length), coarseOrder.AsSpan(from, length), mixed.AsSpan(from, length), order.AsSpan(from, length), coarse, bucketBits, counts);
-            from = ends[bucket];
+            ArrayPool<ulong>.Shared.Return(Keys);
+            ArrayPool<int>.Shared.Return(_order);
+            if (_firstOfRow.Length > 0)
+            {
+                ArrayPool<int>.Shared.Return(_firstOfRow);
+            }
+
+            (Keys, _order, _firstOfRow) = ([], [], []);
+            return;
         }
 
-        ArrayPool<ulong>.Shared.Return(coarseMixed);
-        ArrayPool<int>.Shared.Return(coarseOrder);
-        ArrayPool<int>.Shared.Return(ends);
-        ArrayPool<int>.Shared.Return(counts);
+        lock (Small)
+        {
+            if (Small.Count < KeptSmall)
+            {
+                Small.Push(this);
+            }
+        }
     }
 
-    /// <summary>Deals keys to buckets by their top bits, in call order; leaves the end of each bucket.</summary>
-    private static void Scatter(ReadOnlySpan<ulong> keys, ulong[] mixed, int[] order, int[] ends, int bits)
+    private static KeySlices Rent(int keys)
     {
-        int shift = 64 - bits;
-        ends.AsSpan(0, (1 << bits) + 1).Clear();
-        foreach (ulong key in keys)
+        KeySlices? slices = null;
+        if (keys <= SmallKeys)
         {
-            ends[(int)(Mix.Of(key) >> shift) + 1]++;
+            lock (Small)
+            {
+                Small.TryPop(out slices);
+            }
         }
 
-        for (int bucket = 0; bucket < 1 << bits; bucket++)
+        slices ??= new KeySlices(keys);
+        slices._references = 1;
+        return slices;
+    }
+
+    // Keys holds the sorted hashes. Most lists repeat none, which spares them the index of first positions.
+    private void Number(int count)
+    {
+        Positions = count;
+        Rows = count;
+        Span<ulong> keys = Keys.AsSpan(0, count);
+        bool repeated = false;
+        for (int i = 1; i < keys.Length; i++)
         {
-            ends[bucket + 1] += ends[bucket];
+            repeated |= keys[i] == keys[i - 1];
         }
 
+        if (repeated)
+        {
+            Merge(keys);
+        }
+
+        foreach (ref ulong key in keys[..Rows])
+        {
+            key = Mix.Inverse(key);
+        }
+    }
+
+    private void Merge(Span<ulong> keys)
+    {
+        if (_firstOfRow.Length <= keys.Length)
+        {
+            _firstOfRow = keys.Length <= SmallKeys ? new int[SmallKeys + 1] : ArrayPool<int>.Shared.Rent(keys.Length + 1);
+        }
+
+        int rows = 0;
         for (int i = 0; i < keys.Length; i++)
         {
-            ulong mix = Mix.Of(keys[i]);
-            int slot = ends[(int)(mix >> shift)]++;
-            mixed[slot] = mix;
-            order[slot] = i;
-        }
-    }
-
-    /// <summary>
-    /// Sorts what agrees in its first <paramref name="skip"/> bits: by the next bits in one pass, then each bucket. Without an order of its own
-    /// the source stands in call order.
-    /// </summary>
-    private static void Distribute(ReadOnlySpan<ulong> source, ReadOnlySpan<int> sourceOrder, Span<ulong> mixed, Span<int> order, int skip, int bits, int[] counts)
-    {
-        Span<int> ends = counts.AsSpan(0, (1 << bits) + 1);
-        ends.Clear();
-        int shift = 64 - bits;
-        foreach (ulong mix in source)
-        {
-            ends[(int)((mix << skip) >> shift) + 1]++;
-        }
-
-        int largest = 0;
-        for (int bucket = 0; bucket < 1 << bits; bucket++)
-        {
-            largest = Math.Max(largest, ends[bucket + 1]);
-            ends[bucket + 1] += ends[bucket];
-        }
-
-        for (int i = 0; i < source.Length; i++)
-        {
-            int slot = ends[(int)((source[i] << skip) >> shift)]++;
-            mixed[slot] = source[i];
-            order[slot] = sourceOrder.IsEmpty ? i : sourceOrder[i];
-        }
-
-        if (largest <= SmallBucket)
-        {
-            // Buckets follow each other in order, so one pass of insertion over all of them moves nothing across their borders.
-            Insert(mixed, order);
-            return;
-        }
-
-        // Each start has moved to the end of its bucket.
-        int from = 0;
-        for (int bucket = 0; bucket < 1 << bits; bucket++)
-        {
-            SortBucket(mixed[from..ends[bucket]], order[from..ends[bucket]]);
-            from = ends[bucket];
-        }
-    }
-
-    private static void SortBucket(Span<ulong> mixed, Span<int> order)
-    {
-        if (mixed.Length > SmallBucket)
-        {
-            (ulong Mix, int Order)[] pairs = new (ulong, int)[mixed.Length];
-            for (int i = 0; i < pairs.Length; i++)
+            if (i == 0 || keys[i] != keys[rows - 1])
             {
-                pairs[i] = (mixed[i], order[i]);
+                _firstOfRow[rows] = i;
+                keys[rows++] = keys[i];
             }
-
-            Array.Sort(pairs);
-            for (int i = 0; i < pairs.Length; i++)
-            {
-                (mixed[i], order[i]) = pairs[i];
-            }
-
-            return;
         }
 
-        Insert(mixed, order);
-    }
-
-    private static void Insert(Span<ulong> mixed, Span<int> order)
-    {
-        for (int i = 1; i < mixed.Length; i++)
-        {
-            ulong mix = mixed[i];
-            if (mixed[i - 1] <= mix)
-            {
-                continue;
-            }
-
-            int position = order[i];
-            int j = i - 1;
-            for (; j >= 0 && mixed[j] > mix; j--)
-            {
-                mixed[j + 1] = mixed[j];
-                order[j + 1] = order[j];
-            }
-
-            mixed[j + 1] = mix;
-            order[j + 1] = position;
-        }
+        _firstOfRow[rows] = keys.Length;
+        Rows = rows;
     }
 }

@@ -7,6 +7,7 @@ namespace Weir.Client;
 
 /// <summary>One call to pull: its keys in Mix order, the caller's buffer, and what is still missing. Guarded by the client's gate.</summary>
 internal sealed class PullCall(PullSender sender, WeirTable table, KeySlices slices, Memory<float> values, PushSession? worker, int delayBound, Instant deadline)
+    : TaskCompletionSource<PullResult>(sender.Completions)
 {
     private bool _sliced = true;
 
@@ -36,22 +37,31 @@ internal sealed class PullCall(PullSender sender, WeirTable table, KeySlices sli
 
     public bool Mixed { get; set; }
 
-    public bool IsOver => Done.Task.IsCompleted;
+    public bool IsOver => Task.IsCompleted;
 
-    public TaskCompletionSource<PullResult> Done { get; } = new(sender.Completions);
+    /// <summary>Requests that wait for the call's window, in order. A window of its own: no call waits for another's rows (design R27).</summary>
+    public Queue<PullRequest> Unasked { get; } = sender.RentQueue();
 
-    public PullRequest ItemsOfParts(ref ByteWriter writer, List<(int Segment, int From, int To)> parts, NodeLink node)
+    /// <summary>Bytes asked for and not yet there.</summary>
+    public long BytesAsked { get; set; }
+
+    /// <summary>Bytes that a row takes, of keys on its way there or of values on its way back, whichever are more.</summary>
+    public int RowBytes { get; } = Math.Max(sizeof(ulong), table.Width * sizeof(float));
+
+    public PullRequest ItemsOfParts(ref ByteWriter writer, List<PushPart> parts, NodeLink node)
     {
-        var request = new PullRequest(sender.NextId(), node, this, parts);
+        PullRequest request = sender.Rent(node, this);
         for (int i = 0; i < parts.Count; i++)
         {
-            PullItem item = Head(parts[i].Segment, parts[i].To - parts[i].From);
+            PushPart part = parts[i];
+            PullItem item = Head((int)part.Stream.Segment, part.To - part.From);
             item.KeyEncoding = KeyEncoding.OfPart;
             item.KeyBytes = i;
             item.Write(ref writer);
+            request.Add((int)part.Stream.Segment, part.From, part.To);
         }
 
-        sender.Add(request);
+        sender.Sent(request);
         return request;
     }
 
@@ -68,27 +78,49 @@ internal sealed class PullCall(PullSender sender, WeirTable table, KeySlices sli
 
     public void Fail(Exception failure)
     {
-        Done.TrySetException(failure);
+        TrySetException(failure);
         Release();
     }
 
     public void Finish()
     {
-        Done.TrySetResult(new PullResult(Found, MinimumClock == long.MaxValue ? -1 : MinimumClock));
+        TrySetResult(new PullResult(Found, MinimumClock == long.MaxValue ? -1 : MinimumClock));
         Release();
     }
 
     /// <summary>Copies one piece of an answer to where the caller wants it; absent rows read as the table's initial value.</summary>
     public void Take(int firstRow, in PullReplyItem piece, ReadOnlySpan<byte> foundBits, ReadOnlySpan<byte> valueBytes)
     {
-        int width = Table.Width;
         ReadOnlySpan<float> packed = MemoryMarshal.Cast<byte, float>(valueBytes);
+        if (piece.Found == piece.Rows)
+        {
+            Slices.ScatterRows(packed, Table.Width, firstRow, firstRow + piece.Rows, Values.Span);
+        }
+        else
+        {
+            Scatter(firstRow, piece.Rows, foundBits, packed);
+        }
+
+        Found += piece.Found;
+        RowsLeft -= piece.Rows;
+        if (piece.MinimumClock >= 0)
+        {
+            MinimumClock = Math.Min(MinimumClock, piece.MinimumClock);
+        }
+
+        // A segment that has closed the asker's own iteration: after a takeover only (R21).
+        Mixed |= Group != 0 && Iteration > 0 && piece.ClosedIteration >= Iteration;
+    }
+
+    private void Scatter(int firstRow, int rows, ReadOnlySpan<byte> foundBits, ReadOnlySpan<float> packed)
+    {
+        int width = Table.Width;
         Span<float> into = Values.Span;
         int at = 0;
-        for (int row = 0; row < piece.Rows; row++)
+        for (int row = 0; row < rows; row++)
         {
             bool found = (foundBits[row >> 3] & (1 << (row & 7))) != 0;
-            foreach (int position in Slices.Positions(firstRow + row))
+            foreach (int position in Slices.PositionsOf(firstRow + row))
             {
                 Span<float> target = into.Slice(position * width, width);
                 if (found)
@@ -103,16 +135,6 @@ internal sealed class PullCall(PullSender sender, WeirTable table, KeySlices sli
 
             at += found ? width : 0;
         }
-
-        Found += piece.Found;
-        RowsLeft -= piece.Rows;
-        if (piece.MinimumClock >= 0)
-        {
-            MinimumClock = Math.Min(MinimumClock, piece.MinimumClock);
-        }
-
-        // A segment that has closed the asker's own iteration: after a takeover only (R21).
-        Mixed |= Group != 0 && Iteration > 0 && piece.ClosedIteration >= Iteration;
     }
 
     private void Release()
@@ -121,34 +143,7 @@ internal sealed class PullCall(PullSender sender, WeirTable table, KeySlices sli
         {
             _sliced = false;
             Slices.Dispose();
+            sender.Return(Unasked);
         }
     }
-}
-
-/// <summary>One pull frame: its items and how far each is answered.</summary>
-internal sealed class PullRequest(ulong id, NodeLink node, PullCall call, List<(int Segment, int From, int To)> items)
-{
-    public ulong Id { get; } = id;
-
-    public NodeLink Node { get; } = node;
-
-    public PullCall Call { get; } = call;
-
-    public List<(int Segment, int From, int To)> Items { get; } = items;
-
-    /// <summary>Rows of each item that have come.</summary>
-    public int[] Taken { get; } = new int[items.Count];
-
-    /// <summary>Items given to another request after a refusal.</summary>
-    public bool[] Moved { get; } = new bool[items.Count];
-
-    public Instant RetryAt { get; set; } = Instant.Never;
-
-    public Instant SentAt { get; private set; }
-
-    public bool IsAnswered => Enumerable.Range(0, Items.Count).All(i => Moved[i] || Taken[i] == Items[i].To - Items[i].From);
-
-    public bool IsUntouched => Array.TrueForAll(Taken, t => t == 0) && Array.TrueForAll(Moved, m => !m);
-
-    public void SentNow(Instant now) => SentAt = now;
 }

@@ -8,21 +8,51 @@ namespace Weir.Client;
 /// <summary>Asks nodes for rows and gathers their answers into the caller's buffers, asking again as often as that takes.</summary>
 internal sealed class PullSender(ClientState state)
 {
-    private const int Fixed = FrameHeader.Size + DataRequestReader.CountsSize;
+    /// <summary>What one request asks for: so much that its frame is worth its cost, and that its answer is in the caches when it is copied out.</summary>
+    private const int RequestBytes = 256 << 10;
+
+    /// <summary>What a call may have asked of each node and not got: enough to keep the link busy; a server's queue never grows by more.</summary>
+    private const long WindowBytes = 4 << 20;
+
+    // A node that does not answer is asked again after 2, 4, 8 and then every 16 times the interval.
+    private const int MostTimeouts = 3;
 
     private readonly Dictionary<ulong, PullRequest> _requests = [];
     private readonly List<(PullCall Call, int Segment, int From, int To, Instant NotBefore)> _again = [];
     private readonly List<PullCall> _calls = [];
+    private readonly Stack<PullRequest> _free = new();
+    private readonly Stack<Queue<PullRequest>> _freeQueues = new();
+    private readonly List<NodeLink> _asking = [];
 
     public Action<NodeLink, ulong>? MapWanted { get; set; }
 
     public TaskCreationOptions Completions => state.Completions;
 
-    public ulong NextId() => state.NextRequest();
+    public Queue<PullRequest> RentQueue() => _freeQueues.TryPop(out Queue<PullRequest>? free) ? free : new Queue<PullRequest>();
 
-    public void Add(PullRequest request)
+    public void Return(Queue<PullRequest> queue)
     {
-        request.RetryAt = state.Now.AfterMs(2 * state.Options.RetryMs);
+        foreach (PullRequest unasked in queue)
+        {
+            _free.Push(unasked);
+        }
+
+        queue.Clear();
+        _freeQueues.Push(queue);
+    }
+
+    public PullRequest Rent(NodeLink node, PullCall call)
+    {
+        PullRequest request = _free.TryPop(out PullRequest? free) ? free : new PullRequest();
+        request.Begin(state.NextRequest(), node, call);
+        return request;
+    }
+
+    /// <summary>A request is on its way.</summary>
+    public void Sent(PullRequest request)
+    {
+        request.RetryAt = RetryAt(request);
+        request.Call.BytesAsked += request.BytesLeft;
         _requests.Add(request.Id, request);
     }
 
@@ -34,21 +64,20 @@ internal sealed class PullSender(ClientState state)
         _calls.Add(call);
         if (call.RowsLeft == 0)
         {
-            call.Finish();
+            Finish(call);
             return;
         }
 
-        List<(int Segment, int From, int To)> items = [];
         int bits = state.Map!.SegmentBits;
-        int most = (FramePool.MaxFrameBytes - Fixed - PullItem.Size) / sizeof(ulong);
-        for (int from = 0; from < call.Slices.Rows;)
+        int most = Math.Max(1, RequestBytes / call.RowBytes);
+        for (int from = 0; from < call.Slices.Rows && !call.IsOver;)
         {
             int to = Math.Min(call.Slices.EndOfSegment(from, bits), from + most);
-            items.Add((Mix.Segment(call.Slices.Keys[from], bits), from, to));
+            Ask(call, Mix.Segment(call.Slices.Keys[from], bits), from, to);
             from = to;
         }
 
-        Ask(call, items);
+        EndAsking(call);
     }
 
     public void Receive(NodeLink node, in FrameHeader header, ReadOnlySpan<byte> body, Instant now)
@@ -66,33 +95,47 @@ internal sealed class PullSender(ClientState state)
         for (int i = 0; i < count; i++)
         {
             if (!PullReplyItem.TryRead(ref reader, out PullReplyItem piece, out ReadOnlySpan<byte> bits, out ReadOnlySpan<byte> values)
-                || piece.Item >= request.Items.Count)
+                || piece.Item >= request.Items.Length)
             {
                 break;
+            }
+
+            if (call.IsOver || request.Items[piece.Item].Moved)
+            {
+                continue;
             }
 
             if (piece.Status != Status.Acked)
             {
                 Refused(request, piece, header, now);
             }
-            else if (!call.IsOver && !request.Moved[piece.Item] && Fits(request, piece))
+            else if (Fits(request, piece))
             {
-                (_, int from, _) = request.Items[piece.Item];
-                call.Take(from + piece.FirstRow, piece, bits, values);
-                request.Taken[piece.Item] += piece.Rows;
+                call.Take(request.Items[piece.Item].From + piece.FirstRow, piece, bits, values);
+                request.Take(piece.Item, piece.Rows);
+                request.RetryAt = RetryAt(request);
             }
         }
 
         if (call.IsOver || request.IsAnswered)
         {
             _requests.Remove(request.Id);
+            _free.Push(request);
         }
 
-        if (!call.IsOver && call.RowsLeft == 0)
+        if (call.IsOver)
+        {
+            return;
+        }
+
+        if (call.RowsLeft == 0)
         {
             state.MixedPulls += call.Mixed ? 1 : 0;
-            call.Finish();
-            _calls.Remove(call);
+            Finish(call);
+        }
+        else
+        {
+            Advance(call);
         }
     }
 
@@ -130,13 +173,13 @@ internal sealed class PullSender(ClientState state)
     /// <summary>Segments that nobody holds any more fail their calls; a moved segment's items are asked at its new head.</summary>
     public void MapChanged()
     {
-        foreach (PullRequest request in _requests.Values.ToArray())
+        foreach (PullRequest request in _requests.Values)
         {
-            foreach ((int segment, _, _) in request.Items)
+            foreach (ref readonly AskedRows item in request.Items)
             {
-                if (state.Map!.Head(segment) is null)
+                if (state.Map!.Head(item.Segment) is null)
                 {
-                    request.Call.Fail(state.Lost(segment));
+                    request.Call.Fail(state.Lost(item.Segment));
                 }
             }
         }
@@ -160,19 +203,22 @@ internal sealed class PullSender(ClientState state)
 
     private static bool Fits(PullRequest request, in PullReplyItem piece)
     {
-        (_, int from, int to) = request.Items[piece.Item];
-        return piece.FirstRow == request.Taken[piece.Item] && piece.FirstRow + piece.Rows <= to - from
+        ref readonly AskedRows item = ref request.Items[piece.Item];
+        return piece.FirstRow == item.Taken && piece.FirstRow + piece.Rows <= item.Rows
             && piece.ValueBytes == (long)piece.Found * request.Call.Table.Width * sizeof(float);
+    }
+
+    private Instant RetryAt(PullRequest request) => state.Now.AfterMs(2 * state.Options.RetryMs << request.Timeouts);
+
+    private void Finish(PullCall call)
+    {
+        call.Finish();
+        _calls.Remove(call);
     }
 
     private void Refused(PullRequest request, in PullReplyItem piece, in FrameHeader header, Instant now)
     {
-        if (request.Call.IsOver || request.Moved[piece.Item])
-        {
-            return;
-        }
-
-        (int segment, int from, int to) = request.Items[piece.Item];
+        AskedRows item = request.Items[piece.Item];
         switch (piece.Status)
         {
             case Status.NotOwner or Status.Behind or Status.Busy or Status.Moving or Status.Full or Status.Gap:
@@ -181,12 +227,12 @@ internal sealed class PullSender(ClientState state)
                     MapWanted?.Invoke(request.Node, header.MapVersion);
                 }
 
-                request.Moved[piece.Item] = true;
-                _again.Add((request.Call, segment, from + request.Taken[piece.Item], to, now.AfterMs(state.Options.BackoffMs)));
+                request.Move(piece.Item);
+                _again.Add((request.Call, item.Segment, item.From + item.Taken, item.To, now.AfterMs(state.Options.BackoffMs)));
                 break;
             default:
                 string text = piece.Text.Length > 0 ? piece.Text : $"server {request.Node.Address} answered {piece.Status}";
-                request.Call.Fail(new WeirException(piece.Status, $"pull of table {request.Call.Table.Name}: {text}", request.Node.Address, segment));
+                request.Call.Fail(new WeirException(piece.Status, $"pull of table {request.Call.Table.Name}: {text}", request.Node.Address, item.Segment));
                 break;
         }
     }
@@ -196,20 +242,24 @@ internal sealed class PullSender(ClientState state)
         if (request.IsUntouched && request.Call.Push is null && state.Map!.Head(request.Items[0].Segment) is not null)
         {
             // The same request again: a server that has it waiting keeps it once.
-            request.RetryAt = now.AfterMs(2 * state.Options.RetryMs);
+            request.Timeouts = Math.Min(request.Timeouts + 1, MostTimeouts);
+            request.RetryAt = RetryAt(request);
             Send(request);
             return;
         }
 
         _requests.Remove(request.Id);
-        for (int i = 0; i < request.Items.Count; i++)
+        for (int i = 0; i < request.Items.Length; i++)
         {
-            (int segment, int from, int to) = request.Items[i];
-            if (!request.Moved[i] && request.Taken[i] < to - from)
+            AskedRows item = request.Items[i];
+            if (!item.Moved && item.Taken < item.Rows)
             {
-                _again.Add((request.Call, segment, from + request.Taken[i], to, now));
+                request.Move(i);
+                _again.Add((request.Call, item.Segment, item.From + item.Taken, item.To, now));
             }
         }
+
+        _free.Push(request);
     }
 
     private void AskAgain(Instant now)
@@ -220,74 +270,100 @@ internal sealed class PullSender(ClientState state)
         }
 
         // What reads behind a push is asked again only once the push stands.
-        var due = _again.FindAll(a => a.Call.IsOver || (a.NotBefore <= now && (a.Call.Push is null || a.Call.Table.Aggregate || a.Call.Push.Done.Task.IsCompleted)));
+        var due = _again.FindAll(a => a.Call.IsOver || (a.NotBefore <= now && (a.Call.Push is null || a.Call.Table.Aggregate || a.Call.Push.Task.IsCompleted)));
         _again.RemoveAll(due.Contains);
         foreach (IGrouping<PullCall, (PullCall Call, int Segment, int From, int To, Instant NotBefore)> group in due.Where(d => !d.Call.IsOver).GroupBy(d => d.Call))
         {
-            Ask(group.Key, [.. group.Select(g => (g.Segment, g.From, g.To))]);
+            foreach ((_, int segment, int from, int to, _) in group)
+            {
+                Ask(group.Key, segment, from, to);
+            }
+
+            EndAsking(group.Key);
         }
     }
 
-    private void Ask(PullCall call, List<(int Segment, int From, int To)> items)
+    /// <summary>Puts rows of one segment into the request that is being filled for its head.</summary>
+    private void Ask(PullCall call, int segment, int from, int to)
     {
-        Dictionary<NodeLink, List<(int Segment, int From, int To)>> byNode = [];
-        foreach ((int Segment, int From, int To) item in items)
+        if (call.IsOver)
         {
-            if (state.Head(item.Segment) is not { } head)
-            {
-                call.Fail(state.Lost(item.Segment));
-                return;
-            }
-
-            if (!byNode.TryGetValue(head, out List<(int, int, int)>? list))
-            {
-                list = [];
-                byNode.Add(head, list);
-            }
-
-            list.Add(item);
+            return;
         }
 
-        foreach ((NodeLink node, List<(int Segment, int From, int To)> list) in byNode)
+        if (state.Head(segment) is not { } head)
         {
-            for (int next = 0; next < list.Count;)
-            {
-                int end = next;
-                int bytes = Fixed;
-                while (end < list.Count && (end == next || bytes + ItemBytes(list[end]) <= FramePool.MaxFrameBytes))
-                {
-                    bytes += ItemBytes(list[end++]);
-                }
+            call.Fail(state.Lost(segment));
+            return;
+        }
 
-                var request = new PullRequest(NextId(), node, call, list[next..end]);
-                Add(request);
-                Send(request);
-                next = end;
+        if (head.Asking is { } full && full.BytesLeft + ((long)(to - from) * call.RowBytes) > RequestBytes)
+        {
+            call.Unasked.Enqueue(full);
+            head.Asking = null;
+        }
+
+        if (head.Asking is null)
+        {
+            head.Asking = Rent(head, call);
+            _asking.Add(head);
+        }
+
+        head.Asking.Add(segment, from, to);
+    }
+
+    private void EndAsking(PullCall call)
+    {
+        foreach (NodeLink node in _asking)
+        {
+            if (node.Asking is { } last && !call.IsOver)
+            {
+                call.Unasked.Enqueue(last);
             }
+
+            node.Asking = null;
+        }
+
+        _asking.Clear();
+        if (!call.IsOver)
+        {
+            Advance(call);
+        }
+    }
+
+    /// <summary>Sends what the call's window lets go.</summary>
+    private void Advance(PullCall call)
+    {
+        long window = WindowBytes * state.Map!.Members.Length;
+        while (call.Unasked.TryPeek(out PullRequest? next) && (call.BytesAsked == 0 || call.BytesAsked + next.BytesLeft <= window))
+        {
+            call.Unasked.Dequeue();
+            Sent(next);
+            Send(next);
         }
     }
 
     private void Send(PullRequest request)
     {
         PullCall call = request.Call;
-        FrameBuffer frame = state.Pool.Rent(Fixed + request.Items.Sum(ItemBytes));
+        FrameBuffer frame = state.Pool.Rent(request.FrameBytes);
         var writer = new ByteWriter(frame.Span[FrameHeader.Size..]);
         writer.Int32(0);
-        writer.Int32(request.Items.Count);
-        foreach ((int segment, int from, int to) in request.Items)
+        writer.Int32(request.Items.Length);
+        int rows = 0;
+        foreach (ref readonly AskedRows item in request.Items)
         {
-            call.Head(segment, to - from).Write(ref writer);
-            writer.Raw(MemoryMarshal.AsBytes(call.Slices.Keys.AsSpan(from, to - from)));
-            state.KeysSent += to - from;
+            call.Head(item.Segment, item.Rows).Write(ref writer);
+            writer.Raw(MemoryMarshal.AsBytes(call.Slices.Keys.AsSpan(item.From, item.Rows)));
+            rows += item.Rows;
         }
 
         FrameHeader header = state.Header(FrameKind.Pull, request.Id);
         header.DeadlineUs = state.MicrosecondsUntil(call.Deadline);
         header.Seal(frame.Span);
+        state.KeysSent += rows;
         state.PullBytes += frame.Length;
-        state.ValuesMoved += (long)request.Items.Sum(i => i.To - i.From) * call.Table.Width;
+        state.ValuesMoved += (long)rows * call.Table.Width;
         state.Send(request.Node, frame);
     }
-
-    private static int ItemBytes((int Segment, int From, int To) item) => PullItem.Size + ((item.To - item.From) * sizeof(ulong));
 }

@@ -1,6 +1,4 @@
-using System.Runtime.InteropServices;
 using Weir.Keys;
-using Weir.Placement;
 using Weir.Wire;
 using Weir.World;
 
@@ -12,7 +10,12 @@ namespace Weir.Client;
 /// </summary>
 internal sealed class PushSender(ClientState state)
 {
-    private readonly Dictionary<ulong, (NodeLink Node, PushFrame Frame, Instant RetryAt)> _inFlight = [];
+    // A node that does not answer is asked again after 1, 2, 4 and then every 8 times the interval.
+    private const int MostTimeouts = 3;
+
+    private readonly PushPacking _packing = new(state);
+    private readonly Dictionary<ulong, PushFrame> _inFlight = [];
+    private readonly List<ulong> _late = [];
     private readonly Dictionary<ulong, PushSession> _sessions = [];
     private readonly WaitingPushes _waiting = new();
     private readonly List<PushCall> _calls = [];
@@ -20,6 +23,7 @@ internal sealed class PushSender(ClientState state)
     private readonly List<PartReply> _replies = [];
     private long _pendingBytes;
     private long _pendingDeleteBytes;
+    private int _lastNode;
 
     /// <summary>Raised where an iteration's counts fell: it may be sent or clocked now.</summary>
     public Action<PushSession>? IterationMoved { get; set; }
@@ -36,16 +40,16 @@ internal sealed class PushSender(ClientState state)
     public PushSession? Find(ulong session) => _sessions.GetValueOrDefault(session);
 
     /// <summary>
-    /// Takes a push on. Its place in the session's order is fixed now; where too much is pending it is cut later, in the same order. The slices
-    /// and values stay the caller's until the call has been cut.
+    /// Takes a push on, and with it one reference to its slices. Its place in the session's order is fixed now; where too much is pending it is
+    /// cut later, in the same order.
     /// </summary>
     public PushCall Push(
         PushSession session, WeirTable table, KeySlices slices, ReadOnlyMemory<float> values, PartOperation operation, Instant deadline, PullCall? pull)
     {
-        var call = new PushCall(session, deadline, state.Completions) { Pull = pull };
+        var call = new PushCall(session, table, slices, values, operation, deadline, state.Completions) { Pull = pull };
         if (session.Failure is { } failure)
         {
-            call.Done.SetException(failure);
+            call.SetException(failure);
             slices.Dispose();
             return call;
         }
@@ -65,7 +69,7 @@ internal sealed class PushSender(ClientState state)
             call.Iteration!.WaitingCalls++;
         }
 
-        call.Uncut = new UncutPush(table, slices, values, operation, new Seq(iteration, push, 0));
+        call.Seq = new Seq(iteration, push, 0);
         _calls.Add(call);
         _waiting.Add(call);
         AdmitWaiting();
@@ -75,7 +79,7 @@ internal sealed class PushSender(ClientState state)
     /// <summary>The caller waits no longer, and may use its buffer for something else.</summary>
     public void Cancel(PushCall call, CancellationToken cancellation)
     {
-        call.Done.TrySetCanceled(cancellation);
+        call.TrySetCanceled(cancellation);
         BufferTakenBack(call);
     }
 
@@ -87,9 +91,10 @@ internal sealed class PushSender(ClientState state)
             return;
         }
 
-        if (_inFlight.Remove(header.RequestId, out (NodeLink Node, PushFrame Frame, Instant RetryAt) flight))
+        if (_inFlight.Remove(header.RequestId, out PushFrame? answered))
         {
-            flight.Node.FramesInFlight--;
+            answered.Node.FramesInFlight--;
+            answered.Node.Timeouts = 0;
         }
 
         if (_sessions.TryGetValue(header.Session, out PushSession? session))
@@ -105,26 +110,18 @@ internal sealed class PushSender(ClientState state)
             IterationMoved?.Invoke(session);
         }
 
+        if (answered is not null)
+        {
+            GiveUp(answered, header.RequestId, now);
+        }
+
         AdmitWaiting();
-        Pump(now);
     }
 
     /// <summary>Retries what was not answered, resumes what paused, fails what has passed its deadline.</summary>
     public void Tick(Instant now)
     {
-        foreach ((ulong request, (NodeLink node, PushFrame frame, Instant retryAt)) in _inFlight.Where(f => f.Value.RetryAt <= now).ToArray())
-        {
-            _inFlight.Remove(request);
-            node.FramesInFlight--;
-            foreach (PushPart part in frame.Parts)
-            {
-                if (part.Request == request && part.State == PartState.InFlight)
-                {
-                    Unsend(part, now);
-                }
-            }
-        }
-
+        GiveUpLate(now);
         foreach (PushSession session in _sessions.Values)
         {
             foreach (PushStream stream in session.Streams)
@@ -146,9 +143,9 @@ internal sealed class PushSender(ClientState state)
         for (int i = _calls.Count - 1; i >= 0; i--)
         {
             PushCall call = _calls[i];
-            if (call.Done.Task.IsCompleted || call.Deadline <= now)
+            if (call.Task.IsCompleted || call.Deadline <= now)
             {
-                call.Done.TrySetException(new WeirException(
+                call.TrySetException(new WeirException(
                     Status.DeadlineExceeded, "a push was not acknowledged in time; it may still be applied, once" + (call.WaitsFor is null ? "" : $" ({call.WaitsFor})")));
                 BufferTakenBack(call);
                 _calls.RemoveAt(i);
@@ -156,7 +153,6 @@ internal sealed class PushSender(ClientState state)
         }
 
         AdmitWaiting();
-        Pump(now);
     }
 
     /// <summary>A newer map: parts for segments that nobody holds any more fail; those of a moved head go to the new one.</summary>
@@ -179,8 +175,6 @@ internal sealed class PushSender(ClientState state)
                 }
             }
         }
-
-        Pump(now);
     }
 
     /// <summary>No call of the session can succeed any more.</summary>
@@ -191,7 +185,7 @@ internal sealed class PushSender(ClientState state)
         // The calls first: a part that is given up must not complete its call as if it had been acknowledged.
         foreach (PushCall call in _calls)
         {
-            if (call.Session == session && call.Done.TrySetException(failure))
+            if (call.Session == session && call.TrySetException(failure))
             {
                 call.Pull?.Fail(failure);
             }
@@ -236,7 +230,7 @@ internal sealed class PushSender(ClientState state)
         {
             while (node.Waiting.TryDequeue(out PushFrame? frame))
             {
-                frame.Frame.Release();
+                _packing.Free(frame);
             }
         }
     }
@@ -245,19 +239,14 @@ internal sealed class PushSender(ClientState state)
     {
         while (_waiting.TakeNext(_pendingBytes < state.Options.PendingBytes, _pendingDeleteBytes < state.Options.PendingBytes, IsNeeded) is { } call)
         {
-            UncutPush uncut = call.Uncut!;
-            call.Uncut = null;
             if (call.Iteration is not null)
             {
                 call.Iteration.WaitingCalls--;
             }
 
-            Cut(call, uncut.Table, uncut.Slices, uncut.Values.Span, uncut.Operation, uncut.Seq, call.Pull is { IsOver: false } pull ? pull : null);
-            uncut.Slices.Dispose();
+            Cut(call);
             IterationMoved?.Invoke(call.Session);
         }
-
-        Pump(state.Now);
     }
 
     /// <summary>Whether the call belongs to the lowest iteration of an aggregating job here: what is held waits for it, and so gives no room.</summary>
@@ -270,21 +259,16 @@ internal sealed class PushSender(ClientState state)
     }
 
     /// <summary>
-    /// A call's task has ended. A worker's push keeps its place in the iteration, as a redo has it too (R14), with a copy of the values; any
-    /// other that has not been sent is withdrawn.
+    /// A call's task has ended. A worker's push keeps its place in the iteration, as a redo has it too (R14), and one that is cut keeps its
+    /// numbers, each with a copy of the values; any other is withdrawn.
     /// </summary>
     private void BufferTakenBack(PushCall call)
     {
-        if (call.Uncut is not { } uncut)
+        if (call.IsCut ? call.Unwritten > 0 : call.Iteration is not null)
         {
-            return;
+            call.KeepValues();
         }
-
-        if (call.Iteration is not null)
-        {
-            uncut.KeepValues();
-        }
-        else
+        else if (!call.IsCut)
         {
             Withdraw(call);
         }
@@ -293,176 +277,135 @@ internal sealed class PushSender(ClientState state)
     private void Withdraw(PushCall call)
     {
         _waiting.Remove(call);
-        call.Uncut!.Slices.Dispose();
-        call.Uncut = null;
+        call.IsCut = true;
+        call.Slices.Dispose();
         if (call.Iteration is not null)
         {
             call.Iteration.WaitingCalls--;
         }
     }
 
-    /// <summary>Cuts a call: pieces by row count and width alone, parts by segment, frames by node.</summary>
-    private void Cut(PushCall call, WeirTable table, KeySlices slices, ReadOnlySpan<float> values, PartOperation operation, Seq seq, PullCall? pull)
+    /// <summary>Frames without an answer in time count as lost; each time in a row a node gets longer, as a crowded one is no lost one.</summary>
+    private void GiveUpLate(Instant now)
     {
-        int rowBytes = operation == PartOperation.Delete ? 0 : table.Width * sizeof(float);
-        int pieceRows = PieceRows(rowBytes);
-        ClusterMap map = state.Map!;
-        var frames = new Dictionary<NodeLink, List<(PushPart Part, int From, int To, Seq Seq)>>();
-        List<NodeLink> order = [];
-        bool deletes = operation == PartOperation.Delete;
-        state.KeysSent += slices.Rows;
-        state.ValuesMoved += (long)slices.Rows * (rowBytes / sizeof(float));
-        for (int from = 0; from < slices.Rows;)
+        _late.Clear();
+        foreach ((ulong request, PushFrame frame) in _inFlight)
         {
-            int piece = from / pieceRows;
-            int to = Math.Min(slices.EndOfSegment(from, map.SegmentBits), (piece + 1) * pieceRows);
-            int segment = Mix.Segment(slices.Keys[from], map.SegmentBits);
-            if (state.Head(segment) is not { } head)
+            if (frame.RetryAt <= now)
             {
-                Fail(call.Session, state.Lost(segment));
-                pull?.Fail(state.Lost(segment));
-                return;
+                _late.Add(request);
             }
-
-            PushStream stream = call.Session.Stream(table.Id, (uint)segment, deletes, table.Aggregate);
-            int bytes = PartHeader.Size + ((to - from) * sizeof(ulong)) + PartHeader.Pad8((to - from) * rowBytes);
-            var part = new PushPart(stream, stream.NextN(), call, bytes) { State = PartState.Queued };
-            stream.Pending.Add(part);
-            if (!frames.TryGetValue(head, out List<(PushPart, int, int, Seq)>? parts))
-            {
-                parts = [];
-                frames.Add(head, parts);
-                order.Add(head);
-            }
-
-            parts.Add((part, from, to, seq with { Piece = (uint)piece }));
-            call.PartsLeft++;
-            _pendingBytes += bytes;
-            _pendingDeleteBytes += deletes ? bytes : 0;
-            from = to;
         }
 
+        foreach (ulong request in _late)
+        {
+            _inFlight.Remove(request, out PushFrame? frame);
+            frame!.Node.FramesInFlight--;
+            frame.Node.Timeouts = Math.Min(frame.Node.Timeouts + 1, MostTimeouts);
+            GiveUp(frame, request, now);
+        }
+    }
+
+    /// <summary>A frame that nothing more is expected of: what is still in flight by it is to be sent again.</summary>
+    private void GiveUp(PushFrame frame, ulong request, Instant now)
+    {
+        foreach (PushPart part in frame.Parts)
+        {
+            if (part.Request == request && part.State == PartState.InFlight)
+            {
+                Unsend(part, now);
+            }
+        }
+
+        _packing.Free(frame);
+    }
+
+    private void Cut(PushCall call)
+    {
+        (long bytes, int? lost) = _packing.Cut(call);
+        bool deletes = call.Operation == PartOperation.Delete;
+        _pendingBytes += bytes;
+        _pendingDeleteBytes += deletes ? bytes : 0;
+        state.KeysSent += call.Slices.Rows;
+        state.ValuesMoved += (long)call.Slices.Rows * (call.RowBytes / sizeof(float));
         if (call.Iteration is { } iteration)
         {
             iteration.NotHeld += call.PartsLeft;
             iteration.NotAcknowledged += call.PartsLeft;
         }
 
-        if (call.PartsLeft == 0)
+        if (lost is { } segment)
         {
-            call.Done.TrySetResult();
+            Fail(call.Session, state.Lost(segment));
+            call.Pull?.Fail(state.Lost(segment));
         }
-
-        foreach (NodeLink node in order)
+        else if (call.PartsLeft == 0)
         {
-            Write(node, frames[node], slices, values, operation, rowBytes, pull);
-        }
-    }
-
-    /// <summary>Rows of a piece: as many as fit a frame if they all fall into one segment.</summary>
-    internal static int PieceRows(int rowBytes) =>
-        (FrameHeader.MaxBodyBytes - DataRequestReader.CountsSize - PartHeader.Size - PullItem.Size - 16) / (sizeof(ulong) + rowBytes);
-
-    private void Write(
-        NodeLink node, List<(PushPart Part, int From, int To, Seq Seq)> parts, KeySlices slices, ReadOnlySpan<float> values, PartOperation operation, int rowBytes, PullCall? pull)
-    {
-        const int Fixed = FrameHeader.Size + DataRequestReader.CountsSize;
-        int pullBytes = pull is null ? 0 : PullItem.Size;
-        for (int next = 0; next < parts.Count;)
-        {
-            int bytes = Fixed;
-            int end = next;
-            while (end < parts.Count && (end == next || bytes + parts[end].Part.Bytes + pullBytes <= FramePool.MaxFrameBytes))
-            {
-                bytes += parts[end].Part.Bytes + pullBytes;
-                end++;
-            }
-
-            FrameBuffer frame = state.Pool.Rent(bytes);
-            var writer = new ByteWriter(frame.Span[FrameHeader.Size..]);
-            writer.Int32(end - next);
-            writer.Int32(pull is null ? 0 : end - next);
-            List<PushPart> inFrame = new(end - next);
-            for (int i = next; i < end; i++)
-            {
-                (PushPart part, int from, int to, Seq seq) = parts[i];
-                part.Frame = frame.Retain();
-                part.Offset = FrameHeader.Size + writer.Position;
-                inFrame.Add(part);
-                var head = new PartHeader
-                {
-                    Table = part.Stream.Table,
-                    Segment = part.Stream.Segment,
-                    N = part.N,
-                    Seq = seq,
-                    Rows = to - from,
-                    Operation = operation,
-                    KeyBytes = (to - from) * sizeof(ulong),
-                    ValueBytes = (to - from) * rowBytes,
-                };
-                head.Write(ref writer);
-                writer.Raw(MemoryMarshal.AsBytes(slices.Keys.AsSpan(from, to - from)));
-                if (rowBytes > 0)
-                {
-                    Span<byte> rows = writer.Take(head.ValueBytes);
-                    slices.GatherRows(values, rowBytes / sizeof(float), from, to, MemoryMarshal.Cast<byte, float>(rows));
-                }
-
-                writer.PadTo8();
-            }
-
-            PullRequest? request = pull?.ItemsOfParts(ref writer, parts[next..end].ConvertAll(p => ((int)p.Part.Stream.Segment, p.From, p.To)), node);
-            node.Waiting.Enqueue(new PushFrame(frame, inFrame, request));
-            next = end;
+            call.Slices.Dispose();
+            call.TrySetResult();
         }
     }
 
-    private void Pump(Instant now)
+    /// <summary>The next frame that a node's window lets go, written just now. To be asked until there is none.</summary>
+    public bool TryTakeFrame(out LinkId link, out FrameBuffer frame)
     {
+        Instant now = state.Now;
         if (_stirred.Count > 0)
         {
             Resend(now);
         }
 
-        foreach (NodeLink node in state.Links)
+        IReadOnlyList<NodeLink> nodes = state.Links;
+        for (int i = 0; i < nodes.Count; i++)
         {
-            while (node.FramesInFlight < state.Options.WindowFrames && node.Waiting.TryDequeue(out PushFrame? frame))
+            // From the one behind the last on, so that all nodes get their share.
+            NodeLink node = nodes[(_lastNode + 1 + i) % nodes.Count];
+            while (node.FramesInFlight < state.Options.WindowFrames && node.Waiting.TryDequeue(out PushFrame? next))
             {
-                Send(node, frame, now);
+                if (Begin(node, next, now) is { } written)
+                {
+                    _lastNode = (_lastNode + 1 + i) % nodes.Count;
+                    (link, frame) = (node.Link, written);
+                    return true;
+                }
             }
         }
+
+        (link, frame) = (LinkId.None, null!);
+        return false;
     }
 
-    private void Send(NodeLink node, PushFrame frame, Instant now)
+    private FrameBuffer? Begin(NodeLink node, PushFrame frame, Instant now)
     {
-        frame.Parts.RemoveAll(p => p.State == PartState.Done);
-        if (frame.Parts.Count == 0 && frame.Pull is not { Call.IsOver: false })
+        _packing.DropDone(frame);
+        if (frame.Parts.Count == 0)
         {
-            frame.Frame.Release();
-            return;
+            _packing.Free(frame);
+            return null;
         }
 
-        ulong request = frame.Pull?.Id ?? state.NextRequest();
-        PushSession? session = frame.Parts.Count > 0 ? frame.Parts[0].Stream.Session : null;
+        (FrameBuffer buffer, PullRequest? pull) = _packing.Write(frame);
+        ulong id = pull?.Id ?? state.NextRequest();
         foreach (PushPart part in frame.Parts)
         {
             part.State = PartState.InFlight;
-            part.Request = request;
+            part.Request = id;
             part.AcknowledgedAtSend = part.Stream.AcknowledgedBelow;
         }
 
-        FrameHeader header = state.Header(frame.Pull is null ? FrameKind.Push : FrameKind.PushPull, request, session?.Id ?? 0);
-        if (frame.Pull is { } pull)
+        FrameHeader header = state.Header(pull is null ? FrameKind.Push : FrameKind.PushPull, id, frame.Parts[0].Stream.Session.Id);
+        if (pull is not null)
         {
-            pull.SentNow(now);
             header.DeadlineUs = state.MicrosecondsUntil(pull.Call.Deadline);
         }
 
-        header.Seal(frame.Frame.Span);
-        state.PushBytes += frame.Frame.Length;
-        _inFlight[request] = (node, frame, now.AfterMs(state.Options.RetryMs));
+        header.Seal(buffer.Span);
+        state.PushBytes += buffer.Length;
+        frame.RetryAt = now.AfterMs(state.Options.RetryMs << node.Timeouts);
+        _inFlight.Add(id, frame);
         node.FramesInFlight++;
-        state.Send(node, frame.Frame);
+        state.Sending(node);
+        return buffer;
     }
 
     /// <summary>Packs the unsent parts of the stirred streams into new frames, node by node.</summary>
@@ -490,39 +433,7 @@ internal sealed class PushSender(ClientState state)
         _stirred.Clear();
         foreach (((NodeLink node, _), List<PushPart> parts) in bySession)
         {
-            Repack(node, parts);
-        }
-    }
-
-    private void Repack(NodeLink node, List<PushPart> parts)
-    {
-        const int Fixed = FrameHeader.Size + DataRequestReader.CountsSize;
-        for (int next = 0; next < parts.Count;)
-        {
-            int bytes = Fixed;
-            int end = next;
-            while (end < parts.Count && (end == next || bytes + parts[end].Bytes <= FramePool.MaxFrameBytes))
-            {
-                bytes += parts[end++].Bytes;
-            }
-
-            FrameBuffer frame = state.Pool.Rent(bytes);
-            var writer = new ByteWriter(frame.Span[FrameHeader.Size..]);
-            writer.Int32(end - next);
-            writer.Int32(0);
-            for (int i = next; i < end; i++)
-            {
-                PushPart part = parts[i];
-                int offset = FrameHeader.Size + writer.Position;
-                writer.Raw(part.Frame!.Span.Slice(part.Offset, part.Bytes));
-                part.Frame.Release();
-                part.Frame = frame.Retain();
-                part.Offset = offset;
-                part.State = PartState.Queued;
-            }
-
-            node.Waiting.Enqueue(new PushFrame(frame, parts[next..end], null));
-            next = end;
+            _packing.Repeat(node, parts);
         }
     }
 
@@ -546,7 +457,7 @@ internal sealed class PushSender(ClientState state)
                 {
                     part.State = PartState.Held;
                     part.NotBefore = now.AfterMs(3 * state.Options.RetryMs);
-                    _stirred.Add(part.Stream);
+                    Stir(part.Stream);
                     if (part.Call.Iteration is { } iteration && !part.WasHeld)
                     {
                         part.WasHeld = true;
@@ -595,6 +506,7 @@ internal sealed class PushSender(ClientState state)
             foreach (PushPart part in stream.Pending.ToArray())
             {
                 part.Call.Failure ??= failure;
+                part.Call.Pull?.Fail(failure);
                 Finish(part);
             }
 
@@ -606,7 +518,16 @@ internal sealed class PushSender(ClientState state)
     {
         part.State = PartState.Unsent;
         part.NotBefore = notBefore;
-        _stirred.Add(part.Stream);
+        Stir(part.Stream);
+    }
+
+    /// <summary>Something of the stream may go out now, where it has anything to send.</summary>
+    private void Stir(PushStream stream)
+    {
+        if (stream.Unsent > 0)
+        {
+            _stirred.Add(stream);
+        }
     }
 
     private void Finish(PushPart part)
@@ -621,7 +542,7 @@ internal sealed class PushSender(ClientState state)
         part.Frame = null;
         _pendingBytes -= part.Bytes;
         _pendingDeleteBytes -= part.Stream.Deletes ? part.Bytes : 0;
-        _stirred.Add(part.Stream);
+        Stir(part.Stream);
         PushCall call = part.Call;
         if (call.Iteration is { } iteration)
         {
@@ -629,16 +550,19 @@ internal sealed class PushSender(ClientState state)
             iteration.NotHeld -= part.WasHeld ? 0 : 1;
         }
 
-        if (--call.PartsLeft == 0)
+        _packing.Free(part);
+        if (--call.PartsLeft > 0)
         {
-            if (call.Failure is null)
-            {
-                call.Done.TrySetResult();
-            }
-            else
-            {
-                call.Done.TrySetException(call.Failure);
-            }
+            return;
+        }
+
+        if (call.Failure is null)
+        {
+            call.TrySetResult();
+        }
+        else
+        {
+            call.TrySetException(call.Failure);
         }
     }
 }

@@ -1,3 +1,5 @@
+using Weir.Keys;
+using Weir.Wire;
 using Weir.World;
 
 namespace Weir.Client;
@@ -21,23 +23,46 @@ internal enum PartState
     Done,
 }
 
-/// <summary>One part of a push, kept until it is acknowledged: its bytes lie in the frame it was first written into.</summary>
-internal sealed class PushPart(PushStream stream, ulong n, PushCall call, int bytes)
+/// <summary>
+/// One part of a push, kept until it is acknowledged: its bytes lie in the frame it was last written into. Until it is first written they are
+/// rows [From, To) of its call. Used again once it is done and no frame lists it.
+/// </summary>
+internal sealed class PushPart
 {
-    public PushStream Stream { get; } = stream;
+    private PartState _state = PartState.Done;
 
-    public ulong N { get; } = n;
+    public PushStream Stream { get; private set; } = null!;
 
-    public PushCall Call { get; } = call;
+    public ulong N { get; private set; }
+
+    public PushCall Call { get; private set; } = null!;
+
+    public Seq Seq { get; private set; }
+
+    /// <summary>The part's rows among those of its call, in Mix order.</summary>
+    public int From { get; private set; }
+
+    public int To { get; private set; }
 
     /// <summary>The part's bytes, head and padding included.</summary>
-    public int Bytes { get; } = bytes;
+    public int Bytes { get; set; }
 
     public FrameBuffer? Frame { get; set; }
 
     public int Offset { get; set; }
 
-    public PartState State { get; set; }
+    public PartState State
+    {
+        get => _state;
+        set
+        {
+            Stream.Unsent += (value == PartState.Unsent ? 1 : 0) - (_state == PartState.Unsent ? 1 : 0);
+            _state = value;
+        }
+    }
+
+    /// <summary>Frames that list the part.</summary>
+    public int Listed { get; set; }
 
     /// <summary>The request that carries the part now: an answer to an older one is stale.</summary>
     public ulong Request { get; set; }
@@ -50,6 +75,14 @@ internal sealed class PushPart(PushStream stream, ulong n, PushCall call, int by
 
     /// <summary>It was held once, so its iteration no longer counts it as on its way.</summary>
     public bool WasHeld { get; set; }
+
+    /// <summary>The next part of its stream.</summary>
+    public void Begin(PushStream stream, PushCall call, Seq seq, int from, int to, int bytes)
+    {
+        (Stream, Call, Seq, From, To, Bytes) = (stream, call, seq, from, to, bytes);
+        N = stream.NextN();
+        (Frame, Offset, _state, Listed, Request, AcknowledgedAtSend, NotBefore, WasHeld) = (null, 0, PartState.Queued, 0, 0, 0, default, false);
+    }
 }
 
 /// <summary>The parts of one session for one (table, segment), numbered 1, 2, 3 ...; deletes have streams of their own.</summary>
@@ -73,6 +106,9 @@ internal sealed class PushStream(PushSession session, uint table, uint segment, 
 
     /// <summary>Parts not yet acknowledged, by n.</summary>
     public List<PushPart> Pending { get; } = [];
+
+    /// <summary>How many of them are to be sent.</summary>
+    public int Unsent { get; set; }
 
     public ulong NextN() => ++LastN;
 
@@ -216,14 +252,38 @@ internal sealed class OpenIteration(long iteration, TaskCreationOptions completi
     public TaskCompletionSource Clocked { get; } = new(completions);
 }
 
-/// <summary>One call to push: done when all of its parts are.</summary>
-internal sealed class PushCall(PushSession session, Instant deadline, TaskCreationOptions completions)
+/// <summary>
+/// One call to push: done when all of its parts are. The values are the caller's until then, and are read when a frame is written. Guarded
+/// by the client's gate.
+/// </summary>
+internal sealed class PushCall(
+    PushSession session, WeirTable table, KeySlices slices, ReadOnlyMemory<float> values, PartOperation operation, Instant deadline, TaskCreationOptions completions)
+    : TaskCompletionSource(completions)
 {
+    private bool _kept;
+
     public PushSession Session { get; } = session;
+
+    public WeirTable Table { get; } = table;
+
+    public KeySlices Slices { get; } = slices;
+
+    public ReadOnlyMemory<float> Values { get; private set; } = values;
+
+    public PartOperation Operation { get; } = operation;
 
     public Instant Deadline { get; } = deadline;
 
+    /// <summary>Its place in the session's order; pieces are numbered as the call is cut.</summary>
+    public Seq Seq { get; set; }
+
     public OpenIteration? Iteration { get; set; }
+
+    /// <summary>It waits for room no longer: its parts have their numbers.</summary>
+    public bool IsCut { get; set; }
+
+    /// <summary>Frames of it that are yet to be written, for which the values are needed.</summary>
+    public int Unwritten { get; set; }
 
     public int PartsLeft { get; set; }
 
@@ -233,11 +293,29 @@ internal sealed class PushCall(PushSession session, Instant deadline, TaskCreati
     /// <summary>What the servers said a part waits for.</summary>
     public string? WaitsFor { get; set; }
 
-    public TaskCompletionSource Done { get; } = new(completions);
-
-    /// <summary>Set while the call waits for room: cutting it is then somebody else's turn.</summary>
-    public UncutPush? Uncut { get; set; }
-
     /// <summary>The other half of a PushPull: it fails with this one.</summary>
     public PullCall? Pull { get; init; }
+
+    /// <summary>Bytes of a row's values on the wire.</summary>
+    public int RowBytes => Operation == PartOperation.Delete ? 0 : Table.Width * sizeof(float);
+
+    /// <summary>The caller takes its buffer back: from now on a copy stands for it.</summary>
+    public void KeepValues()
+    {
+        if (!_kept)
+        {
+            _kept = true;
+            Values = Values.ToArray();
+        }
+    }
+
+    /// <summary>A frame of it was written, or will never be.</summary>
+    public void FrameWritten()
+    {
+        if (--Unwritten == 0)
+        {
+            Slices.Dispose();
+            Values = default;
+        }
+    }
 }

@@ -15,6 +15,7 @@ public sealed class WeirClient : IAsyncDisposable
 {
     private readonly ClientCore _core;
     private readonly Func<ValueTask> _closeNetwork;
+    private readonly RecentCuts _cuts = new();
     private Task<PushSession>? _opening;
     private PushSession? _own;
 
@@ -146,16 +147,18 @@ public sealed class WeirClient : IAsyncDisposable
     /// <param name="cancellation">Ends the waiting, not the push: once sent it may still be applied, once.</param>
     /// <returns>Completes when every row was applied and acknowledged.</returns>
     /// <exception cref="WeirException">See <see cref="Status"/>.</exception>
-    public async Task PushAsync(WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, CancellationToken cancellation = default) =>
-        await WriteAsync(await OwnSessionAsync(cancellation), table, keys, values, PartOperation.Update, cancellation);
+    public Task PushAsync(WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, CancellationToken cancellation = default) =>
+        OwnSession is { } session
+            ? WriteAsync(session, table, keys, values, PartOperation.Update, cancellation)
+            : OpenAndWriteAsync(table, keys, values, PartOperation.Update, cancellation);
 
     /// <summary>Sets rows to the values given, whatever the update rule; its state is made to agree (the last of repeated keys is not defined).</summary>
-    public async Task SetAsync(WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, CancellationToken cancellation = default) =>
-        await WriteAsync(await OwnSessionAsync(cancellation), table, keys, values, PartOperation.Assign, cancellation);
+    public Task SetAsync(WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, CancellationToken cancellation = default) =>
+        OpenAndWriteAsync(table, keys, values, PartOperation.Assign, cancellation);
 
     /// <summary>Deletes rows; absent keys are passed over.</summary>
-    public async Task DeleteAsync(WeirTable table, ReadOnlyMemory<ulong> keys, CancellationToken cancellation = default) =>
-        await WriteAsync(await OwnSessionAsync(cancellation), table, keys, default, PartOperation.Delete, cancellation);
+    public Task DeleteAsync(WeirTable table, ReadOnlyMemory<ulong> keys, CancellationToken cancellation = default) =>
+        OpenAndWriteAsync(table, keys, default, PartOperation.Delete, cancellation);
 
     /// <summary>Pulls rows without waiting for anybody's clock.</summary>
     /// <param name="table">The table.</param>
@@ -284,12 +287,16 @@ public sealed class WeirClient : IAsyncDisposable
         return reply;
     }
 
-    internal async Task WriteAsync(
+    internal Task WriteAsync(
         PushSession session, WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, PartOperation operation, CancellationToken cancellation)
     {
         CheckShape(table, keys.Length, values.Length, operation == PartOperation.Delete ? 0 : table.Width, nameof(values));
-        cancellation.ThrowIfCancellationRequested();
-        KeySlices slices = KeySlices.Cut(keys.Span);
+        if (cancellation.IsCancellationRequested)
+        {
+            return Task.FromCanceled(cancellation);
+        }
+
+        KeySlices slices = _cuts.Cut(keys.Span);
         PushCall call;
         lock (State.Gate)
         {
@@ -297,16 +304,20 @@ public sealed class WeirClient : IAsyncDisposable
         }
 
         State.Flush();
-        await AcknowledgedAsync(call, cancellation);
+        return cancellation.CanBeCanceled ? AcknowledgedAsync(call, cancellation) : call.Task;
     }
 
-    internal async Task<PullResult> ReadAsync(
+    internal Task<PullResult> ReadAsync(
         PushSession? worker, WeirTable table, ReadOnlyMemory<ulong> keys, Memory<float> values, int? delayBound, CancellationToken cancellation)
     {
         CheckShape(table, keys.Length, values.Length, table.Width, nameof(values));
         CheckBound(delayBound);
-        cancellation.ThrowIfCancellationRequested();
-        KeySlices slices = KeySlices.Cut(keys.Span);
+        if (cancellation.IsCancellationRequested)
+        {
+            return Task.FromCanceled<PullResult>(cancellation);
+        }
+
+        KeySlices slices = _cuts.Cut(keys.Span);
         PullCall call;
         lock (State.Gate)
         {
@@ -323,7 +334,7 @@ public sealed class WeirClient : IAsyncDisposable
         }
 
         State.Flush();
-        return await AnswerAsync(call, cancellation);
+        return cancellation.CanBeCanceled ? AnswerAsync(call, cancellation) : call.Task;
     }
 
     internal async Task<PullResult> PushPullAsync(
@@ -333,14 +344,13 @@ public sealed class WeirClient : IAsyncDisposable
         CheckShape(table, keys.Length, pulled.Length, table.Width, nameof(pulled));
         CheckBound(delayBound);
         cancellation.ThrowIfCancellationRequested();
-        KeySlices forPush = KeySlices.Cut(keys.Span);
-        KeySlices forPull = KeySlices.Cut(keys.Span);
+        KeySlices slices = _cuts.Cut(keys.Span);
         PullCall pull;
         PushCall push;
         lock (State.Gate)
         {
             Instant deadline = State.Now.AfterMs(State.Options.DeadlineMs);
-            pull = new PullCall(_core.Pulls, table, forPull, pulled, session.Group == 0 ? null : session, delayBound ?? PullItem.NoBound, deadline);
+            pull = new PullCall(_core.Pulls, table, slices.Retain(), pulled, session.Group == 0 ? null : session, delayBound ?? PullItem.NoBound, deadline);
             if (session.Failure is { } failure)
             {
                 pull.Fail(failure);
@@ -350,7 +360,7 @@ public sealed class WeirClient : IAsyncDisposable
                 _core.Pulls.Add(pull);
             }
 
-            push = _core.Pushes.Push(session, table, forPush, pushed, PartOperation.Update, deadline, pull);
+            push = _core.Pushes.Push(session, table, slices, pushed, PartOperation.Update, deadline, pull);
             pull.Push = push;
             if (keys.Length == 0 && !pull.IsOver)
             {
@@ -369,6 +379,10 @@ public sealed class WeirClient : IAsyncDisposable
         return result;
     }
 
+    private async Task OpenAndWriteAsync(
+        WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, PartOperation operation, CancellationToken cancellation) =>
+        await WriteAsync(await OwnSessionAsync(cancellation), table, keys, values, operation, cancellation);
+
     private async Task AcknowledgedAsync(PushCall call, CancellationToken cancellation)
     {
         using CancellationTokenRegistration registration = cancellation.Register(() =>
@@ -378,7 +392,7 @@ public sealed class WeirClient : IAsyncDisposable
                 _core.Pushes.Cancel(call, cancellation);
             }
         });
-        await call.Done.Task;
+        await call.Task;
     }
 
     private async Task<PullResult> AnswerAsync(PullCall call, CancellationToken cancellation)
@@ -393,7 +407,19 @@ public sealed class WeirClient : IAsyncDisposable
                 }
             }
         });
-        return await call.Done.Task;
+        return await call.Task;
+    }
+
+    /// <summary>The client's own session where it is open and well.</summary>
+    private PushSession? OwnSession
+    {
+        get
+        {
+            lock (State.Gate)
+            {
+                return _opening is { IsCompletedSuccessfully: true } && _own is { Failure: null } ? _own : null;
+            }
+        }
     }
 
     /// <summary>The client's own session, opened at its first push; a new one where the former ended (R12).</summary>

@@ -1,4 +1,5 @@
 using Weir.Keys;
+using Weir.World;
 
 namespace Weir.Store;
 

@@ -84,6 +84,9 @@ public class KeySlicesTests
             }
 
             Assert.Equal(slices.Keys.Take(slices.Rows).SelectMany(k => sums[k]), gathered);
+            float[] scattered = new float[values.Length];
+            slices.ScatterRows(gathered, width, 0, slices.Rows, scattered);
+            Assert.Equal(keys.SelectMany(k => sums[k]), scattered);
             if (slices.Rows > 1)
             {
                 float[] some = new float[width];
@@ -103,6 +106,60 @@ public class KeySlicesTests
         Assert.NotEqual((1e8f - 1e8f) + 1f, sum[0]);
     }
 
+    [Fact]
+    public void Rows_of_any_width_are_gathered_and_scattered_as_plain_copies_do() =>
+        Gen.Select(Gen.Int[1, 140], Gen.Int[1, 90]).Sample((width, count) =>
+        {
+            Rng rng = new((ulong)((width * 1000) + count));
+            ulong[] keys = [.. Enumerable.Range(0, count).Select(_ => rng.Next())];
+            float[] values = [.. Enumerable.Range(0, count * width).Select(i => (float)i)];
+            using var slices = KeySlices.Cut(keys);
+            float[] gathered = new float[values.Length];
+            slices.GatherRows(values, width, 0, slices.Rows, gathered);
+            Assert.Equal(
+                slices.Keys.Take(slices.Rows).SelectMany(k => values.Skip(Array.IndexOf(keys, k) * width).Take(width)), gathered);
+            float[] back = new float[values.Length];
+            slices.ScatterRows(gathered, width, 0, slices.Rows, back);
+            Assert.Equal(values, back);
+        });
+
+    [Fact]
+    public void A_list_cut_before_is_found_again_and_one_that_differs_anywhere_is_not()
+    {
+        Rng rng = new(1);
+        ulong[] keys = [.. Enumerable.Range(0, RecentCuts.SmallestKeys * 2).Select(_ => rng.Next())];
+        var cuts = new RecentCuts();
+        using KeySlices first = cuts.Cut(keys);
+        using KeySlices again = cuts.Cut((ulong[])keys.Clone());
+        Assert.Same(first, again);
+        ulong[] other = (ulong[])keys.Clone();
+        (other[10], other[700]) = (other[700], other[10]);
+        using KeySlices swapped = cuts.Cut(other);
+        Assert.NotSame(first, swapped);
+        Assert.Equal(700, swapped.PositionsOf(Array.IndexOf(swapped.Keys, keys[10]))[0]);
+        ulong[] repeated = (ulong[])keys.Clone();
+        repeated[20] = repeated[30];
+        using KeySlices once = cuts.Cut(repeated);
+        using KeySlices twice = cuts.Cut((ulong[])repeated.Clone());
+        Assert.Same(once, twice);
+        Assert.Equal(keys.Length - 1, once.Rows);
+        repeated[20] = keys[20];
+        Assert.Equal(keys.Length, cuts.Cut(repeated).Rows);
+    }
+
+    [Fact]
+    public void Cuts_of_many_threads_at_once_are_each_right()
+    {
+        ulong[][] lists = [.. Enumerable.Range(0, 12).Select(list => Enumerable.Range(0, 600).Select(i => (ulong)((list * 1000) + i)).ToArray())];
+        var cuts = new RecentCuts();
+        Parallel.For(0, 400, i =>
+        {
+            ulong[] keys = lists[i % lists.Length];
+            using KeySlices slices = cuts.Cut(keys);
+            Assert.Equal(keys.OrderBy(Mix.Of), slices.Keys.Take(slices.Rows));
+        });
+    }
+
     private static void Check(ulong[] keys)
     {
         using var slices = KeySlices.Cut(keys);
@@ -113,7 +170,7 @@ public class KeySlicesTests
         Assert.Equal(expected.Select(e => e.Key), slices.Keys.Take(slices.Rows));
         for (int row = 0; row < expected.Length; row++)
         {
-            Assert.True(slices.Positions(row).SequenceEqual(expected[row].Positions));
+            Assert.True(slices.PositionsOf(row).SequenceEqual(expected[row].Positions));
         }
     }
 }

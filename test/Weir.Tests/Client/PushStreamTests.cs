@@ -1,5 +1,8 @@
 using CsCheck;
 using Weir.Client;
+using Weir.Keys;
+using Weir.Placement;
+using Weir.Wire;
 using Weir.World;
 
 namespace Weir.Tests.Client;
@@ -91,22 +94,24 @@ public class PushStreamTests
     {
         PushSession session = new(1, 0, 0);
         PushStream stream = session.Stream(1, 3, deletes: false, aggregates: false);
-        PushCall call = new(session, Instant.Never, TaskCreationOptions.None);
+        var table = new WeirTable(new MapTable(1, "t", 1, UpdateRule.Add, 0, Aggregate: false, 0));
+        PushCall call = new(session, table, KeySlices.Cut([]), default, PartOperation.Update, Instant.Never, TaskCreationOptions.None);
         foreach (char state in states)
         {
-            stream.Pending.Add(new PushPart(stream, stream.NextN(), call, 64)
+            var part = new PushPart();
+            part.Begin(stream, call, default, 0, 1, 64);
+            part.State = state switch
             {
-                State = state switch
-                {
-                    'f' => PartState.InFlight,
-                    'q' => PartState.Queued,
-                    'h' => PartState.Held,
-                    _ => PartState.Unsent,
-                },
-                NotBefore = state == 'p' ? Now.AfterMs(1) : Now,
-            });
+                'f' => PartState.InFlight,
+                'q' => PartState.Queued,
+                'h' => PartState.Held,
+                _ => PartState.Unsent,
+            };
+            part.NotBefore = state == 'p' ? Now.AfterMs(1) : Now;
+            stream.Pending.Add(part);
         }
 
+        Assert.Equal(states.Count(s => s is 'u' or 'p'), stream.Unsent);
         return stream;
     }
 }

@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics.X86;
 
-namespace Weir.Store;
+namespace Weir.World;
 
 /// <summary>
 /// Asks the processor to bring a cache line in before it is needed. A hint: it changes no result, faults on no address, and is nothing

@@ -1,0 +1,243 @@
+using System.Runtime.InteropServices;
+using Weir.Keys;
+using Weir.Placement;
+using Weir.Wire;
+using Weir.World;
+
+namespace Weir.Client;
+
+/// <summary>
+/// Cuts calls into pieces and parts and packs these into frames, node by node. A call's parts get their numbers at once, so that their order is
+/// fixed; a frame's bytes are written only when the window lets it go, so that a large call needs no more memory than the window and its rows
+/// are still in the caches when the socket takes them. Guarded by the client's gate.
+/// </summary>
+internal sealed class PushPacking(ClientState state)
+{
+    /// <summary>What frames are filled to; only a larger part makes a larger frame. Beyond it a frame falls out of a core's own cache.</summary>
+    public const int TargetBytes = 256 << 10;
+
+    private const int Fixed = FrameHeader.Size + DataRequestReader.CountsSize;
+
+    private readonly Stack<PushPart> _freeParts = new();
+    private readonly Stack<PushFrame> _freeFrames = new();
+    private readonly List<NodeLink> _packing = [];
+
+    /// <summary>Rows of a piece: as many as fit a frame if they all fall into one segment (design R25).</summary>
+    public static int PieceRows(int rowBytes) =>
+        (FrameHeader.MaxBodyBytes - DataRequestReader.CountsSize - PartHeader.Size - PullItem.Size - 16) / (sizeof(ulong) + rowBytes);
+
+    /// <summary>
+    /// Cuts a call: pieces by row count and width alone, parts by segment, frames by node.
+    /// </summary>
+    /// <returns>Bytes of the parts, or the segment that nobody holds: the parts before it are pending then, and no frame carries them.</returns>
+    public (long Bytes, int? LostSegment) Cut(PushCall call)
+    {
+        ClusterMap map = state.Map!;
+        KeySlices slices = call.Slices;
+        int rowBytes = call.RowBytes;
+        int pieceRows = PieceRows(rowBytes);
+        int itemBytes = call.Pull is { IsOver: false } ? PullItem.Size : 0;
+        bool deletes = call.Operation == PartOperation.Delete;
+        long bytes = 0;
+        call.IsCut = true;
+        for (int from = 0; from < slices.Rows;)
+        {
+            int piece = from / pieceRows;
+            int to = Math.Min(slices.EndOfSegment(from, map.SegmentBits), (piece + 1) * pieceRows);
+            int segment = Mix.Segment(slices.Keys[from], map.SegmentBits);
+            if (state.Head(segment) is not { } head)
+            {
+                _packing.ForEach(node => node.Packing = null);
+                _packing.Clear();
+                return (bytes, segment);
+            }
+
+            PushStream stream = call.Session.Stream(call.Table.Id, (uint)segment, deletes, call.Table.Aggregate);
+            PushPart part = _freeParts.TryPop(out PushPart? free) ? free : new PushPart();
+            part.Begin(stream, call, call.Seq with { Piece = (uint)piece }, from, to, PartBytes(to - from, rowBytes));
+            stream.Pending.Add(part);
+            Pack(head, part, itemBytes, call);
+            call.PartsLeft++;
+            bytes += part.Bytes;
+            from = to;
+        }
+
+        FinishPacking();
+        return (bytes, null);
+    }
+
+    /// <summary>Packs parts that were written before into new frames for a node.</summary>
+    public void Repeat(NodeLink node, List<PushPart> parts)
+    {
+        foreach (PushPart part in parts)
+        {
+            part.State = PartState.Queued;
+            Pack(node, part, 0, null);
+        }
+
+        FinishPacking();
+    }
+
+    /// <summary>
+    /// Writes a frame: parts that were written before as they are, the others from the caller's values; behind them the items of a PushPull.
+    /// The parts hold the frame from now on.
+    /// </summary>
+    public (FrameBuffer Buffer, PullRequest? Request) Write(PushFrame frame)
+    {
+        PullCall? pull = frame.Call?.Pull is { IsOver: false } half ? half : null;
+        int bytes = Fixed;
+        foreach (PushPart part in frame.Parts)
+        {
+            bytes += part.Bytes + (pull is null ? 0 : PullItem.Size);
+        }
+
+        FrameBuffer buffer = state.Pool.Rent(bytes);
+        var writer = new ByteWriter(buffer.Span[FrameHeader.Size..]);
+        writer.Int32(frame.Parts.Count);
+        writer.Int32(pull is null ? 0 : frame.Parts.Count);
+        foreach (PushPart part in frame.Parts)
+        {
+            int offset = FrameHeader.Size + writer.Position;
+            if (part.Frame is { } before)
+            {
+                writer.Raw(before.Span.Slice(part.Offset, part.Bytes));
+                before.Release();
+            }
+            else
+            {
+                Write(ref writer, part);
+            }
+
+            part.Frame = buffer.Retain();
+            part.Offset = offset;
+        }
+
+        PullRequest? request = pull?.ItemsOfParts(ref writer, frame.Parts, frame.Node);
+        frame.Call?.FrameWritten();
+        frame.Call = null;
+        return (buffer, request);
+    }
+
+    /// <summary>Takes the parts out of a frame that are done.</summary>
+    public void DropDone(PushFrame frame)
+    {
+        int kept = 0;
+        for (int i = 0; i < frame.Parts.Count; i++)
+        {
+            PushPart part = frame.Parts[i];
+            if (part.State == PartState.Done)
+            {
+                Unlist(part);
+            }
+            else
+            {
+                frame.Parts[kept++] = part;
+            }
+        }
+
+        frame.Parts.RemoveRange(kept, frame.Parts.Count - kept);
+    }
+
+    /// <summary>A frame that was answered or given up.</summary>
+    public void Free(PushFrame frame)
+    {
+        frame.Call?.FrameWritten();
+        frame.Call = null;
+        foreach (PushPart part in frame.Parts)
+        {
+            Unlist(part);
+        }
+
+        frame.Parts.Clear();
+        _freeFrames.Push(frame);
+    }
+
+    /// <summary>A part that is done.</summary>
+    public void Free(PushPart part)
+    {
+        if (part.Listed == 0)
+        {
+            _freeParts.Push(part);
+        }
+    }
+
+    private static int PartBytes(int rows, int rowBytes) => PartHeader.Size + (rows * sizeof(ulong)) + PartHeader.Pad8(rows * rowBytes);
+
+    private static void Write(ref ByteWriter writer, PushPart part)
+    {
+        PushCall call = part.Call;
+        int rows = part.To - part.From;
+        var head = new PartHeader
+        {
+            Table = part.Stream.Table,
+            Segment = part.Stream.Segment,
+            N = part.N,
+            Seq = part.Seq,
+            Rows = rows,
+            Operation = call.Operation,
+            KeyBytes = rows * sizeof(ulong),
+            ValueBytes = rows * call.RowBytes,
+        };
+        head.Write(ref writer);
+        writer.Raw(MemoryMarshal.AsBytes(call.Slices.Keys.AsSpan(part.From, rows)));
+        if (call.RowBytes > 0)
+        {
+            call.Slices.GatherRows(
+                call.Values.Span, call.Table.Width, part.From, part.To, MemoryMarshal.Cast<byte, float>(writer.Take(head.ValueBytes)));
+        }
+
+        writer.PadTo8();
+    }
+
+    private void Pack(NodeLink node, PushPart part, int itemBytes, PushCall? call)
+    {
+        if (node.Packing is { } full && full.Bytes + part.Bytes + itemBytes > TargetBytes)
+        {
+            Enqueue(node, full);
+        }
+
+        if (node.Packing is not { } frame)
+        {
+            frame = _freeFrames.TryPop(out PushFrame? free) ? free : new PushFrame();
+            (frame.Node, frame.Call, frame.Bytes) = (node, call, Fixed);
+            node.Packing = frame;
+            _packing.Add(node);
+        }
+
+        frame.Parts.Add(part);
+        frame.Bytes += part.Bytes + itemBytes;
+        part.Listed++;
+    }
+
+    private void FinishPacking()
+    {
+        foreach (NodeLink node in _packing)
+        {
+            if (node.Packing is { } last)
+            {
+                Enqueue(node, last);
+            }
+        }
+
+        _packing.Clear();
+    }
+
+    private static void Enqueue(NodeLink node, PushFrame frame)
+    {
+        node.Packing = null;
+        node.Waiting.Enqueue(frame);
+        if (frame.Call is { } call)
+        {
+            call.Unwritten++;
+        }
+    }
+
+    private void Unlist(PushPart part)
+    {
+        part.Listed--;
+        if (part.State == PartState.Done)
+        {
+            Free(part);
+        }
+    }
+}
