@@ -85,7 +85,7 @@ public class EncodingBench
     public bool UnpackSmallKeys() => PackedKeys.TryReadPacked(_encodedIds.AsSpan(0, _idBytes), _read);
 
     [Benchmark]
-    public UInt128 HashKeys() => KeyListHash.Of(_keys);
+    public UInt128 HashKeys() => KeyList.HashOf(_keys);
 
     /// <summary>The baseline of the values, and part of the next: their 64 KiB copied.</summary>
     [Benchmark]

@@ -45,16 +45,28 @@ internal sealed class KeyReader(NodeState node)
                 sound = PackedKeys.TryReadPacked(bytes, packed) && AreOrdered(packed, range);
                 break;
             default:
-                keys = node.KeyLists.Find(list.Table, list.Segment, BinaryPrimitives.ReadUInt128LittleEndian(bytes));
-                return keys.Length == list.Rows && keys.Length > 0 ? Status.Acked : Status.SendKeys;
+                keys = node.KeyLists.Find(list.Table, list.Segment, BinaryPrimitives.ReadUInt128LittleEndian(bytes))?.Keys;
+                bool kept = keys.Length == list.Rows && list.Rows > 0;
+                node.KeyListHits += kept ? 1 : 0;
+                node.KeyListMisses += kept ? 0 : 1;
+                return kept ? Status.Acked : Status.SendKeys;
         }
 
-        if (sound && list.Keep && list.Rows >= KeyListHash.FewestKeys)
+        if (sound && list.Keep && list.Rows >= KeyList.FewestKeys)
         {
-            node.KeyLists.Keep(list.Table, list.Segment, keys);
+            Keep(list, keys);
         }
 
         return sound ? Status.Acked : Status.Malformed;
+    }
+
+    private void Keep(in KeyListHead list, ReadOnlySpan<ulong> keys)
+    {
+        UInt128 hash = KeyList.HashOf(keys);
+        if (node.KeyLists.Find(list.Table, list.Segment, hash) is null)
+        {
+            node.KeyLists.Keep(new KeyList(list.Table, list.Segment, hash, keys.ToArray()));
+        }
     }
 
     /// <summary>Distinct, in the segment, in Mix order: what the store and the fold rest on is checked before they see it.</summary>

@@ -30,6 +30,9 @@ internal sealed class NodeState : IDisposable
     /// <summary>Key lists that peers refer to.</summary>
     public KeyListCache KeyLists { get; }
 
+    /// <summary>References to a list that is kept here, and to lists that are not (any more).</summary>
+    public long KeyListHits, KeyListMisses;
+
     public GroupClocks Clocks { get; } = new();
 
     /// <summary>The map this node acts on; null until it has read one that names it.</summary>
@@ -94,7 +97,7 @@ internal sealed class NodeState : IDisposable
             rows?.Dispose();
         }
 
-        KeyLists.Drop((table, segment) => map.Generation != older?.Generation || map.Table(table) is null || Segment(segment) is null);
+        KeyLists.Drop(list => map.Generation != older?.Generation || map.Table(list.Table) is null || Segment(list.Segment) is null);
         Clocks.Adopt(map);
         if (older is not null
             && (!older.Sessions.AsSpan().SequenceEqual(map.Sessions) || !older.Jobs.Select(j => j.Group).SequenceEqual(map.Jobs.Select(j => j.Group))))

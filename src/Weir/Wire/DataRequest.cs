@@ -25,7 +25,7 @@ internal enum KeyEncoding : byte
     /// <summary>The keys, in equally many bits (<see cref="PackedKeys"/>).</summary>
     Packed = 3,
 
-    /// <summary>A reference of 16 bytes to a list that the receiver keeps (<see cref="KeyListHash"/>).</summary>
+    /// <summary>A reference of 16 bytes to a list that the receiver keeps (<see cref="KeyList"/>).</summary>
     Cached = 4,
 }
 
@@ -307,7 +307,7 @@ internal ref struct DataRequestReader
         {
             KeyEncoding.Raw => keyBytes == (long)rows * sizeof(ulong),
             KeyEncoding.PackedDelta or KeyEncoding.Packed => keyBytes < (long)rows * sizeof(ulong),
-            KeyEncoding.Cached => keyBytes == KeyListHash.Size,
+            KeyEncoding.Cached => keyBytes == KeyList.ReferenceBytes,
             _ => false,
         };
     }

@@ -27,7 +27,7 @@ public class KeyListTests
         ulong session = node.OpenSession();
         Assert.Equal([Status.Acked, Status.Acked, Status.Acked], Push(node, session, Kept(table, 1), Named(table, 2), Named(table, 3)));
         Assert.All(Keys, key => Assert.Equal(3, node.Pull(key)!.Value.Value));
-        Assert.Equal((2, 0), (node.Node.KeyLists.Hits, node.Node.KeyLists.Misses));
+        Assert.Equal((2, 0), node.Node.KeyListReferences);
     }
 
     [Fact]
@@ -52,7 +52,7 @@ public class KeyListTests
         Push(node, session, Kept(first, 1));
         Assert.Equal([Status.SendKeys], Push(node, session, Named(second, 1)));
         node.Admin(FrameKind.DropTable, new NumberBody(first));
-        Assert.Equal(0, node.Node.KeyLists.Bytes);
+        Assert.Equal(0, node.Node.KeyListBytes);
     }
 
     [Fact]
@@ -64,7 +64,7 @@ public class KeyListTests
         uint table = node.OpenTable();
         ulong session = node.OpenSession();
         Push(node, session, Kept(table, 1), Kept(table, 2, other), Named(table, 3), Kept(table, 4, third));
-        Assert.InRange(node.Node.KeyLists.Bytes, 1, 600);
+        Assert.InRange(node.Node.KeyListBytes, 1, 600);
         Assert.Equal([Status.SendKeys], Push(node, session, Named(table, 5, other)));
         Assert.Equal([Status.Acked, Status.Acked], Push(node, session, Named(table, 5), Named(table, 6, third)));
         Assert.Equal(1, node.Pull(other[0])!.Value.Value);
@@ -79,7 +79,7 @@ public class KeyListTests
         Assert.Equal([Status.Acked], Push(node, session, Kept(table, 1)));
         SamplePart few = Kept(table, 2) with { Keys = Keys[..7], Values = Ones[..7] };
         Assert.Equal([Status.Acked], Push(node, session, few));
-        Assert.Equal(0, node.Node.KeyLists.Bytes);
+        Assert.Equal(0, node.Node.KeyListBytes);
     }
 
     [Fact]

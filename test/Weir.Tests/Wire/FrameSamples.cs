@@ -215,8 +215,8 @@ internal static class SampleKeys
     {
         if (names)
         {
-            byte[] hash = new byte[KeyListHash.Size];
-            BinaryPrimitives.WriteUInt128LittleEndian(hash, KeyListHash.Of(keys));
+            byte[] hash = new byte[KeyList.ReferenceBytes];
+            BinaryPrimitives.WriteUInt128LittleEndian(hash, KeyList.HashOf(keys));
             return (KeyEncoding.Cached, hash);
         }
 
