@@ -8,9 +8,6 @@ namespace Weir.Client;
 /// <summary>A node as the client reaches it.</summary>
 internal sealed class NodeLink(LinkId link, string address)
 {
-    // A quarter of what a server keeps for all of its clients.
-    private const long KeyListBytes = 64L << 20;
-
     public LinkId Link { get; } = link;
 
     public string Address { get; } = address;
@@ -33,8 +30,8 @@ internal sealed class NodeLink(LinkId link, string address)
     /// <summary>Push frames that wait for the window, in order.</summary>
     public Queue<PushFrame> Waiting { get; } = new();
 
-    /// <summary>The key lists that it has answered for, and so keeps most likely: they may be named to it.</summary>
-    public KeyListCache KeyLists { get; } = new(KeyListBytes);
+    /// <summary>The key lists that may be named to it.</summary>
+    public AnsweredKeyLists KeyLists { get; } = new();
 
     /// <summary>The frame that is being filled with parts.</summary>
     public PushFrame? Packing { get; set; }

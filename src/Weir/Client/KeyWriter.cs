@@ -31,8 +31,8 @@ internal sealed class KeyWriter(ClientState state)
         if (state.Options.Filters.HasFlag(Filters.KeyCache) && keys.Length >= KeyList.FewestKeys)
         {
             UInt128 hash = KeyList.HashOf(keys);
-            list = node.KeyLists.Find(table, segment, hash);
-            if (list is not null && !sendsKeys)
+            (list, bool mayBeNamed) = node.KeyLists.Find(table, segment, hash);
+            if (list is not null && mayBeNamed && !sendsKeys)
             {
                 BinaryPrimitives.WriteUInt128LittleEndian(into, hash);
                 return new WrittenKeys(KeyEncoding.Cached, KeyList.ReferenceBytes, list);

@@ -119,11 +119,7 @@ internal sealed class PullSender(ClientState state)
             }
             else if (TryReadValues(request, piece, values, out ReadOnlySpan<float> floats))
             {
-                if (request.Items[piece.Item].Keys is { Keep: true, List: { } list })
-                {
-                    node.KeyLists.Keep(list);
-                }
-
+                node.KeyLists.Answered(request.Items[piece.Item].Keys);
                 call.Take(request.Items[piece.Item].From + piece.FirstRow, piece, bits, floats);
                 request.Take(piece.Item, piece.Rows);
                 request.RetryAt = RetryAt(request);
@@ -270,11 +266,7 @@ internal sealed class PullSender(ClientState state)
                 _again.Add(new RowsToAskAgain(request.Call, item.Segment, item.From + item.Taken, item.To, now.AfterMs(state.Options.BackoffMs), false));
                 break;
             case Status.SendKeys:
-                if (item.Keys.List is { } forgotten)
-                {
-                    request.Node.KeyLists.Drop(forgotten);
-                }
-
+                request.Node.KeyLists.Forgotten(item.Keys);
                 request.Move(piece.Item);
                 _again.Add(new RowsToAskAgain(request.Call, item.Segment, item.From + item.Taken, item.To, now, true));
                 _keysWanted = true;

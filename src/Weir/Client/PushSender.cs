@@ -439,9 +439,9 @@ internal sealed class PushSender(ClientState state)
 
     private void Answered(PushPart part, in PartReply reply, in FrameHeader header, NodeLink node, Instant now)
     {
-        if (reply.Status <= Status.Failed && part.Keys is { Keep: true, List: { } list })
+        if (reply.Status <= Status.Failed)
         {
-            node.KeyLists.Keep(list);
+            node.KeyLists.Answered(part.Keys);
         }
 
         switch (reply.Status)
@@ -492,11 +492,7 @@ internal sealed class PushSender(ClientState state)
                 Unsend(part, now.AfterMs(state.Options.BackoffMs));
                 break;
             case Status.SendKeys when part.Request == header.RequestId && part.State == PartState.InFlight:
-                if (part.Keys.List is { } forgotten)
-                {
-                    node.KeyLists.Drop(forgotten);
-                }
-
+                node.KeyLists.Forgotten(part.Keys);
                 part.SendsKeys = true;
                 Unsend(part, now);
                 break;

@@ -39,6 +39,26 @@ public class FilterTests
     }
 
     [Fact]
+    public void Lists_that_a_server_always_forgets_are_soon_sent_at_once()
+    {
+        using var cluster = new SimCluster(1, servers: 1, limits: new ServerLimits { KeyListBytes = 1000 });
+        cluster.Run(async () =>
+        {
+            WeirClient client = await cluster.ConnectAsync("a", new ClientOptions { Filters = Filters.KeyCache });
+            WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t", Width = 2 });
+            for (int round = 0; round < 100; round++)
+            {
+                await client.PushAsync(table, Ids, Dense);
+            }
+        });
+        (long hits, long misses) = References(cluster);
+
+        // All 64 lists of one push before the first miss is known; then one in a pause that grows to 4,096 of 6,400, with those beside it.
+        Assert.InRange(misses, 64, 640);
+        Assert.InRange(hits, 0, misses);
+    }
+
+    [Fact]
     public void A_list_is_named_only_to_a_node_that_has_answered_for_it()
     {
         using var cluster = new SimCluster(1, servers: 2);
