@@ -41,11 +41,16 @@ public class UsageTests
     [InlineData("predict --data x", "--model")]
     [InlineData("bench", "command")]
     [InlineData("bench push-pull --keys 0", "--keys is '0'")]
-    [InlineData("bench push-pull --rule momentum", "--rule is 'momentum'; it must be add, assign, sgd, adagrad, adam or ftrl")]
+    [InlineData("bench push-pull --rule lion", "--rule is 'lion'; it must be add, assign, sgd, adagrad, adam, ftrl, momentum or proximal")]
     [InlineData("bench push-pull --filters key-cache", "--filters is 'key-cache'; only none is supported so far")]
     [InlineData("bench push-pull --transport unix", "--transport is 'unix'; it is planned, only tcp is supported so far")]
     [InlineData("bench push-pull --keys 5 --request-keys 7", "a request cannot have more keys than the table")]
     [InlineData("bench push-pull --keys 100000 --width 65536", "at most 268,435,456 floats")]
+    [InlineData("bench store --rows 0", "--rows is '0'; it must be a whole number from 1 to 1,000,000,000")]
+    [InlineData("bench store --width 65537", "--width is '65537'")]
+    [InlineData("bench store --rule none", "--rule is 'none'; it must be add, assign,")]
+    [InlineData("bench store --distribution normal", "--distribution is 'normal'; it must be uniform or zipf")]
+    [InlineData("bench store --seconds 0", "--seconds is '0'; it must be a number above 0")]
     public async Task A_wrong_command_line_is_explained(string line, string expected)
     {
         ToolRun run = await ToolRun.Of(line.Split(' ', StringSplitOptions.RemoveEmptyEntries));
@@ -57,6 +62,17 @@ public class UsageTests
     [Fact]
     public async Task All_faults_of_a_line_are_said_at_once() =>
         Assert.Equal(3, (await ToolRun.Of("train", "--servers", "0", "--workers", "x", "--delay", "-1")).Error.Split('\n', StringSplitOptions.RemoveEmptyEntries).Length);
+
+    [Fact]
+    public async Task The_help_page_of_bench_lists_its_benchmarks_and_theirs_every_option_with_its_default()
+    {
+        string help = (await ToolRun.Of("bench", "--help")).Output;
+        Assert.Contains("push-pull", help);
+        Assert.Contains("store", help);
+        string[] options = [.. (await ToolRun.Of("bench", "store", "--help")).Output.Split('\n').Where(text => text.StartsWith("  --", StringComparison.Ordinal))];
+        Assert.Equal(["--rows", "--width", "--rule", "--distribution", "--seconds", "--report"], options.Select(text => text.Trim().Split(' ')[0]));
+        Assert.All(options, text => Assert.Contains("default", text, StringComparison.OrdinalIgnoreCase));
+    }
 
     [Fact]
     public async Task The_help_page_of_train_gives_every_option_its_default_and_shows_no_hidden_one()
