@@ -91,7 +91,8 @@ public sealed record TableOptions
     /// With which push an absent key gets its row, 1 to 100; those before have no effect. Default 1: at once. Keys seen a few times make
     /// up most of a click log and teach nothing. A push, or the sum of an iteration where the table aggregates, counts once however many
     /// workers are behind it; what was set has its row at once. Counting is approximate (count-min, Cormode and Muthukrishnan 2005): a key may
-    /// come in early, never late unless it is so rare that counts were halved meanwhile. 64 KiB for each segment.
+    /// come in early, never late unless it is so rare that counts were halved meanwhile, and which one does depends on the number of
+    /// segments. 64 KiB for each segment.
     /// </summary>
     public int AdmitAfterSightings { get; init; } = 1;
 }
