@@ -109,7 +109,7 @@ public class TrainingBench
 
         public void Update(ReadOnlySpan<float> gradient)
         {
-            (float alpha, float beta, float l1, float l2) = (options.EffectiveAlpha, options.EffectiveBeta, options.L1, options.L2);
+            (float alpha, float beta, float l1, float l2) = (options.EffectiveAlpha, options.EffectiveBeta, options.EffectiveL1, options.EffectiveL2);
             for (int i = 0; i < gradient.Length; i++)
             {
                 int row = _found[i];

@@ -4,7 +4,6 @@ using System.Globalization;
 using Weir.Cli.Bench;
 using Weir.Cli.Reports;
 using Weir.Client;
-using Weir.Keys;
 
 namespace Weir.Cli.Commands;
 
@@ -21,29 +20,19 @@ internal static class BenchPushPullCommand
     // 1 GiB: what one request may hold in an array.
     private const long MostRequestFloats = 1 << 28;
 
-    private static readonly Dictionary<string, UpdateRule> Rules = new()
-    {
-        ["add"] = UpdateRule.Add,
-        ["assign"] = UpdateRule.Assign,
-        ["sgd"] = UpdateRule.Sgd(0.01f),
-        ["adagrad"] = UpdateRule.Adagrad(0.01f),
-        ["adam"] = UpdateRule.Adam(),
-        ["ftrl"] = UpdateRule.Ftrl(0.1f, 1, 1, 1),
-    };
-
     public static Command Create(ToolConsole console)
     {
         Option<long> keys = CheckedOption.Whole(
             "--keys", "Rows of the table, of random keys. Default 1,000,000: beyond the caches of most machines.", StandardKeys, 1, 1_000_000_000);
         Option<long> width = CheckedOption.Whole("--width", "Floats a row. Default 1: the sparse model's.", 1, 1, 65_536, "D");
-        Option<string> rule = Word("--rule", "The update rule at the server. Default add: the least work.", [.. Rules.Keys], [], "add");
+        Option<string> rule = BenchRules.Option("The update rule at the server. Default add: the least work.", "add");
         Option<long?> requestKeys = CheckedOption.WholeOrNone(
             "--request-keys", "Keys of a request, random ones of the table's. Default: 100,000, or all where there are fewer.", 1, 1_000_000_000, "K");
         Option<long> window = CheckedOption.Whole(
             "--window", "Requests under way at a time. Default 4: the next are on their way while one is served.", 4, 1, 1024, "W");
         Option<Filters> filters = FilterOption.Create("What makes requests and answers shorter. Default none: every request carries its keys.");
         Option<int?> segments = TrainOptions.SegmentsOption("Slices of the key space, a power of two from 64 to 131072. Default 128: the smallest that gives a server 100.");
-        Option<string> transport = Word("--transport", "How the two processes talk. Default tcp: what two machines use.", ["tcp"], ["unix"], "tcp");
+        Option<string> transport = CheckedOption.Word("--transport", "How the two processes talk. Default tcp: what two machines use.", ["tcp"], ["unix"], "tcp");
         Option<double?> seconds = CheckedOption.Real(
             "--seconds", "Seconds for each kind of request, in five rounds. Default 5: a second a round hides a passing disturbance.", false, "S");
         Option<string?> report = CheckedOption.Text("--report", "Also write it as JSON. Default: no file.", "FILE.json");
@@ -63,7 +52,7 @@ internal static class BenchPushPullCommand
                 Keys = (int)rows,
                 Width = (int)parsed.GetValue(width),
                 RuleName = parsed.GetValue(rule)!,
-                Rule = Rules[parsed.GetValue(rule)!],
+                Rule = BenchRules.Of[parsed.GetValue(rule)!],
                 RequestKeys = (int)(parsed.GetValue(requestKeys) ?? Math.Min(rows, StandardRequestKeys)),
                 Filters = parsed.GetValue(filters),
                 Window = (int)parsed.GetValue(window),
@@ -130,23 +119,4 @@ internal static class BenchPushPullCommand
         long? Number(Option option) =>
             result.GetResult(option)?.Tokens is [Token token, ..] && int.TryParse(token.Value, NumberStyles.None, CultureInfo.InvariantCulture, out int value) ? value : null;
     }
-
-    /// <summary>One of some words; of those that are planned the error says so.</summary>
-    private static Option<string> Word(string name, string help, string[] known, string[] planned, string standard) => new(name)
-    {
-        Description = help,
-        HelpName = string.Join('|', known),
-        DefaultValueFactory = _ => standard,
-        CustomParser = result =>
-        {
-            string text = result.Tokens[0].Value.ToLowerInvariant();
-            if (!known.Contains(text))
-            {
-                string choice = known.Length == 1 ? $"only {known[0]} is supported so far" : $"it must be {string.Join(", ", known[..^1])} or {known[^1]}";
-                result.AddError($"{name} is '{result.Tokens[0].Value}'; {(planned.Contains(text) ? $"it is planned, {choice}" : choice)}");
-            }
-
-            return text;
-        },
-    };
 }

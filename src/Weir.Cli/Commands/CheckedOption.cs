@@ -52,6 +52,25 @@ internal static class CheckedOption
     /// <summary>A path that must be given.</summary>
     public static Option<string> RequiredText(string name, string help, string form) => new(name) { Description = help, HelpName = form, Required = true };
 
+    /// <summary>One of some words; of those that are planned the error says so.</summary>
+    public static Option<string> Word(string name, string help, string[] known, string[] planned, string standard) => new(name)
+    {
+        Description = help,
+        HelpName = string.Join('|', known),
+        DefaultValueFactory = _ => standard,
+        CustomParser = result =>
+        {
+            string text = result.Tokens[0].Value.ToLowerInvariant();
+            if (!known.Contains(text))
+            {
+                string choice = known.Length == 1 ? $"only {known[0]} is supported so far" : $"it must be {string.Join(", ", known[..^1])} or {known[^1]}";
+                result.AddError($"{name} is '{result.Tokens[0].Value}'; {(planned.Contains(text) ? $"it is planned, {choice}" : choice)}");
+            }
+
+            return text;
+        },
+    };
+
     /// <summary>One address; <paramref name="anyPort"/> allows port 0, which makes sense for listening only.</summary>
     public static Option<string?> Address(string name, string help, bool anyPort) => new(name)
     {

@@ -22,7 +22,13 @@ internal sealed class TrainOptions
         ["adagrad"] = UpdateRuleKind.Adagrad,
         ["sgd"] = UpdateRuleKind.Sgd,
         ["adam"] = UpdateRuleKind.Adam,
+        ["momentum"] = UpdateRuleKind.Momentum,
+        ["proximal"] = UpdateRuleKind.ProximalSgd,
     };
+
+    private static readonly UpdateRuleKind[] Penalised = [UpdateRuleKind.Ftrl, UpdateRuleKind.ProximalSgd];
+    private static readonly UpdateRuleKind[] WithoutBeta = [UpdateRuleKind.Sgd, UpdateRuleKind.ProximalSgd];
+    private static readonly UpdateRuleKind[] WithDecay = [UpdateRuleKind.Adam, UpdateRuleKind.Momentum];
 
     private readonly Option<string?> _train = CheckedOption.Text(
         "--train", "Rows to train on, LIBSVM text, plain or gzip. Default: a generated click log of 200,000 rows, so that it runs without data.", "FILE");
@@ -49,23 +55,40 @@ internal sealed class TrainOptions
 
     private readonly Option<string> _rule = new("--rule")
     {
-        Description = "Update rule at the servers: ftrl, adagrad, sgd or adam. The default is the only one that makes weights exactly zero.",
-        HelpName = "ftrl|adagrad|sgd|adam",
+        Description = "Update rule at the servers; proximal is SGD with penalties. The default makes weights exactly zero, as proximal does, and fits its rates to rare keys.",
+        HelpName = string.Join('|', Rules.Keys),
         DefaultValueFactory = _ => "ftrl",
         CustomParser = ParseRule,
     };
 
     private readonly Option<double?> _alpha = CheckedOption.Real(
-        "--alpha", "Learning rate. Default: 0.15 for ftrl, 0.1 adagrad, 0.0003 sgd, 0.005 adam, which did well on the click log and on UCI Adult.", false, "A");
+        "--alpha",
+        "Learning rate. Default: 0.15 for ftrl, 0.1 adagrad, 0.0003 sgd, 0.005 adam, 0.00015 momentum, 0.0003 proximal, which did well on the click log and on UCI Adult.",
+        false, "A");
 
     private readonly Option<double?> _beta = CheckedOption.Real(
         "--beta", "ftrl: smoothing of the rate (default 10: a batch's summed gradients are large); adagrad: added to the root (default 1); "
-        + "adam: decay of the mean, below 1 (default 0.9, its paper's).", true, "B");
+        + "adam: decay of the mean, below 1 (default 0.9, its paper's); momentum: how much of the velocity a push leaves, below 1 (default 0.5: delayed pushes swing up a larger one).", true, "B");
 
     private readonly Option<double?> _l1 = CheckedOption.Real(
-        "--l1", "L1 penalty, for ftrl only. Default 5: in units of summed gradient, so that a key seen a few times weighs nothing.", true, "X");
+        "--l1",
+        "L1 penalty, for ftrl and proximal. Default for ftrl 5: in units of summed gradient, so that a key seen a few times weighs nothing; for proximal, which "
+        + "takes it off at each push, 0.2.",
+        true, "X");
 
-    private readonly Option<double?> _l2 = CheckedOption.Real("--l2", "L2 penalty, for ftrl only. Default 1: hardly more than keeps rare keys small.", true, "X");
+    private readonly Option<double?> _l2 = CheckedOption.Real(
+        "--l2", "L2 penalty, for ftrl and proximal. Default for ftrl 1: hardly more than keeps rare keys small; for proximal 0.", true, "X");
+
+    private readonly Option<long> _admitAfter = CheckedOption.Whole(
+        "--admit-after",
+        "A key gets a row with the so many-th batch that has it; what the ones before taught is lost. Default 1: at once. More saves the memory of rare keys; "
+        + "the bits of --delay 0 are then the same for the same --segments.",
+        1, 1, 100);
+
+    private readonly Option<long?> _expireAfter = CheckedOption.WholeOrNone(
+        "--expire-after",
+        "Forget a weight once every worker is more than so many iterations past its last push. Default: never. Below the iterations of a pass it forgets keys that each pass has.",
+        1, int.MaxValue, "CLOCKS");
 
     private readonly Option<long> _passes = CheckedOption.Whole(
         "--passes", "Passes over the data. Default 3: a fourth gains less than it costs.", 3, 1, 1_000_000, "P");
@@ -124,7 +147,7 @@ internal sealed class TrainOptions
 
     /// <summary>All of them, in the order of the help page.</summary>
     public IEnumerable<Option> All =>
-        [_train, _test, _out, _report, _seed, _rule, _alpha, _beta, _l1, _l2, _passes, _batch, _servers, _workers, _delay, _aggregate, _segments,
+        [_train, _test, _out, _report, _seed, _rule, _alpha, _beta, _l1, _l2, _admitAfter, _expireAfter, _passes, _batch, _servers, _workers, _delay, _aggregate, _segments,
             _processes, _cluster, _filters, _initFrom, _evaluateEvery, _rows, _testRows];
 
     /// <summary>The option of a cluster's segments; its value is their number in bits.</summary>
@@ -159,6 +182,11 @@ internal sealed class TrainOptions
             result.AddError("--evaluate-every needs rows to measure on: add --test FILE");
         }
 
+        if (result.IsGiven(_expireAfter) && (result.IsGiven(_aggregate) || (result.GetResult(_delay)?.Tokens is [Token delay, ..] && delay.Value == "0")))
+        {
+            result.AddError("--expire-after contradicts --aggregate and --delay 0: summed gradients give the same bits always, and when a weight is forgotten does not");
+        }
+
         CheckRule(result);
 
         void Contradict(Option option, Option other, bool needs, string reason)
@@ -173,20 +201,21 @@ internal sealed class TrainOptions
     /// <summary>The values of a command line that parsed.</summary>
     public TrainSettings Read(ParseResult parsed)
     {
-        var standard = new LogisticOptions();
         return new TrainSettings
         {
             Data = new DataSettings(
                 parsed.GetValue(_train), parsed.GetValue(_test), parsed.GetValue(_seed), parsed.GetValue(_rows), parsed.GetValue(_testRows)),
             Out = parsed.GetValue(_out)!,
             Report = parsed.GetValue(_report),
-            Learning = standard with
+            Learning = new LogisticOptions
             {
                 Rule = Rules[parsed.GetValue(_rule)!],
                 Alpha = (float?)parsed.GetValue(_alpha),
                 Beta = (float?)parsed.GetValue(_beta),
-                L1 = (float?)parsed.GetValue(_l1) ?? standard.L1,
-                L2 = (float?)parsed.GetValue(_l2) ?? standard.L2,
+                L1 = (float?)parsed.GetValue(_l1),
+                L2 = (float?)parsed.GetValue(_l2),
+                AdmitAfterSightings = (int)parsed.GetValue(_admitAfter),
+                ExpireAfterClocks = (int?)parsed.GetValue(_expireAfter),
                 Passes = (int)parsed.GetValue(_passes),
                 BatchRows = (int?)parsed.GetValue(_batch),
                 DelayBound = parsed.GetValue(_delay),
@@ -215,21 +244,21 @@ internal sealed class TrainOptions
 
         foreach (Option penalty in (Option[])[_l1, _l2])
         {
-            if (result.IsGiven(penalty) && rule != UpdateRuleKind.Ftrl)
+            if (result.IsGiven(penalty) && !Penalised.Contains(rule))
             {
-                result.AddError($"{penalty.Name} is a penalty of --rule ftrl; {name} has none");
+                result.AddError($"{penalty.Name} is a penalty of --rule ftrl and proximal; {name} has none");
             }
         }
 
-        if (result.IsGiven(_beta) && rule == UpdateRuleKind.Sgd)
+        if (result.IsGiven(_beta) && WithoutBeta.Contains(rule))
         {
-            result.AddError("--beta has no meaning for --rule sgd");
+            result.AddError($"--beta has no meaning for --rule {name}");
         }
 
-        if (rule == UpdateRuleKind.Adam && result.GetResult(_beta)?.Tokens is [Token beta, ..]
+        if (WithDecay.Contains(rule) && result.GetResult(_beta)?.Tokens is [Token beta, ..]
             && double.TryParse(beta.Value, NumberStyles.Float, CultureInfo.InvariantCulture, out double decay) && decay >= 1)
         {
-            result.AddError("--beta must be below 1 for --rule adam: it is the decay of a mean");
+            result.AddError($"--beta must be below 1 for --rule {name}: it is the decay of {(rule == UpdateRuleKind.Adam ? "a mean" : "the velocity")}");
         }
     }
 
@@ -254,7 +283,7 @@ internal sealed class TrainOptions
         string text = result.Tokens[0].Value.ToLowerInvariant();
         if (!Rules.ContainsKey(text))
         {
-            result.AddError($"--rule is '{result.Tokens[0].Value}'; it must be ftrl, adagrad, sgd or adam");
+            result.AddError($"--rule is '{result.Tokens[0].Value}'; it must be {string.Join(", ", Rules.Keys.SkipLast(1))} or {Rules.Keys.Last()}");
         }
 
         return text;

@@ -84,5 +84,6 @@ internal sealed record ModelOfFile(long NonZero, string Path);
 [JsonSerializable(typeof(ServeReport))]
 [JsonSerializable(typeof(EvaluateReport))]
 [JsonSerializable(typeof(PushPullReport))]
+[JsonSerializable(typeof(StoreReport))]
 [JsonSerializable(typeof(Client.ClusterStatus))]
 internal sealed partial class ReportJson : JsonSerializerContext;

@@ -23,23 +23,44 @@ public sealed record LogisticOptions
     // What it is made smaller to: with a twentieth, three passes over UCI Adult stay above a log-loss of .3265, with a hundredth they reach .3247.
     private const int SmallDataBatches = 100;
 
-    /// <summary>The update rule at the server: FTRL (the default: only it gives exact zeros), Adagrad, SGD or Adam.</summary>
+    /// <summary>
+    /// The update rule at the server: FTRL (the default: it gives exact zeros and its rates fit keys however rare), Adagrad, SGD, Adam,
+    /// momentum or proximal SGD, which gives exact zeros too.
+    /// </summary>
     public UpdateRuleKind Rule { get; init; } = UpdateRuleKind.Ftrl;
 
-    /// <summary>The learning rate, above 0. Null takes the rule's default: FTRL 0.15, Adagrad 0.1, SGD 0.0003, Adam 0.005.</summary>
+    /// <summary>The learning rate, above 0. Null takes the rule's default: FTRL 0.15, Adagrad 0.1, SGD 0.0003, Adam 0.005,
+    /// momentum 0.00015, proximal SGD 0.0003.</summary>
     public float? Alpha { get; init; }
 
     /// <summary>
     /// FTRL's beta (default 10) or Adagrad's epsilon (default 1), added to the root of the summed squared gradients; or Adam's decay of
-    /// the first moment, below 1 (default 0.9). SGD has none. At least 0. A gradient here is a batch's sum, so 10 damps the first steps only.
+    /// the first moment, below 1 (default 0.9), or how much of momentum's velocity a key's next push leaves, below 1 (default 0.5: pushes
+    /// that are behind by the delay bound swing up a larger one). SGD has none. At least 0. A gradient here is a batch's sum, so 10 damps the first steps only.
     /// </summary>
     public float? Beta { get; init; }
 
-    /// <summary>FTRL's L1 penalty, at least 0, in units of summed gradient: a key needs more than this much evidence to weigh anything.</summary>
-    public float L1 { get; init; } = 5;
+    /// <summary>
+    /// The L1 penalty, at least 0, in units of a batch's summed gradient; null takes the rule's default: FTRL 5, proximal SGD 0.2. FTRL
+    /// weighs it against all of a key's gradients so far: a key needs that much evidence to weigh anything. Proximal SGD takes it off at
+    /// each push. Others have none.
+    /// </summary>
+    public float? L1 { get; init; }
 
-    /// <summary>FTRL's L2 penalty, at least 0.</summary>
-    public float L2 { get; init; } = 1;
+    /// <summary>The L2 penalty, at least 0; null takes the rule's default: FTRL 1, proximal SGD 0. Others have none.</summary>
+    public float? L2 { get; init; }
+
+    /// <summary>
+    /// With which push an absent key gets its weight, 1 to 100; the gradients before are lost. Default 1: FTRL's L1 keeps rare keys at 0
+    /// already, but their rows take memory, which this saves. A push is a worker's batch that holds the key.
+    /// </summary>
+    public int AdmitAfterSightings { get; init; } = 1;
+
+    /// <summary>
+    /// After how many iterations of every worker without the key in a batch its weight is forgotten, at least 1; null, the default, never.
+    /// Below the iterations of a pass it forgets keys that each pass has once. Not where gradients are summed.
+    /// </summary>
+    public int? ExpireAfterClocks { get; init; }
 
     /// <summary>Passes over the data, at least 1.</summary>
     public int Passes { get; init; } = 3;
@@ -74,17 +95,30 @@ public sealed record LogisticOptions
         UpdateRuleKind.Ftrl => 0.15f,
         UpdateRuleKind.Adagrad => 0.1f,
         UpdateRuleKind.Adam => 0.005f,
+        UpdateRuleKind.Momentum => 0.00015f,
         _ => 0.0003f,
     };
 
-    /// <summary>The beta in force; 0 for SGD, which has none.</summary>
+    /// <summary>The beta in force; 0 for a rule that has none.</summary>
     public float EffectiveBeta => Beta ?? Rule switch
     {
         UpdateRuleKind.Ftrl => 10,
         UpdateRuleKind.Adagrad => 1,
         UpdateRuleKind.Adam => 0.9f,
+        UpdateRuleKind.Momentum => 0.5f,
         _ => 0,
     };
+
+    /// <summary>The L1 penalty in force; 0 for a rule that has none.</summary>
+    public float EffectiveL1 => L1 ?? Rule switch
+    {
+        UpdateRuleKind.Ftrl => 5,
+        UpdateRuleKind.ProximalSgd => 0.2f,
+        _ => 0,
+    };
+
+    /// <summary>The L2 penalty in force; 0 for a rule that has none.</summary>
+    public float EffectiveL2 => L2 ?? (Rule is UpdateRuleKind.Ftrl ? 1 : 0);
 
     /// <summary>The rows of a batch where none are asked for: 4096, or a hundredth of the data where 4096 is above a twentieth of it.</summary>
     /// <param name="rows">Rows of the training data, at least 1.</param>
@@ -100,9 +134,11 @@ public sealed record LogisticOptions
         Validate();
         return Rule switch
         {
-            UpdateRuleKind.Ftrl => UpdateRule.Ftrl(EffectiveAlpha, EffectiveBeta, L1, L2),
+            UpdateRuleKind.Ftrl => UpdateRule.Ftrl(EffectiveAlpha, EffectiveBeta, EffectiveL1, EffectiveL2),
             UpdateRuleKind.Adagrad => UpdateRule.Adagrad(EffectiveAlpha, EffectiveBeta),
             UpdateRuleKind.Adam => UpdateRule.Adam(EffectiveAlpha, EffectiveBeta),
+            UpdateRuleKind.Momentum => UpdateRule.Momentum(EffectiveAlpha, EffectiveBeta),
+            UpdateRuleKind.ProximalSgd => UpdateRule.ProximalSgd(EffectiveAlpha, EffectiveL1, EffectiveL2),
             _ => UpdateRule.Sgd(EffectiveAlpha),
         };
     }
@@ -112,12 +148,17 @@ public sealed record LogisticOptions
     public void Validate()
     {
         var faults = new List<string>();
-        Check(Rule is UpdateRuleKind.Ftrl or UpdateRuleKind.Adagrad or UpdateRuleKind.Adam or UpdateRuleKind.Sgd, $"the rule {Rule} does not learn; take Ftrl, Adagrad, Adam or Sgd");
+        Check(
+            Rule is UpdateRuleKind.Ftrl or UpdateRuleKind.Adagrad or UpdateRuleKind.Adam or UpdateRuleKind.Sgd or UpdateRuleKind.Momentum or UpdateRuleKind.ProximalSgd,
+            $"the rule {Rule} does not learn; take Ftrl, Adagrad, Adam, Sgd, Momentum or ProximalSgd");
         Check(EffectiveAlpha > 0 && float.IsFinite(EffectiveAlpha), $"alpha {EffectiveAlpha} must be a finite number above 0");
         Check(EffectiveBeta >= 0 && float.IsFinite(EffectiveBeta), $"beta {EffectiveBeta} must be a finite number, 0 or above");
-        Check(Rule != UpdateRuleKind.Adam || EffectiveBeta < 1, $"beta {EffectiveBeta} must be below 1 for Adam");
-        Check(L1 >= 0 && float.IsFinite(L1), $"l1 {L1} must be a finite number, 0 or above");
-        Check(L2 >= 0 && float.IsFinite(L2), $"l2 {L2} must be a finite number, 0 or above");
+        Check(Rule is not (UpdateRuleKind.Adam or UpdateRuleKind.Momentum) || EffectiveBeta < 1, $"beta {EffectiveBeta} must be below 1 for {Rule}");
+        Check(EffectiveL1 >= 0 && float.IsFinite(EffectiveL1), $"l1 {EffectiveL1} must be a finite number, 0 or above");
+        Check(EffectiveL2 >= 0 && float.IsFinite(EffectiveL2), $"l2 {EffectiveL2} must be a finite number, 0 or above");
+        Check(AdmitAfterSightings is >= 1 and <= 100, $"admit after sightings {AdmitAfterSightings} must be 1 to 100");
+        Check(ExpireAfterClocks is null or >= 1, $"expire after clocks {ExpireAfterClocks} must be at least 1");
+        Check(ExpireAfterClocks is null || !EffectiveAggregate, "expire after clocks is given and gradients are summed: a sum promises the same bits always, and when a weight is forgotten does not");
         Check(Passes >= 1, $"passes {Passes} must be at least 1");
         Check(BatchRows is null or >= 1, $"batch rows {BatchRows} must be at least 1");
         Check(DelayBound is null or >= 0, $"delay bound {DelayBound} must be at least 0");

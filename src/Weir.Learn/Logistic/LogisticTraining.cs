@@ -49,6 +49,8 @@ public sealed class LogisticTraining
         Rule = _options.ToUpdateRule(),
         Aggregate = _options.EffectiveAggregate,
         Job = job,
+        AdmitAfterSightings = _options.AdmitAfterSightings,
+        ExpireAfterClocks = _options.ExpireAfterClocks,
     };
 
     /// <summary>Runs one worker from its clock to the end; what a job's host calls for each worker it is given.</summary>

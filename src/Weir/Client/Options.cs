@@ -87,6 +87,22 @@ public sealed record TableOptions
 
     /// <summary>The job whose workers' clocks govern pulls of the table; null for none.</summary>
     public Job? Job { get; init; }
+
+    /// <summary>
+    /// After how many clocks without a push a row goes, at least 1; null, the default, for rows that stay. A row expires once every worker
+    /// at work is more than so many iterations past the row's last push; its key then reads as absent, and its next push begins anew. When
+    /// exactly, within seconds, is the servers' choice, so an aggregating table cannot have it. Needs <see cref="Job"/>. 4 bytes a row.
+    /// </summary>
+    public int? ExpireAfterClocks { get; init; }
+
+    /// <summary>
+    /// With which push an absent key gets its row, 1 to 100; those before have no effect. Default 1: at once. Keys seen a few times make
+    /// up most of a click log and teach nothing. A push, or the sum of an iteration where the table aggregates, counts once however many
+    /// workers are behind it; what was set has its row at once. Counting is approximate (count-min, Cormode and Muthukrishnan 2005): a key may
+    /// come in early, never late unless it is so rare that counts were halved meanwhile, and which one does depends on the number of
+    /// segments. 64 KiB for each segment.
+    /// </summary>
+    public int AdmitAfterSightings { get; init; } = 1;
 }
 
 /// <summary>Declares a job: a fixed number of logical workers, hosted by however many processes there are.</summary>

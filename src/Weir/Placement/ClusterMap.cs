@@ -6,7 +6,7 @@ namespace Weir.Placement;
 internal readonly record struct MapMember(ulong Node, ulong Incarnation, string Address, uint WeightPercent, string Zone);
 
 /// <summary>A table as declared. Group 0: no clocks govern it.</summary>
-internal sealed record MapTable(uint Id, string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group);
+internal sealed record MapTable(uint Id, string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group, KeyLifetime Lifetime);
 
 /// <summary>One logical worker of a job: who hosts it under which session (0: nobody), and, once it finished, its last iteration.</summary>
 internal readonly record struct MapWorker(ulong Process, ulong Session, long FinishedThrough)

@@ -38,6 +38,7 @@ internal static class MapEncoding
             writer.UInt32(table.Aggregate ? 1u : 0u);
             writer.UInt32(table.Group);
             table.Rule.Write(ref writer);
+            table.Lifetime.Write(ref writer);
             writer.Text(table.Name);
         }
 
@@ -95,7 +96,7 @@ internal static class MapEncoding
     public static int Size(ClusterMap map) =>
         8 + 4 + 4 + 8 + 8 + 4 + 4 + (6 * 4)
         + map.Members.Sum(m => 20 + ByteWriter.TextBytes(m.Address) + ByteWriter.TextBytes(m.Zone))
-        + map.Tables.Sum(t => 20 + UpdateRule.EncodedBytes + ByteWriter.TextBytes(t.Name))
+        + map.Tables.Sum(t => 20 + UpdateRule.EncodedBytes + KeyLifetime.EncodedBytes + ByteWriter.TextBytes(t.Name))
         + map.Jobs.Sum(j => 20 + ByteWriter.TextBytes(j.Name) + (j.Workers.Length * 24))
         + map.Processes.Sum(p => 20 + ByteWriter.TextBytes(p.Name))
         + (map.Sessions.Length * 16)
@@ -189,19 +190,19 @@ internal static class MapEncoding
 
     private static MapTable[]? ReadTables(ref ByteReader reader)
     {
-        var tables = new MapTable[reader.Count(22 + UpdateRule.EncodedBytes)];
+        var tables = new MapTable[reader.Count(22 + UpdateRule.EncodedBytes + KeyLifetime.EncodedBytes)];
         for (int i = 0; i < tables.Length; i++)
         {
             uint id = reader.UInt32();
             int width = reader.Int32();
             float initial = reader.Single();
             uint aggregate = reader.UInt32(), group = reader.UInt32();
-            if (!UpdateRule.TryRead(ref reader, out UpdateRule rule))
+            if (!UpdateRule.TryRead(ref reader, out UpdateRule rule) || !KeyLifetime.TryRead(ref reader, out KeyLifetime lifetime))
             {
                 return null;
             }
 
-            tables[i] = new MapTable(id, reader.Text(), width, rule, initial, aggregate != 0, group);
+            tables[i] = new MapTable(id, reader.Text(), width, rule, initial, aggregate != 0, group, lifetime);
         }
 
         return tables;

@@ -154,7 +154,14 @@ internal static class MapChanges
             return Refuse($"table {body.Name} aggregates, so it needs the job whose workers it waits for");
         }
 
-        var wanted = new MapTable(map.NextTable, body.Name, body.Width, body.Rule, body.InitialValue, body.Aggregate, body.Group);
+        if (body.Lifetime.ExpireAfterClocks is not null && (body.Group == 0 || body.Aggregate))
+        {
+            return Refuse(body.Aggregate
+                ? $"table {body.Name} aggregates, so that every run of its job ends in the same bits; rows that expire would make them depend on when they do"
+                : $"table {body.Name} has rows that expire, so it needs the job whose clocks they grow old by");
+        }
+
+        var wanted = new MapTable(map.NextTable, body.Name, body.Width, body.Rule, body.InitialValue, body.Aggregate, body.Group, body.Lifetime);
         if (Array.Find(map.Tables, t => t.Name == body.Name) is { } known)
         {
             return known == wanted with { Id = known.Id }
@@ -290,7 +297,9 @@ internal static class MapChanges
     }
 
     private static string Describe(MapTable table) =>
-        $"width {table.Width}, {table.Rule}, initial value {table.InitialValue}{(table.Aggregate ? ", aggregating" : "")}, group {table.Group}";
+        $"width {table.Width}, {table.Rule}, initial value {table.InitialValue}{(table.Aggregate ? ", aggregating" : "")}, group {table.Group}"
+        + (table.Lifetime.AdmitAfterSightings > 1 ? $", rows with push {table.Lifetime.AdmitAfterSightings}" : "")
+        + (table.Lifetime.ExpireAfterClocks is { } clocks ? $", for {clocks} clocks" : "");
 
     private static Decision Done(ClusterMap map, ulong first = 0) => new(map, Status.Acked, first, (long)map.Version);
 

@@ -118,7 +118,12 @@ internal sealed class NodeState : IDisposable
 
         if (!_tables.TryGetValue(table.Id, out TableRows? rows))
         {
-            rows = new TableRows(table.Width, table.Rule, table.InitialValue, Budget);
+            var lifetime = new RowLifetime
+            {
+                KeepsLastClock = table.Lifetime.ExpireAfterClocks is not null,
+                AdmitAfterSightings = table.Lifetime.AdmitAfterSightings,
+            };
+            rows = new TableRows(table.Width, table.Rule, table.InitialValue, Budget, lifetime);
             _tables.Add(table.Id, rows);
         }
 

@@ -147,23 +147,41 @@ internal sealed class PushPath(NodeState node)
 
         Status status = Status.Acked;
         string text = "";
+        ulong number;
         if (!AllFinite(values))
         {
+            number = segment.NextNumber();
             status = Status.Failed;
             text = $"a value pushed to table {rows.Table.Name} is not a finite number; nothing of this part was applied";
         }
         else if (part.Operation == PartOperation.Delete)
         {
-            rows.Rows.Delete(keys);
+            number = segment.Delete(rows, keys);
         }
-        else if (rows.Rows.Apply(keys, values, part.Operation == PartOperation.Assign ? RowOperation.Assign : RowOperation.Update) == StoreResult.Full)
+        else
         {
-            return Reply(part, Status.Full, 0, MemoryLimit);
+            RowOperation operation = part.Operation == PartOperation.Assign ? RowOperation.Assign : RowOperation.Update;
+            if (rows.Rows.Apply(keys, values, operation, ClockOf(part, rows.Table, worker)) == StoreResult.Full)
+            {
+                return Reply(part, Status.Full, 0, MemoryLimit);
+            }
+
+            number = segment.NextNumber();
         }
 
-        lastOf[worker] = new LastPush(header.Session, part.N, part.Seq, segment.NextNumber());
+        lastOf[worker] = new LastPush(header.Session, part.N, part.Seq, number);
         return Reply(part, status, 0, text);
     }
+
+    /// <summary>
+    /// The clock that a push gives its rows, where they keep one: the iteration of a worker of the table's group; whoever else pushes does
+    /// it now, which is the group's smallest clock.
+    /// </summary>
+    private long ClockOf(in PartHeader part, MapTable table, WorkerId worker) =>
+        table.Lifetime.ExpireAfterClocks is null ? 0
+        : worker.Group == table.Group ? part.Seq.Iteration
+        : node.Clocks.Minimum(table.Group) is > 0 and < long.MaxValue and long minimum ? minimum
+        : 0;
 
     private PartReply Aggregated(
         LinkId link, in FrameHeader header, in PartHeader part, ReadOnlySpan<ulong> keys, ReadOnlySpan<float> values, TableSegment rows, Aggregation aggregation, WorkerId worker)

@@ -65,6 +65,16 @@ internal sealed class Segment(int index) : IDisposable
 
     public ulong NextNumber() => ++LastNumber;
 
+    /// <summary>
+    /// Takes rows out by name, as one entry of the segment's log, and gives its number. Every deletion is one of these, whether a client
+    /// asked for it or the head found rows that have grown old: who copies the entries need not know.
+    /// </summary>
+    public ulong Delete(TableSegment table, ReadOnlySpan<ulong> keys)
+    {
+        table.Rows.Delete(keys);
+        return NextNumber();
+    }
+
     public TableSegment? Find(uint table) => _tables.GetValueOrDefault(table);
 
     public void Add(TableSegment table) => _tables.Add(table.Table.Id, table);

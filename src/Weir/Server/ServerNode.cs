@@ -16,6 +16,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     private readonly PushPath _pushes;
     private readonly PullPath _pulls;
     private readonly IterationPath _iterations;
+    private readonly ExpiryPath _expiry;
     private readonly MapFollower _follower;
     private readonly AdminPath _admin;
     private readonly List<ClockEntry> _clocks = [];
@@ -37,6 +38,7 @@ internal sealed class ServerNode : IMachine, IDisposable
         _pushes = new PushPath(_state);
         _pulls = new PullPath(_state);
         _iterations = new IterationPath(_state);
+        _expiry = new ExpiryPath(_state);
         _follower = new MapFollower(_state);
         if (options.Join is null)
         {
@@ -110,6 +112,7 @@ internal sealed class ServerNode : IMachine, IDisposable
         Membership?.Tick(now);
         _follower.Tick(now);
         _admin.Tick(now);
+        _expiry.Tick();
         if (now >= _nextHeartbeat && _state.Map is { } map && Membership is null)
         {
             _nextHeartbeat = now.AfterMs(_state.Limits.HeartbeatMs);

@@ -12,7 +12,7 @@ internal sealed record RowLifetime
     public static RowLifetime Default { get; } = new();
 
     /// <summary>
-    /// Each row keeps the clock of its last push, 4 bytes, so that <c>SegmentRows.ExpireOlderThan</c> finds the old ones. Default false:
+    /// Each row keeps the clock of its last push, 4 bytes, so that <c>SegmentRows.FindOlderThan</c> finds the old ones. Default false:
     /// most tables never forget.
     /// </summary>
     public bool KeepsLastClock { get; init; }

@@ -80,14 +80,6 @@ internal sealed unsafe partial class SegmentRows
         return found;
     }
 
-    /// <summary>As <see cref="FindOlderThan"/>, and takes the rows out that were found.</summary>
-    public int ExpireOlderThan(long clock, ulong fromMixed, int mostSlots, Span<ulong> expired, out ulong nextMixed, out bool done)
-    {
-        int found = FindOlderThan(clock, fromMixed, mostSlots, expired, out nextMixed, out done);
-        Invariant.That(Delete(expired[..found]) == found, "what was found old has a row");
-        return found;
-    }
-
     // Four thousand million iterations, at a thousand a second, are 50 days: a clock beyond them is kept as the greatest.
     private static uint ToStored(long clock) => (uint)Math.Clamp(clock, 0, uint.MaxValue);
 

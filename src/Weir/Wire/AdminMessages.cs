@@ -128,9 +128,10 @@ internal readonly record struct JoinProcessBody(ulong Process, ulong Incarnation
 }
 
 /// <summary>OpenTable: declares a table; the same declaration again gives the same table.</summary>
-internal readonly record struct OpenTableBody(string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group) : IBody
+internal readonly record struct OpenTableBody(
+    string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group, KeyLifetime Lifetime) : IBody
 {
-    public int Bytes => 16 + UpdateRule.EncodedBytes + ByteWriter.TextBytes(Name);
+    public int Bytes => 16 + UpdateRule.EncodedBytes + KeyLifetime.EncodedBytes + ByteWriter.TextBytes(Name);
 
     public void Write(ref ByteWriter writer)
     {
@@ -139,6 +140,7 @@ internal readonly record struct OpenTableBody(string Name, int Width, UpdateRule
         writer.UInt32(Aggregate ? 1u : 0u);
         writer.UInt32(Group);
         Rule.Write(ref writer);
+        Lifetime.Write(ref writer);
         writer.Text(Name);
     }
 
@@ -148,8 +150,8 @@ internal readonly record struct OpenTableBody(string Name, int Width, UpdateRule
         int width = reader.Int32();
         float initial = reader.Single();
         uint aggregate = reader.UInt32(), group = reader.UInt32();
-        bool sound = UpdateRule.TryRead(ref reader, out UpdateRule rule);
-        message = new OpenTableBody(reader.Text(), width, rule, initial, aggregate == 1, group);
+        bool sound = UpdateRule.TryRead(ref reader, out UpdateRule rule) & KeyLifetime.TryRead(ref reader, out KeyLifetime lifetime);
+        message = new OpenTableBody(reader.Text(), width, rule, initial, aggregate == 1, group, lifetime);
         return sound && reader.AtEnd && aggregate <= 1;
     }
 }

@@ -1,8 +1,13 @@
+using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using Weir.Cli;
+using Weir.Cli.Commands;
+using Weir.Client;
+using Weir.Keys;
 using Weir.Learn.Data;
+using Weir.Learn.Logistic;
 using Weir.Tests.Learn;
 
 namespace Weir.Tests.Cli;
@@ -81,6 +86,43 @@ public sealed class TrainTests : IDisposable
         }
 
         Assert.All(files, file => Assert.Equal(files[0], file));
+    }
+
+    [Fact]
+    public async Task Rare_keys_take_no_rows_where_that_is_asked_for_and_the_model_still_learns()
+    {
+        long all = await RowsAsync([]), admitted = await RowsAsync(["--admit-after", "5"]);
+        Assert.InRange(admitted, 100, all / 2);
+        Assert.InRange(await RowsAsync(["--expire-after", "10", "--rule", "adagrad"]), 100, all);
+
+        async Task<long> RowsAsync(string[] more)
+        {
+            (await ToolRun.Of(["train", .. Small, "--out", _folder["model"], "--report", _folder["r.json"], .. more])).IsDone();
+            using JsonDocument report = Json("r.json");
+            JsonElement test = report.RootElement.GetProperty("test");
+            Assert.True(test.GetProperty("logLoss").GetDouble() < test.GetProperty("baseLogLoss").GetDouble());
+            return report.RootElement.GetProperty("model").GetProperty("rows").GetInt64();
+        }
+    }
+
+    /// <summary>When a row expires is the servers' choice, so what the table is told stands for it here.</summary>
+    [Fact]
+    public void The_table_is_declared_with_the_rule_and_the_lifetime_of_the_command_line()
+    {
+        var options = new TrainOptions();
+        var command = new Command("train");
+        foreach (Option option in options.All)
+        {
+            command.Options.Add(option);
+        }
+
+        ParseResult parsed = command.Parse("--rule proximal --alpha 0.5 --l1 0.25 --l2 2 --admit-after 7 --expire-after 900");
+        Assert.Empty(parsed.Errors);
+        var log = new ClickLog(trainRows: 100, testRows: 1);
+        TableOptions table = new LogisticTraining(options.Read(parsed).Learning, log.Train, log.Train.Scan(CancellationToken.None)).Table("t", new Job(1, 1));
+        Assert.Equal(UpdateRule.ProximalSgd(0.5f, 0.25f, 2), table.Rule);
+        Assert.Equal(7, table.AdmitAfterSightings);
+        Assert.Equal(900, table.ExpireAfterClocks);
     }
 
     [Fact]

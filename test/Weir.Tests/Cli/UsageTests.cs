@@ -20,7 +20,11 @@ public class UsageTests
     [InlineData("train --l1 NaN", "--l1 is 'NaN'; it must be a number of at least 0")]
     [InlineData("train --l2 1e300", "--l2 is '1e300'")]
     [InlineData("train --seed -1", "--seed is '-1'")]
-    [InlineData("train --rule momentum", "--rule is 'momentum'; it must be ftrl, adagrad, sgd or adam")]
+    [InlineData("train --rule lion", "--rule is 'lion'; it must be ftrl, adagrad, sgd, adam, momentum or proximal")]
+    [InlineData("train --admit-after 101", "--admit-after is '101'; it must be a whole number from 1 to 100")]
+    [InlineData("train --expire-after 0", "--expire-after is '0'; it must be a whole number from 1 to")]
+    [InlineData("train --expire-after 9 --delay 0", "--expire-after contradicts --aggregate and --delay 0")]
+    [InlineData("train --expire-after 9 --aggregate", "--expire-after contradicts --aggregate and --delay 0")]
     [InlineData("train --delay soon", "--delay is 'soon'; it must be a whole number from 0 to 1,000,000, or none")]
     [InlineData("train --segments 100", "--segments is '100'; it must be a power of two from 64 to 131072")]
     [InlineData("train --segments 262144", "--segments is '262144'")]
@@ -31,9 +35,12 @@ public class UsageTests
     [InlineData("train --cluster 127.0.0.1:1 --segments 64", "--cluster and --segments contradict each other")]
     [InlineData("train --test x", "--test needs --train")]
     [InlineData("train --train x --evaluate-every 1", "add --test FILE")]
-    [InlineData("train --rule sgd --l1 1", "--l1 is a penalty of --rule ftrl; sgd has none")]
+    [InlineData("train --rule sgd --l1 1", "--l1 is a penalty of --rule ftrl and proximal; sgd has none")]
+    [InlineData("train --rule momentum --l2 1", "--l2 is a penalty of --rule ftrl and proximal; momentum has none")]
     [InlineData("train --rule sgd --beta 1", "--beta has no meaning for --rule sgd")]
-    [InlineData("train --rule adam --beta 1", "--beta must be below 1")]
+    [InlineData("train --rule proximal --beta 1", "--beta has no meaning for --rule proximal")]
+    [InlineData("train --rule adam --beta 1", "--beta must be below 1 for --rule adam: it is the decay of a mean")]
+    [InlineData("train --rule momentum --beta 1", "--beta must be below 1 for --rule momentum: it is the decay of the velocity")]
     [InlineData("serve --listen 127.0.0.1:65536", "the port must be a number from 0 to 65535")]
     [InlineData("serve --memory 5", "--memory is '5'")]
     [InlineData("status", "--cluster")]
@@ -41,13 +48,18 @@ public class UsageTests
     [InlineData("predict --data x", "--model")]
     [InlineData("bench", "command")]
     [InlineData("bench push-pull --keys 0", "--keys is '0'")]
-    [InlineData("bench push-pull --rule momentum", "--rule is 'momentum'; it must be add, assign, sgd, adagrad, adam or ftrl")]
+    [InlineData("bench push-pull --rule lion", "--rule is 'lion'; it must be add, assign, sgd, adagrad, adam, ftrl, momentum or proximal")]
     [InlineData("bench push-pull --filters gzip", "--filters is 'gzip'; it must be none, or one or more of key-cache, delta-varint, zero-bitmap and lossless")]
     [InlineData("train --filters none,key-cache", "--filters is 'none,key-cache'")]
     [InlineData("train --filters key-cache,", "--filters is 'key-cache,'")]
     [InlineData("bench push-pull --transport unix", "--transport is 'unix'; it is planned, only tcp is supported so far")]
     [InlineData("bench push-pull --keys 5 --request-keys 7", "a request cannot have more keys than the table")]
     [InlineData("bench push-pull --keys 100000 --width 65536", "at most 268,435,456 floats")]
+    [InlineData("bench store --rows 0", "--rows is '0'; it must be a whole number from 1 to 1,000,000,000")]
+    [InlineData("bench store --width 65537", "--width is '65537'")]
+    [InlineData("bench store --rule none", "--rule is 'none'; it must be add, assign,")]
+    [InlineData("bench store --distribution normal", "--distribution is 'normal'; it must be uniform or zipf")]
+    [InlineData("bench store --seconds 0", "--seconds is '0'; it must be a number above 0")]
     public async Task A_wrong_command_line_is_explained(string line, string expected)
     {
         ToolRun run = await ToolRun.Of(line.Split(' ', StringSplitOptions.RemoveEmptyEntries));
@@ -61,13 +73,24 @@ public class UsageTests
         Assert.Equal(3, (await ToolRun.Of("train", "--servers", "0", "--workers", "x", "--delay", "-1")).Error.Split('\n', StringSplitOptions.RemoveEmptyEntries).Length);
 
     [Fact]
+    public async Task The_help_page_of_bench_lists_its_benchmarks_and_theirs_every_option_with_its_default()
+    {
+        string help = (await ToolRun.Of("bench", "--help")).Output;
+        Assert.Contains("push-pull", help);
+        Assert.Contains("store", help);
+        string[] options = [.. (await ToolRun.Of("bench", "store", "--help")).Output.Split('\n').Where(text => text.StartsWith("  --", StringComparison.Ordinal))];
+        Assert.Equal(["--rows", "--width", "--rule", "--distribution", "--seconds", "--report"], options.Select(text => text.Trim().Split(' ')[0]));
+        Assert.All(options, text => Assert.Contains("default", text, StringComparison.OrdinalIgnoreCase));
+    }
+
+    [Fact]
     public async Task The_help_page_of_train_gives_every_option_its_default_and_shows_no_hidden_one()
     {
         ToolRun run = await ToolRun.Of("train", "--help");
         run.IsDone();
         string[] options = [.. run.Output.Split('\n').Where(text => text.StartsWith("  --", StringComparison.Ordinal))];
         Assert.Equal(
-            ["--train", "--test", "--out", "--report", "--seed", "--rule", "--alpha", "--beta", "--l1", "--l2", "--passes", "--batch", "--servers", "--workers",
+            ["--train", "--test", "--out", "--report", "--seed", "--rule", "--alpha", "--beta", "--l1", "--l2", "--admit-after", "--expire-after", "--passes", "--batch", "--servers", "--workers",
                 "--delay", "--aggregate", "--segments", "--processes", "--cluster", "--filters", "--init-from", "--evaluate-every"],
             options.Select(text => text.Trim().Split(' ')[0]));
         Assert.All(options, text => Assert.Contains("default", text, StringComparison.OrdinalIgnoreCase));

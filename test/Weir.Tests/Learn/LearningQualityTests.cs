@@ -62,6 +62,8 @@ public sealed class LearningQualityTests
     [InlineData(UpdateRuleKind.Adagrad, 0.80)]
     [InlineData(UpdateRuleKind.Adam, 0.80)]
     [InlineData(UpdateRuleKind.Sgd, 0.70)]
+    [InlineData(UpdateRuleKind.Momentum, 0.70)]
+    [InlineData(UpdateRuleKind.ProximalSgd, 0.70)]
     public void The_other_rules_defaults_learn_the_click_log_too(UpdateRuleKind rule, double smallestShare)
     {
         var log = new ClickLog();
@@ -74,6 +76,8 @@ public sealed class LearningQualityTests
     [InlineData(UpdateRuleKind.Adagrad, 0.326)]
     [InlineData(UpdateRuleKind.Adam, 0.335)]
     [InlineData(UpdateRuleKind.Sgd, 0.36)]
+    [InlineData(UpdateRuleKind.Momentum, 0.36)]
+    [InlineData(UpdateRuleKind.ProximalSgd, 0.36)]
     public void The_other_rules_defaults_learn_UCI_Adult_too(UpdateRuleKind rule, double largestLogLoss)
     {
         (BinaryQuality adult, _) = Train(Defaults with { Rule = rule }, RealData.File("a9a.libsvm.gz"), RealData.File("a9a.t.libsvm.gz"), 2);

@@ -66,9 +66,10 @@ public class LogisticGradientTests
     public void Options_out_of_range_are_listed_all_at_once()
     {
         string message = Assert.Throws<ArgumentException>(() =>
-            new LogisticOptions { Rule = Weir.Keys.UpdateRuleKind.Add, Alpha = -1, L1 = float.NaN, Passes = 0, BatchRows = 0, DelayBound = -1 }.Validate()).Message;
-        Assert.Equal(6, message.Split('\n').Length);
-        new LogisticOptions { DelayBound = null }.Validate();
+            new LogisticOptions { Rule = Weir.Keys.UpdateRuleKind.Add, Alpha = -1, L1 = float.NaN, Passes = 0, BatchRows = 0, DelayBound = -1, AdmitAfterSightings = 0, ExpireAfterClocks = 0 }.Validate()).Message;
+        Assert.Equal(8, message.Split('\n').Length);
+        Assert.Contains("expire after clocks is given", Assert.Throws<ArgumentException>(() => new LogisticOptions { DelayBound = 0, ExpireAfterClocks = 9 }.Validate()).Message);
+        new LogisticOptions { DelayBound = null, ExpireAfterClocks = 9 }.Validate();
     }
 
     [Theory]

@@ -119,9 +119,21 @@ internal sealed class ReferenceCluster(UpdateRule rule, int workers, bool aggreg
                 row.N = (rule.C * row.N) + ((1 - rule.C) * gradient * gradient);
                 row.Weight -= rule.A * (row.Z / (1 - MathF.Pow(rule.B, row.Steps))) / (MathF.Sqrt(row.N / (1 - MathF.Pow(rule.C, row.Steps))) + rule.D);
                 break;
-            default:
+            case UpdateRuleKind.Momentum:
+                // Sutskever et al. 2013, equations 1 and 2.
+                row.Z = (rule.B * row.Z) - (rule.A * gradient);
+                row.Weight += row.Z;
+                break;
+            case UpdateRuleKind.ProximalSgd:
+                // Duchi and Singer 2009, equations 2 and 3.
+                float moved = row.Weight - (rule.A * gradient);
+                row.Weight = MathF.Sign(moved) * MathF.Max(0, MathF.Abs(moved) - (rule.A * rule.B)) / (1 + (rule.A * rule.C));
+                break;
+            case UpdateRuleKind.Sgd:
                 row.Weight -= rule.A * gradient;
                 break;
+            default:
+                throw new NotSupportedException($"{rule.Kind} is no rule of learning");
         }
     }
 

@@ -9,10 +9,14 @@ public class MapEncodingTests
 {
     private static readonly Gen<string> Texts = Gen.Char[' ', '~'].Array[0, 12].Select(c => new string(c));
 
+    // A table that aggregates has no rows that expire.
+    private static readonly Gen<(bool Aggregate, KeyLifetime Lifetime)> Lifetimes = Gen.Select(Gen.Int[0, 2], Gen.Int[1, int.MaxValue], Gen.Int[1, 100]).Select(
+        (kind, clocks, sightings) => (kind == 1, new KeyLifetime(kind == 2 ? clocks : null, sightings)));
+
     private static readonly Gen<ClusterMap> Maps = Gen.Select(
         Gen.Select(Gen.ULong, Gen.UInt, Gen.ULong[1, long.MaxValue], Gen.Int[6, 8]),
         Gen.Select(Gen.ULong, Gen.UInt[1, 10_000], Texts, Texts).Array[1, 4],
-        Gen.Select(Gen.Int[1, 1000], Gen.Float[-5, 5], Gen.Int[0, 5], Gen.Bool, Gen.UInt[1, 9]).Array[0, 4],
+        Gen.Select(Gen.Int[1, 1000], Gen.Float[-5, 5], Gen.Int[0, 5], Gen.UInt[1, 9], Lifetimes).Array[0, 4],
         Gen.Select(Gen.Int[1, 9], Gen.ULong, Texts, Gen.Select(Gen.ULong, Gen.Bool, Gen.Long[-1, 50]).Array[1, 4]).Array[0, 3],
         Gen.Select(Gen.ULong, Gen.UInt, Texts).Array[0, 3],
         Gen.Select(Gen.ULong, Gen.Int[0, 100], Texts).Array[0, 2],
@@ -76,6 +80,8 @@ public class MapEncodingTests
             Map with { Tables = [table with { Width = MapSoundness.MaxWidth + 1 }] },
             Map with { Tables = [table with { InitialValue = float.NaN }] },
             Map with { Tables = [table with { Aggregate = true, Group = 0 }] },
+            Map with { Tables = [table with { Lifetime = new KeyLifetime(5, 1), Group = 0 }] },
+            Map with { Tables = [table with { Lifetime = new KeyLifetime(5, 1), Aggregate = true, Group = 1 }] },
             Map with { Jobs = [job, job] },
             Map with { Jobs = [job with { Workers = [] }] },
             Map with { Jobs = [job with { Workers = [job.Workers[0], job.Workers[0]] }] },
@@ -121,7 +127,7 @@ public class MapEncodingTests
     private static ClusterMap Build(
         (ulong Cluster, uint Generation, ulong Version, int Bits) head,
         (ulong Incarnation, uint Weight, string Address, string Zone)[] members,
-        (int Width, float Initial, int Rule, bool Aggregate, uint Group)[] tables,
+        (int Width, float Initial, int Rule, uint Group, (bool Aggregate, KeyLifetime Lifetime) Ages)[] tables,
         (int Hosts, ulong Nonce, string Name, (ulong Process, bool Hosted, long Finished)[] Workers)[] jobs,
         (ulong Incarnation, uint Group, string Name)[] processes,
         (ulong Rows, int Segments, string Address)[] losses,
@@ -139,7 +145,7 @@ public class MapEncodingTests
             Version = head.Version,
             SegmentBits = head.Bits,
             Members = [.. members.Select((m, i) => new MapMember((ulong)i + 1, m.Incarnation, m.Address, m.Weight, m.Zone))],
-            Tables = [.. tables.Select((t, i) => new MapTable((uint)i + 1, $"table {i}", t.Width, rules[t.Rule], t.Initial, t.Aggregate, t.Group))],
+            Tables = [.. tables.Select((t, i) => new MapTable((uint)i + 1, $"table {i}", t.Width, rules[t.Rule], t.Initial, t.Ages.Aggregate, t.Group, t.Ages.Lifetime))],
             Jobs = hosted,
             Processes = [.. processes.Select((p, i) => new MapProcess((ulong)i + 1, p.Incarnation, p.Group, p.Name))],
             Sessions = own,

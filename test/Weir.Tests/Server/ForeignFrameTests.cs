@@ -44,7 +44,7 @@ public sealed class ForeignFrameTests : IDisposable
         FuzzPeer peer = First(new ServerLimits(), Bits);
         uint group = (uint)peer.Change(FrameKind.OpenJob, new OpenJobBody("job", 1, 1, 5)).First;
         peer.Change(FrameKind.JoinProcess, new JoinProcessBody(20, 21, group, ""));
-        uint table = (uint)peer.Change(FrameKind.OpenTable, new OpenTableBody("sums", 1, UpdateRule.Add, 0, true, group)).First;
+        uint table = (uint)peer.Change(FrameKind.OpenTable, new OpenTableBody("sums", 1, UpdateRule.Add, 0, true, group, KeyLifetime.Default)).First;
         ulong session = Node.Map!.Job(group)!.Workers[0].Session;
         SamplePart[] parts = [.. Enumerable.Range(0, Segments).Select(s =>
             new SamplePart(table, s, 1, new Seq(1, 0, 0), PartOperation.Update, [Mix.Inverse(KeyRange.OfSegment(s, Bits).First)], [1f]))];

@@ -27,11 +27,11 @@ internal sealed class FuzzPeer(ServerNode node, FramePool pool, FuzzNetwork netw
     /// <summary>A plain table, a job of two workers on one host, an aggregating table, and a session of its own.</summary>
     public FrameSamples.Names OpenEverything()
     {
-        uint plain = (uint)Change(FrameKind.OpenTable, new OpenTableBody("weights", FrameSamples.Width, UpdateRule.Add, 0.5f, false, 0)).First;
+        uint plain = (uint)Change(FrameKind.OpenTable, new OpenTableBody("weights", FrameSamples.Width, UpdateRule.Add, 0.5f, false, 0, KeyLifetime.Default)).First;
         uint group = (uint)Change(FrameKind.OpenJob, new OpenJobBody("job", 2, 1, 5)).First;
         Change(FrameKind.JoinProcess, new JoinProcessBody(20, 21, group, "host 20"));
         uint aggregating = (uint)Change(
-            FrameKind.OpenTable, new OpenTableBody("sums", FrameSamples.Width, UpdateRule.Sgd(0.1f), 0, true, group)).First;
+            FrameKind.OpenTable, new OpenTableBody("sums", FrameSamples.Width, UpdateRule.Sgd(0.1f), 0, true, group, KeyLifetime.Default)).First;
         ulong own = Change(FrameKind.OpenSession, new OpenSessionBody(40, 41, 0, 0, 0)).First;
         ulong worker = node.Map!.Job(group)!.Workers[0].Session;
         return new FrameSamples.Names(plain, aggregating, group, own, worker, node.Map.Version);
@@ -41,7 +41,7 @@ internal sealed class FuzzPeer(ServerNode node, FramePool pool, FuzzNetwork netw
     public bool PushesAndPulls(string table)
     {
         _names = _names with { MapVersion = node.Map!.Version };
-        uint id = (uint)Change(FrameKind.OpenTable, new OpenTableBody(table, FrameSamples.Width, UpdateRule.Add, 0, false, 0)).First;
+        uint id = (uint)Change(FrameKind.OpenTable, new OpenTableBody(table, FrameSamples.Width, UpdateRule.Add, 0, false, 0, KeyLifetime.Default)).First;
         ulong session = Change(FrameKind.OpenSession, new OpenSessionBody(0xABCDEF, 1, 0, 0, 0)).First;
         // Nodes that joined, or a map swapped in by a peer, may have taken segments: the node serves those that it heads.
         int segment = Enumerable.Range(0, node.Map.Segments).FirstOrDefault(s => node.Map.Head(s)?.Node == 1, -1);

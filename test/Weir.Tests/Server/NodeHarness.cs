@@ -51,9 +51,9 @@ internal sealed class NodeHarness : INetwork, IDisposable
     {
     }
 
-    public uint OpenTable(string name = "t", int width = 1, UpdateRule? rule = null, bool aggregate = false, uint group = 0)
+    public uint OpenTable(string name = "t", int width = 1, UpdateRule? rule = null, bool aggregate = false, uint group = 0, KeyLifetime? lifetime = null)
     {
-        Table = (uint)Admin(FrameKind.OpenTable, new OpenTableBody(name, width, rule ?? UpdateRule.Add, 0, aggregate, group)).First;
+        Table = (uint)Admin(FrameKind.OpenTable, new OpenTableBody(name, width, rule ?? UpdateRule.Add, 0, aggregate, group, lifetime ?? KeyLifetime.Default)).First;
         return Table;
     }
 

@@ -40,7 +40,8 @@ public class RowLifetimeTests
                 // One step of a walk whose steps other calls come between.
                 ulong from = next;
                 ulong[] expired = new ulong[1 + (picks.Length / 2)];
-                int count = rows.ExpireOlderThan(clock, from, 1 + picks[0], expired, out next, out bool done);
+                int count = rows.FindOlderThan(clock, from, 1 + picks[0], expired, out next, out bool done);
+                Assert.Equal(count, rows.Delete(expired.AsSpan(0, count)));
                 ulong end = done ? ulong.MaxValue : next - 1;
                 ulong[] due = [.. model.Where(row => row.Value < clock).Select(row => Mix.Of(row.Key)).Where(mixed => mixed >= from && mixed <= end).Order()];
                 Assert.Equal(due, expired[..count].Select(key => Mix.Of(key)));
@@ -226,9 +227,11 @@ public class RowLifetimeTests
     private static void ExpireAll(SegmentRows rows, long clock)
     {
         ulong next = 0;
+        ulong[] old = new ulong[7];
         for (bool done = false; !done;)
         {
-            rows.ExpireOlderThan(clock, next, 16, new ulong[7], out next, out done);
+            int count = rows.FindOlderThan(clock, next, 16, old, out next, out done);
+            rows.Delete(old.AsSpan(0, count));
         }
     }
 

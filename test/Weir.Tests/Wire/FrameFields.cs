@@ -214,8 +214,15 @@ internal static class FrameFields
         fields.Add(4, "aggregate", open.Aggregate ? 1 : 0);
         fields.Add(4, "group", open.Group);
         Rule(fields, open.Rule);
+        Lifetime(fields, open.Lifetime);
         fields.Text("name", open.Name);
         return Written(open);
+    }
+
+    private static void Lifetime(FieldList fields, KeyLifetime lifetime)
+    {
+        fields.Add(4, "expireAfterClocks", lifetime.ExpireAfterClocks ?? 0);
+        fields.Add(4, "admitAfterSightings", lifetime.AdmitAfterSightings);
     }
 
     private static byte[] AdminReply(FieldList fields, byte[] body)
@@ -257,6 +264,7 @@ internal static class FrameFields
             fields.Add(4, "aggregate", table.Aggregate ? 1 : 0);
             fields.Add(4, "group", table.Group);
             Rule(fields, table.Rule);
+            Lifetime(fields, table.Lifetime);
             fields.Text("name", table.Name);
         }
 

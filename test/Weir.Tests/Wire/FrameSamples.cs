@@ -154,8 +154,8 @@ internal static class FrameSamples
 
     private static void AddChanges(List<byte[]> frames, Names names)
     {
-        frames.Add(Frame(FrameKind.OpenTable, new OpenTableBody("weights", Width, UpdateRule.Add, 0.5f, false, 0), names));
-        frames.Add(Frame(FrameKind.OpenTable, new OpenTableBody("moments", 3, UpdateRule.Adam(), 0, false, 0), names));
+        frames.Add(Frame(FrameKind.OpenTable, new OpenTableBody("weights", Width, UpdateRule.Add, 0.5f, false, 0, KeyLifetime.Default), names));
+        frames.Add(Frame(FrameKind.OpenTable, new OpenTableBody("moments", 3, UpdateRule.Adam(), 0, false, names.Group, new KeyLifetime(7, 3)), names));
         frames.Add(Frame(FrameKind.OpenJob, new OpenJobBody("job", 2, 1, 5), names));
         frames.Add(Frame(FrameKind.OpenSession, new OpenSessionBody(20, 21, 0, 0, 0), names));
         frames.Add(Frame(FrameKind.OpenSession, new OpenSessionBody(20, 21, names.Group, 0, names.WorkerSession), names));
@@ -193,8 +193,8 @@ internal static class FrameSamples
         Members = [new MapMember(1, 1, "a", 100, ""), new MapMember(2, 22, "10.0.0.2:4000", 100, "rack 1")],
         Tables =
         [
-            new MapTable(names.Plain, "weights", Width, UpdateRule.Add, 0.5f, false, 0),
-            new MapTable(names.Aggregating, "sums", Width, UpdateRule.Sgd(0.1f), 0, true, names.Group),
+            new MapTable(names.Plain, "weights", Width, UpdateRule.Add, 0.5f, false, 0, KeyLifetime.Default),
+            new MapTable(names.Aggregating, "sums", Width, UpdateRule.Sgd(0.1f), 0, true, names.Group, KeyLifetime.Default),
         ],
         Jobs = [new MapJob(names.Group, "job", 1, 5, [new MapWorker(20, names.WorkerSession, MapWorker.Working), new MapWorker(20, 40, MapWorker.Working)])],
         Processes = [new MapProcess(20, 21, names.Group, "host 20")],
