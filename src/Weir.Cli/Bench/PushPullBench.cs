@@ -1,5 +1,6 @@
 using System.Globalization;
 using Microsoft.Extensions.Logging.Abstractions;
+using Weir.Cli.Commands;
 using Weir.Cli.Processes;
 using Weir.Cli.Reports;
 using Weir.Client;
@@ -32,8 +33,8 @@ internal sealed class PushPullBench(PushPullSettings settings, ToolConsole conso
         await using RawLink raw = await RawLink.StartAsync(console.Error.WriteLine, cancellation);
         console.Say(string.Create(
             CultureInfo.InvariantCulture,
-            $"{servers.Description}, {1 << settings.SegmentBits} segments; {settings.Keys:N0} keys of {settings.Width:N0} {(settings.Width == 1 ? "float" : "floats")}, rule {settings.RuleName}; {settings.RequestKeys:N0} keys a request, window {settings.Window}"));
-        await using WeirClient client = await servers.ConnectAsync(cancellation);
+            $"{servers.Description}, {1 << settings.SegmentBits} segments; {settings.Keys:N0} keys of {settings.Width:N0} {(settings.Width == 1 ? "float" : "floats")}, rule {settings.RuleName}; {settings.RequestKeys:N0} keys a request, window {settings.Window}{(settings.Filters == Filters.None ? "" : $", filters {FilterOption.Text(settings.Filters)}")}"));
+        await using WeirClient client = await servers.ConnectAsync(settings.Filters, cancellation);
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         Task work = MeasureAsync(client, raw, ended.Token);
         if (await Task.WhenAny(work, servers.Died) == servers.Died)

@@ -1,3 +1,4 @@
+using Weir.Client;
 using Weir.Keys;
 
 namespace Weir.Cli.Bench;
@@ -22,6 +23,9 @@ internal sealed record PushPullSettings
 
     /// <summary>Requests under way at a time.</summary>
     public required int Window { get; init; }
+
+    /// <summary>The filters of the requests.</summary>
+    public required Filters Filters { get; init; }
 
     /// <summary>Slices of the key space, as a power of two.</summary>
     public required int SegmentBits { get; init; }

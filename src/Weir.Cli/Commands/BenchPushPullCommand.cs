@@ -3,6 +3,7 @@ using System.CommandLine.Parsing;
 using System.Globalization;
 using Weir.Cli.Bench;
 using Weir.Cli.Reports;
+using Weir.Client;
 
 namespace Weir.Cli.Commands;
 
@@ -29,7 +30,7 @@ internal static class BenchPushPullCommand
             "--request-keys", "Keys of a request, random ones of the table's. Default: 100,000, or all where there are fewer.", 1, 1_000_000_000, "K");
         Option<long> window = CheckedOption.Whole(
             "--window", "Requests under way at a time. Default 4: the next are on their way while one is served.", 4, 1, 1024, "W");
-        Option<string> filters = CheckedOption.Word("--filters", "Filters of the requests. Default none: every request carries its keys.", ["none"], [], "none");
+        Option<Filters> filters = FilterOption.Create("What makes requests and answers shorter. Default none: every request carries its keys.");
         Option<int?> segments = TrainOptions.SegmentsOption("Slices of the key space, a power of two from 64 to 131072. Default 128: the smallest that gives a server 100.");
         Option<string> transport = CheckedOption.Word("--transport", "How the two processes talk. Default tcp: what two machines use.", ["tcp"], ["unix"], "tcp");
         Option<double?> seconds = CheckedOption.Real(
@@ -53,6 +54,7 @@ internal static class BenchPushPullCommand
                 RuleName = parsed.GetValue(rule)!,
                 Rule = BenchRules.Of[parsed.GetValue(rule)!],
                 RequestKeys = (int)(parsed.GetValue(requestKeys) ?? Math.Min(rows, StandardRequestKeys)),
+                Filters = parsed.GetValue(filters),
                 Window = (int)parsed.GetValue(window),
                 SegmentBits = parsed.GetValue(segments) ?? StandardSegmentBits,
                 Seconds = parsed.GetValue(seconds) ?? StandardSeconds,

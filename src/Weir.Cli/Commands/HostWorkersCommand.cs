@@ -43,7 +43,7 @@ internal static class HostWorkersCommand
     private static async Task HostAsync(HostOrder order, PauseGate gate, ToolConsole console, CancellationToken cancellation)
     {
         var training = new LogisticTraining(order.Learning, TrainingData.Sources(order.Data).Train, order.Summary);
-        await using WeirClient client = await ClusterConnection.OpenAsync(order.Addresses, null, cancellation);
+        await using WeirClient client = await ClusterConnection.OpenAsync(order.Addresses, order.Filters, null, cancellation);
         Job job = await client.FindJobAsync(order.Group, cancellation);
         WeirTable table = await client.OpenTableAsync(training.Table(order.Table, job), cancellation);
         var workers = new HostedWorkers(

@@ -28,7 +28,7 @@ internal static class StatusCommand
     {
         JsonFile.Check(reportPath);
         ClusterStatus status;
-        await using (WeirClient client = await ClusterConnection.OpenAsync(addresses, null, cancellation))
+        await using (WeirClient client = await ClusterConnection.OpenAsync(addresses, Filters.None, null, cancellation))
         {
             status = await client.GetStatusAsync(cancellation);
         }

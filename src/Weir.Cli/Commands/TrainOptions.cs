@@ -3,6 +3,7 @@ using System.CommandLine.Parsing;
 using System.Globalization;
 using System.Numerics;
 using Weir.Cli.Training;
+using Weir.Client;
 using Weir.Keys;
 using Weir.Learn.Data;
 using Weir.Learn.Logistic;
@@ -129,6 +130,9 @@ internal sealed class TrainOptions
     private readonly Option<string[]?> _cluster = CheckedOption.Addresses(
         "--cluster", $"Train on servers started with `weir serve`; gives up after {ClusterConnection.ConnectMs / 1000} s where nobody answers. Default: servers of its own.");
 
+    private readonly Option<Filters> _filters = FilterOption.Create(
+        "What makes requests and answers shorter, bit for bit the same. Default none: within a machine bytes are cheaper than the time to leave them out.");
+
     private readonly Option<string?> _initFrom = CheckedOption.Text("--init-from", "Begin with the weights of this model file. Default: all weights are 0.", "FILE");
 
     private readonly Option<double?> _evaluateEvery = CheckedOption.Real(
@@ -144,7 +148,7 @@ internal sealed class TrainOptions
     /// <summary>All of them, in the order of the help page.</summary>
     public IEnumerable<Option> All =>
         [_train, _test, _out, _report, _seed, _rule, _alpha, _beta, _l1, _l2, _admitAfter, _expireAfter, _passes, _batch, _servers, _workers, _delay, _aggregate, _segments,
-            _processes, _cluster, _initFrom, _evaluateEvery, _rows, _testRows];
+            _processes, _cluster, _filters, _initFrom, _evaluateEvery, _rows, _testRows];
 
     /// <summary>The option of a cluster's segments; its value is their number in bits.</summary>
     public static Option<int?> SegmentsOption(string help) => new("--segments")
@@ -223,6 +227,7 @@ internal sealed class TrainOptions
             Processes = parsed.GetValue(_processes),
             // The parser's own default for a list is an empty one.
             Cluster = parsed.GetValue(_cluster) is { Length: > 0 } addresses ? addresses : null,
+            Filters = parsed.GetValue(_filters),
             InitFrom = parsed.GetValue(_initFrom),
             EvaluateEveryPasses = parsed.GetValue(_evaluateEvery),
         };

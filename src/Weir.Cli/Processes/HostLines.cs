@@ -28,6 +28,9 @@ internal sealed record HostOrder
     /// <summary>The learning options.</summary>
     public required LogisticOptions Learning { get; init; }
 
+    /// <summary>The filters of the child's requests.</summary>
+    public required Filters Filters { get; init; }
+
     /// <summary>Iterations after which workers wait.</summary>
     public required long[] Pauses { get; init; }
 }

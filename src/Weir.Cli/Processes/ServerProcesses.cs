@@ -42,7 +42,7 @@ internal sealed class ServerProcesses : ICluster
         }
     }
 
-    public Task<WeirClient> ConnectAsync(CancellationToken cancellation) => ClusterConnection.OpenAsync(Addresses, _loggers, cancellation);
+    public Task<WeirClient> ConnectAsync(Filters filters, CancellationToken cancellation) => ClusterConnection.OpenAsync(Addresses, filters, _loggers, cancellation);
 
     public async ValueTask DisposeAsync()
     {

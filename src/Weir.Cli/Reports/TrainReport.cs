@@ -59,7 +59,8 @@ internal sealed record WorkerOfRun(int Id, int Pid, long Rows, long Clock);
 /// <param name="PullBytes">Bytes of pulls and their replies, headers included.</param>
 /// <param name="Keys">Keys sent.</param>
 /// <param name="Values">Floats pushed and pulled.</param>
-internal sealed record WireOfRun(long PushBytes, long PullBytes, long Keys, long Values);
+/// <param name="Filters">What made them shorter, as on the command line.</param>
+internal sealed record WireOfRun(long PushBytes, long PullBytes, long Keys, long Values, string Filters);
 
 /// <summary>What <c>weir serve --report</c> writes once it serves.</summary>
 /// <param name="Id">The node's id.</param>

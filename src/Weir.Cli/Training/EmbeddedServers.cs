@@ -23,7 +23,7 @@ internal sealed class EmbeddedServers : ICluster
 
     public Task<string> Died { get; }
 
-    public Task<WeirClient> ConnectAsync(CancellationToken cancellation) => _cluster.ConnectAsync(ClusterConnection.Options, cancellation);
+    public Task<WeirClient> ConnectAsync(Filters filters, CancellationToken cancellation) => _cluster.ConnectAsync(ClusterConnection.Options(filters), cancellation);
 
     public ValueTask DisposeAsync() => _cluster.DisposeAsync();
 

@@ -15,5 +15,5 @@ internal interface ICluster : IAsyncDisposable
     Task<string> Died { get; }
 
     /// <summary>A client, once all servers are members.</summary>
-    Task<WeirClient> ConnectAsync(CancellationToken cancellation);
+    Task<WeirClient> ConnectAsync(Filters filters, CancellationToken cancellation);
 }

@@ -12,7 +12,7 @@ internal sealed class RunningCluster(IReadOnlyList<string> addresses, ILoggerFac
 
     public Task<string> Died { get; } = new TaskCompletionSource<string>().Task;
 
-    public Task<WeirClient> ConnectAsync(CancellationToken cancellation) => ClusterConnection.OpenAsync(addresses, loggers, cancellation);
+    public Task<WeirClient> ConnectAsync(Filters filters, CancellationToken cancellation) => ClusterConnection.OpenAsync(addresses, filters, loggers, cancellation);
 
     public ValueTask DisposeAsync() => default;
 }

@@ -1,3 +1,4 @@
+using Weir.Client;
 using Weir.Learn.Logistic;
 
 namespace Weir.Cli.Training;
@@ -36,6 +37,9 @@ internal sealed record TrainSettings
 
     /// <summary>A running cluster's addresses, or null to start servers.</summary>
     public IReadOnlyList<string>? Cluster { get; init; }
+
+    /// <summary>The filters of the workers' requests.</summary>
+    public Filters Filters { get; init; }
 
     /// <summary>A model file to begin with, or null.</summary>
     public string? InitFrom { get; init; }

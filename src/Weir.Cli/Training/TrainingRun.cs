@@ -1,5 +1,6 @@
 using System.Globalization;
 using Microsoft.Extensions.Logging;
+using Weir.Cli.Commands;
 using Weir.Cli.Processes;
 using Weir.Cli.Progress;
 using Weir.Cli.Reports;
@@ -40,7 +41,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
 
         using var loggers = new StandardErrorLog(console.Error, LogLevel.Warning);
         await using ICluster cluster = await StartClusterAsync(loggers, stop);
-        await using WeirClient client = await cluster.ConnectAsync(stop);
+        await using WeirClient client = await cluster.ConnectAsync(settings.Filters, stop);
         await using ModelTable table = await ModelTable.OpenAsync(client, training, settings, stop);
         if (initial is not null)
         {
@@ -107,6 +108,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
             Data = settings.Data,
             Summary = data.Summary,
             Learning = settings.Learning,
+            Filters = settings.Filters,
             Pauses = pauses,
         };
         return new WorkerProcesses(settings.Workers, order, meter, _display.Note);
@@ -215,7 +217,8 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
             wire);
     }
 
-    private static WireOfRun Wire(ClientCounters counters) => new(counters.PushBytes, counters.PullBytes, counters.Keys, counters.Values);
+    private WireOfRun Wire(ClientCounters counters) =>
+        new(counters.PushBytes, counters.PullBytes, counters.Keys, counters.Values, FilterOption.Text(settings.Filters));
 
     private static async Task FailureOf(Task task)
     {
@@ -239,7 +242,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
     private void SayCluster(ICluster cluster, IWorkerHosts hosts)
     {
         string delay = settings.Learning.DelayBound is { } bound ? $"delay {bound}" : "no delay bound";
-        console.Say($"{cluster.Description}; {hosts.Description}; {delay}{(settings.Learning.EffectiveAggregate ? ", gradients summed" : "")}");
+        console.Say($"{cluster.Description}; {hosts.Description}; {delay}{(settings.Learning.EffectiveAggregate ? ", gradients summed" : "")}{(settings.Filters == Filters.None ? "" : $", filters {FilterOption.Text(settings.Filters)}")}");
     }
 
     private void SayResult(TrainReport report, BinaryQuality? last, BestModel best)

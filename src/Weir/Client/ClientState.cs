@@ -30,6 +30,9 @@ internal sealed class NodeLink(LinkId link, string address)
     /// <summary>Push frames that wait for the window, in order.</summary>
     public Queue<PushFrame> Waiting { get; } = new();
 
+    /// <summary>The key lists that may be named to it.</summary>
+    public AnsweredKeyLists KeyLists { get; } = new();
+
     /// <summary>The frame that is being filled with parts.</summary>
     public PushFrame? Packing { get; set; }
 

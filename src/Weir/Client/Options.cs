@@ -36,10 +36,18 @@ public sealed record ClientOptions
     /// <summary>Bytes of pushes not yet acknowledged that a client keeps; beyond, calls wait for room. Default 256 MiB.</summary>
     public long PendingBytes { get; init; } = 256L << 20;
 
+    /// <summary>What makes requests and answers shorter. Default none.</summary>
+    public Filters Filters { get; init; } = Filters.None;
+
     /// <summary>All faults at once; empty where there are none.</summary>
     public IReadOnlyList<string> Validate()
     {
         List<string> faults = [];
+        if ((Filters & ~Filters.Lossless) != 0)
+        {
+            faults.Add($"{nameof(Filters)} is {(int)Filters}; it must be a combination of {nameof(Filters.KeyCache)}, {nameof(Filters.DeltaVarint)} and {nameof(Filters.ZeroBitmap)}");
+        }
+
         foreach ((string name, long value) in (ReadOnlySpan<(string, long)>)[
             (nameof(DeadlineMs), DeadlineMs), (nameof(ConnectMs), ConnectMs), (nameof(StartMs), StartMs), (nameof(UnreachableMs), UnreachableMs), (nameof(RetryMs), RetryMs),
             (nameof(BackoffMs), BackoffMs), (nameof(HeartbeatMs), HeartbeatMs), (nameof(WindowFrames), WindowFrames)])

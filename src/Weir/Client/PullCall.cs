@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Weir.Keys;
 using Weir.Wire;
 using Weir.World;
@@ -73,7 +72,7 @@ internal sealed class PullCall(PullSender sender, WeirTable table, KeySlices sli
         DelayBound = DelayBound,
         Group = Group,
         Rows = rows,
-        KeyBytes = rows * sizeof(ulong),
+        TakesZeroBitmap = sender.TakesZeroBitmap,
     };
 
     public void Fail(Exception failure)
@@ -89,9 +88,8 @@ internal sealed class PullCall(PullSender sender, WeirTable table, KeySlices sli
     }
 
     /// <summary>Copies one piece of an answer to where the caller wants it; absent rows read as the table's initial value.</summary>
-    public void Take(int firstRow, in PullReplyItem piece, ReadOnlySpan<byte> foundBits, ReadOnlySpan<byte> valueBytes)
+    public void Take(int firstRow, in PullReplyItem piece, ReadOnlySpan<byte> foundBits, ReadOnlySpan<float> packed)
     {
-        ReadOnlySpan<float> packed = MemoryMarshal.Cast<byte, float>(valueBytes);
         if (piece.Found == piece.Rows)
         {
             Slices.ScatterRows(packed, Table.Width, firstRow, firstRow + piece.Rows, Values.Span);

@@ -19,6 +19,12 @@ internal struct AskedRows(int segment, int from, int to)
     /// <summary>Given to another request after a refusal.</summary>
     public bool Moved;
 
+    /// <summary>The node has asked for the keys.</summary>
+    public bool SendsKeys;
+
+    /// <summary>The keys as they were written.</summary>
+    public WrittenKeys Keys;
+
     public readonly int Rows => to - from;
 }
 
@@ -39,12 +45,12 @@ internal sealed class PullRequest
     /// <summary>Times in a row that no answer came in time.</summary>
     public int Timeouts { get; set; }
 
-    public ReadOnlySpan<AskedRows> Items => CollectionsMarshal.AsSpan(_items);
+    public Span<AskedRows> Items => CollectionsMarshal.AsSpan(_items);
 
     /// <summary>Bytes of its rows that have yet to come.</summary>
     public long BytesLeft { get; private set; }
 
-    /// <summary>Bytes of the frame that asks.</summary>
+    /// <summary>Bytes of the frame that asks, at the most.</summary>
     public int FrameBytes { get; private set; }
 
     public bool IsAnswered => _open == 0;
@@ -58,9 +64,9 @@ internal sealed class PullRequest
         _items.Clear();
     }
 
-    public void Add(int segment, int from, int to)
+    public void Add(int segment, int from, int to, bool sendsKeys = false)
     {
-        _items.Add(new AskedRows(segment, from, to));
+        _items.Add(new AskedRows(segment, from, to) { SendsKeys = sendsKeys });
         _open++;
         BytesLeft += (long)(to - from) * Call.RowBytes;
         FrameBytes += PullItem.Size + ((to - from) * sizeof(ulong));

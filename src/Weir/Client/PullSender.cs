@@ -18,13 +18,21 @@ internal sealed class PullSender(ClientState state)
     private const int MostTimeouts = 3;
 
     private readonly Dictionary<ulong, PullRequest> _requests = [];
-    private readonly List<(PullCall Call, int Segment, int From, int To, Instant NotBefore)> _again = [];
+    private readonly List<RowsToAskAgain> _again = [];
+    private readonly KeyWriter _keys = new(state);
     private readonly List<PullCall> _calls = [];
     private readonly Stack<PullRequest> _free = new();
     private readonly Stack<Queue<PullRequest>> _freeQueues = new();
     private readonly List<NodeLink> _asking = [];
+    private float[] _values = [];
+    private bool _keysWanted;
+
+    private readonly record struct RowsToAskAgain(PullCall Call, int Segment, int From, int To, Instant NotBefore, bool SendsKeys);
 
     public Action<NodeLink, ulong>? MapWanted { get; set; }
+
+    /// <summary>Values of answers may come without their zeros.</summary>
+    public bool TakesZeroBitmap { get; } = state.Options.Filters.HasFlag(Filters.ZeroBitmap);
 
     public TaskCreationOptions Completions => state.Completions;
 
@@ -109,9 +117,10 @@ internal sealed class PullSender(ClientState state)
             {
                 Refused(request, piece, header, now);
             }
-            else if (Fits(request, piece))
+            else if (TryReadValues(request, piece, values, out ReadOnlySpan<float> floats))
             {
-                call.Take(request.Items[piece.Item].From + piece.FirstRow, piece, bits, values);
+                node.KeyLists.Answered(request.Items[piece.Item].Keys);
+                call.Take(request.Items[piece.Item].From + piece.FirstRow, piece, bits, floats);
                 request.Take(piece.Item, piece.Rows);
                 request.RetryAt = RetryAt(request);
             }
@@ -126,6 +135,12 @@ internal sealed class PullSender(ClientState state)
         if (call.IsOver)
         {
             return;
+        }
+
+        if (_keysWanted)
+        {
+            _keysWanted = false;
+            AskAgain(now);
         }
 
         if (call.RowsLeft == 0)
@@ -201,11 +216,31 @@ internal sealed class PullSender(ClientState state)
         }
     }
 
-    private static bool Fits(PullRequest request, in PullReplyItem piece)
+    /// <summary>The floats of a piece; false where it is not the next of its item or its values are not those of its rows.</summary>
+    private bool TryReadValues(PullRequest request, in PullReplyItem piece, ReadOnlySpan<byte> bytes, out ReadOnlySpan<float> values)
     {
         ref readonly AskedRows item = ref request.Items[piece.Item];
-        return piece.FirstRow == item.Taken && piece.FirstRow + piece.Rows <= item.Rows
-            && piece.ValueBytes == (long)piece.Found * request.Call.Table.Width * sizeof(float);
+        values = default;
+        if (piece.FirstRow != item.Taken || piece.FirstRow + piece.Rows > item.Rows)
+        {
+            return false;
+        }
+
+        long floats = (long)piece.Found * request.Call.Table.Width;
+        if (piece.ValueEncoding == ValueEncoding.Raw)
+        {
+            values = MemoryMarshal.Cast<byte, float>(bytes);
+            return bytes.Length == floats * sizeof(float);
+        }
+
+        // What the piece answers was asked for, so this is bounded by what the call's own buffer takes.
+        if (_values.Length < floats)
+        {
+            _values = new float[floats];
+        }
+
+        values = _values.AsSpan(0, (int)floats);
+        return ZeroBitmap.TryRead(bytes, _values.AsSpan(0, (int)floats));
     }
 
     private Instant RetryAt(PullRequest request) => state.Now.AfterMs(2 * state.Options.RetryMs << request.Timeouts);
@@ -228,7 +263,13 @@ internal sealed class PullSender(ClientState state)
                 }
 
                 request.Move(piece.Item);
-                _again.Add((request.Call, item.Segment, item.From + item.Taken, item.To, now.AfterMs(state.Options.BackoffMs)));
+                _again.Add(new RowsToAskAgain(request.Call, item.Segment, item.From + item.Taken, item.To, now.AfterMs(state.Options.BackoffMs), false));
+                break;
+            case Status.SendKeys:
+                request.Node.KeyLists.Forgotten(item.Keys);
+                request.Move(piece.Item);
+                _again.Add(new RowsToAskAgain(request.Call, item.Segment, item.From + item.Taken, item.To, now, true));
+                _keysWanted = true;
                 break;
             default:
                 string text = piece.Text.Length > 0 ? piece.Text : $"server {request.Node.Address} answered {piece.Status}";
@@ -255,7 +296,7 @@ internal sealed class PullSender(ClientState state)
             if (!item.Moved && item.Taken < item.Rows)
             {
                 request.Move(i);
-                _again.Add((request.Call, item.Segment, item.From + item.Taken, item.To, now));
+                _again.Add(new RowsToAskAgain(request.Call, item.Segment, item.From + item.Taken, item.To, now, item.SendsKeys));
             }
         }
 
@@ -272,11 +313,11 @@ internal sealed class PullSender(ClientState state)
         // What reads behind a push is asked again only once the push stands.
         var due = _again.FindAll(a => a.Call.IsOver || (a.NotBefore <= now && (a.Call.Push is null || a.Call.Table.Aggregate || a.Call.Push.Task.IsCompleted)));
         _again.RemoveAll(due.Contains);
-        foreach (IGrouping<PullCall, (PullCall Call, int Segment, int From, int To, Instant NotBefore)> group in due.Where(d => !d.Call.IsOver).GroupBy(d => d.Call))
+        foreach (IGrouping<PullCall, RowsToAskAgain> group in due.Where(d => !d.Call.IsOver).GroupBy(d => d.Call))
         {
-            foreach ((_, int segment, int from, int to, _) in group)
+            foreach (RowsToAskAgain rows in group)
             {
-                Ask(group.Key, segment, from, to);
+                Ask(group.Key, rows.Segment, rows.From, rows.To, rows.SendsKeys);
             }
 
             EndAsking(group.Key);
@@ -284,7 +325,7 @@ internal sealed class PullSender(ClientState state)
     }
 
     /// <summary>Puts rows of one segment into the request that is being filled for its head.</summary>
-    private void Ask(PullCall call, int segment, int from, int to)
+    private void Ask(PullCall call, int segment, int from, int to, bool sendsKeys = false)
     {
         if (call.IsOver)
         {
@@ -309,7 +350,7 @@ internal sealed class PullSender(ClientState state)
             _asking.Add(head);
         }
 
-        head.Asking.Add(segment, from, to);
+        head.Asking.Add(segment, from, to, sendsKeys);
     }
 
     private void EndAsking(PullCall call)
@@ -347,17 +388,18 @@ internal sealed class PullSender(ClientState state)
     {
         PullCall call = request.Call;
         FrameBuffer frame = state.Pool.Rent(request.FrameBytes);
-        var writer = new ByteWriter(frame.Span[FrameHeader.Size..]);
-        writer.Int32(0);
-        writer.Int32(request.Items.Length);
+        var counts = new ByteWriter(frame.Span[FrameHeader.Size..]);
+        counts.Int32(0);
+        counts.Int32(request.Items.Length);
+        int at = FrameHeader.Size + DataRequestReader.CountsSize;
         int rows = 0;
-        foreach (ref readonly AskedRows item in request.Items)
+        foreach (ref AskedRows item in request.Items)
         {
-            call.Head(item.Segment, item.Rows).Write(ref writer);
-            writer.Raw(MemoryMarshal.AsBytes(call.Slices.Keys.AsSpan(item.From, item.Rows)));
+            at += Write(request, ref item, frame.Span[at..]);
             rows += item.Rows;
         }
 
+        frame.Length = at;
         FrameHeader header = state.Header(FrameKind.Pull, request.Id);
         header.DeadlineUs = state.MicrosecondsUntil(call.Deadline);
         header.Seal(frame.Span);
@@ -365,5 +407,18 @@ internal sealed class PullSender(ClientState state)
         state.PullBytes += frame.Length;
         state.ValuesMoved += (long)rows * call.Table.Width;
         state.Send(request.Node, frame);
+    }
+
+    /// <summary>Writes an item; gives its bytes.</summary>
+    private int Write(PullRequest request, ref AskedRows item, Span<byte> into)
+    {
+        PullItem head = request.Call.Head(item.Segment, item.Rows);
+        item.Keys = _keys.Write(
+            request.Node, head.Table, head.Segment, request.Call.Slices.Keys.AsSpan(item.From, item.Rows), item.SendsKeys, into[PullItem.Size..]);
+        (head.KeyEncoding, head.KeyBytes, head.KeepKeys) = (item.Keys.Encoding, item.Keys.Bytes, item.Keys.Keep);
+        var writer = new ByteWriter(into);
+        head.Write(ref writer);
+        into[(PullItem.Size + head.KeyBytes)..head.TotalBytes].Clear();
+        return head.TotalBytes;
     }
 }

@@ -18,6 +18,7 @@ internal sealed class PushPacking(ClientState state)
 
     private const int Fixed = FrameHeader.Size + DataRequestReader.CountsSize;
 
+    private readonly KeyWriter _keys = new(state);
     private readonly Stack<PushPart> _freeParts = new();
     private readonly Stack<PushFrame> _freeFrames = new();
     private readonly List<NodeLink> _packing = [];
@@ -79,7 +80,7 @@ internal sealed class PushPacking(ClientState state)
     }
 
     /// <summary>
-    /// Writes a frame: parts that were written before as they are, the others from the caller's values; behind them the items of a PushPull.
+    /// Writes a frame: parts that were written before as they are, but for keys that a node asked for, the others from the caller's values; behind them the items of a PushPull.
     /// The parts hold the frame from now on.
     /// </summary>
     public (FrameBuffer Buffer, PullRequest? Request) Write(PushFrame frame)
@@ -92,27 +93,20 @@ internal sealed class PushPacking(ClientState state)
         }
 
         FrameBuffer buffer = state.Pool.Rent(bytes);
-        var writer = new ByteWriter(buffer.Span[FrameHeader.Size..]);
-        writer.Int32(frame.Parts.Count);
-        writer.Int32(pull is null ? 0 : frame.Parts.Count);
+        int at = Fixed;
         foreach (PushPart part in frame.Parts)
         {
-            int offset = FrameHeader.Size + writer.Position;
-            if (part.Frame is { } before)
-            {
-                writer.Raw(before.Span.Slice(part.Offset, part.Bytes));
-                before.Release();
-            }
-            else
-            {
-                Write(ref writer, part);
-            }
-
-            part.Frame = buffer.Retain();
-            part.Offset = offset;
+            int written = Write(frame.Node, part, buffer.Span.Slice(at, part.Bytes));
+            part.WrittenTo(buffer, at, written);
+            at += written;
         }
 
-        PullRequest? request = pull?.ItemsOfParts(ref writer, frame.Parts, frame.Node);
+        var counts = new ByteWriter(buffer.Span[FrameHeader.Size..]);
+        counts.Int32(frame.Parts.Count);
+        counts.Int32(pull is null ? 0 : frame.Parts.Count);
+        var items = new ByteWriter(buffer.Span[at..]);
+        PullRequest? request = pull?.ItemsOfParts(ref items, frame.Parts, frame.Node);
+        buffer.Length = at + items.Position;
         frame.Call?.FrameWritten();
         frame.Call = null;
         return (buffer, request);
@@ -163,10 +157,26 @@ internal sealed class PushPacking(ClientState state)
 
     private static int PartBytes(int rows, int rowBytes) => PartHeader.Size + (rows * sizeof(ulong)) + PartHeader.Pad8(rows * rowBytes);
 
-    private static void Write(ref ByteWriter writer, PushPart part)
+    /// <summary>Writes a part into room for all of its bytes; gives how many it took.</summary>
+    private int Write(NodeLink node, PushPart part, Span<byte> into)
     {
+        if (part.Frame is { } before)
+        {
+            ReadOnlySpan<byte> written = before.Span.Slice(part.Offset, part.WrittenBytes);
+            if (part.SendsKeys && part.Keys is { Encoding: KeyEncoding.Cached, List: { } list })
+            {
+                return WriteWithKeys(node, part, list.Keys, written, into);
+            }
+
+            written.CopyTo(into);
+            return written.Length;
+        }
+
         PushCall call = part.Call;
         int rows = part.To - part.From;
+        part.Keys = _keys.Write(
+            node, part.Stream.Table, part.Stream.Segment, call.Slices.Keys.AsSpan(part.From, rows), part.SendsKeys, into[PartHeader.Size..]);
+        Span<byte> values = into.Slice(PartHeader.Size + PadKeys(part, into), rows * call.RowBytes);
         var head = new PartHeader
         {
             Table = part.Stream.Table,
@@ -175,18 +185,45 @@ internal sealed class PushPacking(ClientState state)
             Seq = part.Seq,
             Rows = rows,
             Operation = call.Operation,
-            KeyBytes = rows * sizeof(ulong),
-            ValueBytes = rows * call.RowBytes,
+            ValueBytes = values.Length,
         };
-        head.Write(ref writer);
-        writer.Raw(MemoryMarshal.AsBytes(call.Slices.Keys.AsSpan(part.From, rows)));
         if (call.RowBytes > 0)
         {
-            call.Slices.GatherRows(
-                call.Values.Span, call.Table.Width, part.From, part.To, MemoryMarshal.Cast<byte, float>(writer.Take(head.ValueBytes)));
+            Span<float> floats = MemoryMarshal.Cast<byte, float>(values);
+            call.Slices.GatherRows(call.Values.Span, call.Table.Width, part.From, part.To, floats);
+            head.ValueBytes = state.Options.Filters.HasFlag(Filters.ZeroBitmap) ? ZeroBitmap.Shrink(floats) : values.Length;
+            head.ValueEncoding = head.ValueBytes < values.Length ? ValueEncoding.ZeroBitmap : ValueEncoding.Raw;
         }
 
-        writer.PadTo8();
+        return WriteHead(part, head, into);
+    }
+
+    /// <summary>A part that named its keys, once more with the keys. The values are those that were written.</summary>
+    private int WriteWithKeys(NodeLink node, PushPart part, ReadOnlySpan<ulong> keys, ReadOnlySpan<byte> written, Span<byte> into)
+    {
+        var reader = new ByteReader(written);
+        var head = PartHeader.Read(ref reader);
+        part.Keys = _keys.Write(node, head.Table, head.Segment, keys, sendsKeys: true, into[PartHeader.Size..]);
+        written.Slice(written.Length - PartHeader.Pad8(head.ValueBytes), head.ValueBytes).CopyTo(into[(PartHeader.Size + PadKeys(part, into))..]);
+        return WriteHead(part, head, into);
+    }
+
+    /// <summary>Clears what pads the keys; gives their bytes with it.</summary>
+    private static int PadKeys(PushPart part, Span<byte> into)
+    {
+        int padded = PartHeader.Pad8(part.Keys.Bytes);
+        into[(PartHeader.Size + part.Keys.Bytes)..(PartHeader.Size + padded)].Clear();
+        return padded;
+    }
+
+    private static int WriteHead(PushPart part, PartHeader head, Span<byte> into)
+    {
+        (head.KeyEncoding, head.KeyBytes, head.KeepKeys) = (part.Keys.Encoding, part.Keys.Bytes, part.Keys.Keep);
+        var writer = new ByteWriter(into);
+        head.Write(ref writer);
+        int valuesEnd = PartHeader.Size + PartHeader.Pad8(head.KeyBytes) + head.ValueBytes;
+        into[valuesEnd..head.TotalBytes].Clear();
+        return head.TotalBytes;
     }
 
     private void Pack(NodeLink node, PushPart part, int itemBytes, PushCall? call)

@@ -439,6 +439,11 @@ internal sealed class PushSender(ClientState state)
 
     private void Answered(PushPart part, in PartReply reply, in FrameHeader header, NodeLink node, Instant now)
     {
+        if (reply.Status <= Status.Failed)
+        {
+            node.KeyLists.Answered(part.Keys);
+        }
+
         switch (reply.Status)
         {
             case Status.Acked or Status.Superseded or Status.Failed:
@@ -485,6 +490,11 @@ internal sealed class PushSender(ClientState state)
 
                 part.Call.WaitsFor = reply.Text.Length > 0 ? reply.Text : part.Call.WaitsFor;
                 Unsend(part, now.AfterMs(state.Options.BackoffMs));
+                break;
+            case Status.SendKeys when part.Request == header.RequestId && part.State == PartState.InFlight:
+                node.KeyLists.Forgotten(part.Keys);
+                part.SendsKeys = true;
+                Unsend(part, now);
                 break;
             case Status.UnknownTable:
                 TableDropped(part.Stream.Session, reply.Table, new WeirException(reply.Status, reply.Text, node.Address, (int)reply.Segment));
@@ -538,8 +548,7 @@ internal sealed class PushSender(ClientState state)
         }
 
         part.Stream.Remove(part);
-        part.Frame?.Release();
-        part.Frame = null;
+        part.LetGo();
         _pendingBytes -= part.Bytes;
         _pendingDeleteBytes -= part.Stream.Deletes ? part.Bytes : 0;
         Stir(part.Stream);

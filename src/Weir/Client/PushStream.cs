@@ -44,12 +44,21 @@ internal sealed class PushPart
 
     public int To { get; private set; }
 
-    /// <summary>The part's bytes, head and padding included.</summary>
-    public int Bytes { get; set; }
+    /// <summary>The bytes of the part as it is, head and padding included: what counts against bounds. A frame has no more of it.</summary>
+    public int Bytes { get; private set; }
 
-    public FrameBuffer? Frame { get; set; }
+    public FrameBuffer? Frame { get; private set; }
 
-    public int Offset { get; set; }
+    public int Offset { get; private set; }
+
+    /// <summary>The bytes of the part in its frame.</summary>
+    public int WrittenBytes { get; private set; }
+
+    /// <summary>The keys as they were written: what a node that has forgotten their list is sent.</summary>
+    public WrittenKeys Keys { get; set; }
+
+    /// <summary>A node has asked for the keys.</summary>
+    public bool SendsKeys { get; set; }
 
     public PartState State
     {
@@ -81,7 +90,22 @@ internal sealed class PushPart
     {
         (Stream, Call, Seq, From, To, Bytes) = (stream, call, seq, from, to, bytes);
         N = stream.NextN();
-        (Frame, Offset, _state, Listed, Request, AcknowledgedAtSend, NotBefore, WasHeld) = (null, 0, PartState.Queued, 0, 0, 0, default, false);
+        (Frame, Offset, WrittenBytes, Keys, SendsKeys) = (null, 0, 0, default, false);
+        (_state, Listed, Request, AcknowledgedAtSend, NotBefore, WasHeld) = (PartState.Queued, 0, 0, 0, default, false);
+    }
+
+    /// <summary>The part's bytes lie in this frame from now on, of which it holds a reference.</summary>
+    public void WrittenTo(FrameBuffer frame, int offset, int bytes)
+    {
+        Frame?.Release();
+        (Frame, Offset, WrittenBytes) = (frame.Retain(), offset, bytes);
+    }
+
+    /// <summary>The part is done: nothing of it is needed any more.</summary>
+    public void LetGo()
+    {
+        Frame?.Release();
+        (Frame, Keys) = (null, default);
     }
 }
 

@@ -1,5 +1,6 @@
 using System.IO.Hashing;
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 
 namespace Weir.Keys;
 
@@ -18,6 +19,43 @@ internal static class Mix
         z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9UL;
         z = (z ^ (z >> 27)) * 0x94D049BB133111EBUL;
         return z ^ (z >> 31);
+    }
+
+    /// <summary>The places of many keys, in the keys' order; <paramref name="mixed"/> is as long as they are.</summary>
+    public static void Of(ReadOnlySpan<ulong> keys, Span<ulong> mixed)
+    {
+        int at = 0;
+        for (; at <= keys.Length - Vector256<ulong>.Count; at += Vector256<ulong>.Count)
+        {
+            Vector256<ulong> z = Vector256.Create(keys[at..]) + Vector256.Create(0x9E3779B97F4A7C15UL);
+            z = (z ^ (z >>> 30)) * Vector256.Create(0xBF58476D1CE4E5B9UL);
+            z = (z ^ (z >>> 27)) * Vector256.Create(0x94D049BB133111EBUL);
+            (z ^ (z >>> 31)).CopyTo(mixed[at..]);
+        }
+
+        for (; at < keys.Length; at++)
+        {
+            mixed[at] = Of(keys[at]);
+        }
+    }
+
+    /// <summary>Turns places into their keys, each where it stands.</summary>
+    public static void Inverse(Span<ulong> mixed)
+    {
+        int at = 0;
+        for (; at <= mixed.Length - Vector256<ulong>.Count; at += Vector256<ulong>.Count)
+        {
+            Vector256<ulong> z = Vector256.Create<ulong>(mixed[at..]);
+            z = (z ^ (z >>> 31) ^ (z >>> 62)) * Vector256.Create(0x319642B2D24D8EC3UL);
+            z = (z ^ (z >>> 27) ^ (z >>> 54)) * Vector256.Create(0x96DE1B173F119089UL);
+            z = (z ^ (z >>> 30) ^ (z >>> 60)) - Vector256.Create(0x9E3779B97F4A7C15UL);
+            z.CopyTo(mixed[at..]);
+        }
+
+        for (; at < mixed.Length; at++)
+        {
+            mixed[at] = Inverse(mixed[at]);
+        }
     }
 
     /// <summary>The key whose <see cref="Of(ulong)"/> is <paramref name="mixed"/>.</summary>

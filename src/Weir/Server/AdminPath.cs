@@ -132,7 +132,7 @@ internal sealed class AdminPath(NodeState node, Membership? membership, MapFollo
         }
 
         ServerOptions options = node.Options;
-        var reply = new HelloBody(options.Node, options.Incarnation, FrameHeader.Version, FrameHeader.Version, 0, options.Address);
+        var reply = new HelloBody(options.Node, options.Incarnation, FrameHeader.Version, FrameHeader.Version, KnownEncodings.All, options.Address);
         node.Outbox.Send(link, node.Reply(FrameKind.HelloReply, header), reply);
         return true;
     }

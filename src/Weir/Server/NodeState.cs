@@ -16,6 +16,7 @@ internal sealed class NodeState : IDisposable
         Options = options;
         Outbox = outbox;
         Budget = new MemoryBudget(options.MemoryLimitBytes, options.Memory);
+        KeyLists = new KeyListCache(options.Limits.KeyListBytes);
     }
 
     public ServerOptions Options { get; }
@@ -25,6 +26,12 @@ internal sealed class NodeState : IDisposable
     public Outbox Outbox { get; }
 
     public MemoryBudget Budget { get; }
+
+    /// <summary>Key lists that peers refer to.</summary>
+    public KeyListCache KeyLists { get; }
+
+    /// <summary>References to a list that is kept here, and to lists that are not (any more).</summary>
+    public long KeyListHits, KeyListMisses;
 
     public GroupClocks Clocks { get; } = new();
 
@@ -90,6 +97,7 @@ internal sealed class NodeState : IDisposable
             rows?.Dispose();
         }
 
+        KeyLists.Drop(list => map.Generation != older?.Generation || map.Table(list.Table) is null || Segment(list.Segment) is null);
         Clocks.Adopt(map);
         if (older is not null
             && (!older.Sessions.AsSpan().SequenceEqual(map.Sessions) || !older.Jobs.Select(j => j.Group).SequenceEqual(map.Jobs.Select(j => j.Group))))

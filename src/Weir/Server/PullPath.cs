@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Weir.Keys;
 using Weir.Placement;
 using Weir.Wire;
@@ -14,6 +13,7 @@ internal sealed class PullPath(NodeState node)
 {
     // Ordered by arrival, so that a replay serves them in the same order.
     private readonly List<Waiting> _waiting = [];
+    private readonly KeyReader _keys = new(node);
     private long _waitingBytes;
     private bool _clocksRose;
 
@@ -176,20 +176,21 @@ internal sealed class PullPath(NodeState node)
         while (true)
         {
             int position = reader.Position;
-            if (!reader.NextPart(out PartHeader part, out _, out _))
+            if (!reader.NextPart(out _, out _, out _))
             {
                 return parts;
             }
 
-            parts.Add(new PushPath.Outcome(Status.Acked, position + PartHeader.Size, part.Rows, ""));
+            parts.Add(new PushPath.Outcome(Status.Acked, position, ""));
         }
     }
 
     private void Answer(LinkId link, in FrameHeader header, ReadOnlySpan<byte> body, ref DataRequestReader reader, List<PushPath.Outcome> parts)
     {
         var reply = new PullReplyWriter(node, link, header);
-        for (int index = 0; reader.NextItem(out PullItem item, out ReadOnlySpan<ulong> keys); index++)
+        for (int index = 0; reader.NextItem(out PullItem item, out ReadOnlySpan<byte> keyBytes); index++)
         {
+            KeyListHead list = KeyListHead.Of(item);
             if (item.KeyEncoding == KeyEncoding.OfPart)
             {
                 PushPath.Outcome part = parts[item.KeyBytes];
@@ -200,10 +201,13 @@ internal sealed class PullPath(NodeState node)
                     continue;
                 }
 
-                keys = MemoryMarshal.Cast<byte, ulong>(body.Slice(part.KeysOffset, part.Rows * sizeof(ulong)));
+                var at = new ByteReader(body[part.Position..]);
+                var named = PartHeader.Read(ref at);
+                list = KeyListHead.Of(named);
+                keyBytes = at.Take(named.KeyBytes);
             }
 
-            if (Find(item, keys, out TableSegment? rows, out Status status, out string text))
+            if (Find(item, list, keyBytes, out ReadOnlySpan<ulong> keys, out TableSegment? rows, out Status status, out string text))
             {
                 reply.Add(index, item, keys, rows);
             }
@@ -216,8 +220,10 @@ internal sealed class PullPath(NodeState node)
         reply.Finish();
     }
 
-    private bool Find(in PullItem item, ReadOnlySpan<ulong> keys, out TableSegment rows, out Status status, out string text)
+    private bool Find(
+        in PullItem item, in KeyListHead list, ReadOnlySpan<byte> keyBytes, out ReadOnlySpan<ulong> keys, out TableSegment rows, out Status status, out string text)
     {
+        keys = default;
         rows = null!;
         text = "";
         ClusterMap map = node.Map!;
@@ -239,13 +245,15 @@ internal sealed class PullPath(NodeState node)
             return false;
         }
 
-        if (!PushPath.KeysAreOrdered(keys, KeyRange.OfSegment((int)item.Segment, map.SegmentBits)))
+        status = list.Segment == item.Segment ? _keys.Read(list, keyBytes, out keys) : Status.Malformed;
+        if (status != Status.Acked)
         {
-            (status, text) = (Status.Malformed, $"the keys of an item lie in its segment and rise in the order of their hash; those for segment {item.Segment} do not");
+            text = status == Status.Malformed
+                ? $"the keys of an item lie in its segment and rise in the order of their hash; those for segment {item.Segment} do not"
+                : "";
             return false;
         }
 
-        status = Status.Acked;
         rows = node.TableSegment(segment, table);
         return true;
     }

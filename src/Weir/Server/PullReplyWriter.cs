@@ -41,7 +41,7 @@ internal struct PullReplyWriter(NodeState node, LinkId link, FrameHeader request
                 MinimumClock = item.Group == 0 ? -1 : node.Clocks.Minimum(item.Group),
                 Text = "",
             };
-            Write(ref piece, keys.Slice(first, fits), rows, width);
+            Write(ref piece, keys.Slice(first, fits), rows, width, item.TakesZeroBitmap);
             first += fits;
         }
         while (first < keys.Length);
@@ -78,19 +78,21 @@ internal struct PullReplyWriter(NodeState node, LinkId link, FrameHeader request
         _items = 0;
     }
 
-    private void Write(ref PullReplyItem piece, ReadOnlySpan<ulong> keys, TableSegment rows, int width)
+    private void Write(ref PullReplyItem piece, ReadOnlySpan<ulong> keys, TableSegment rows, int width, bool zeroBitmap)
     {
         Reserve(Bytes(keys.Length, width * sizeof(float)));
         Span<byte> at = _frame!.Whole[_position..];
         Span<byte> bits = at.Slice(PullReplyItem.Size, piece.FoundBytes);
         bits.Clear();
-        Span<byte> values = at.Slice(PullReplyItem.Size + piece.FoundBytes, keys.Length * width * sizeof(float));
-        piece.Found = rows.Rows.ReadFound(keys, MemoryMarshal.Cast<byte, float>(values), bits);
-        piece.ValueBytes = piece.Found * width * sizeof(float);
+        Span<float> values = MemoryMarshal.Cast<byte, float>(at.Slice(PullReplyItem.Size + piece.FoundBytes, keys.Length * width * sizeof(float)));
+        piece.Found = rows.Rows.ReadFound(keys, values, bits);
+        int floats = piece.Found * width;
+        piece.ValueBytes = zeroBitmap ? ZeroBitmap.Shrink(values[..floats]) : floats * sizeof(float);
+        piece.ValueEncoding = piece.ValueBytes < floats * sizeof(float) ? ValueEncoding.ZeroBitmap : ValueEncoding.Raw;
         at.Slice(PullReplyItem.Size + piece.FoundBytes + piece.ValueBytes, PartHeader.Pad8(piece.ValueBytes) - piece.ValueBytes).Clear();
         var writer = new ByteWriter(at);
         piece.WriteHead(ref writer);
-        node.Counters.ValuesPulled += piece.Found * width;
+        node.Counters.ValuesPulled += floats;
         _position += piece.TotalBytes;
         _items++;
     }

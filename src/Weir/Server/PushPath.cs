@@ -18,9 +18,12 @@ internal sealed class PushPath(NodeState node)
     private const int TextBytes = 256 << 10;
 
     private readonly List<PartReply> _replies = [];
+    private readonly KeyReader _keys = new(node);
+    private float[] _values = [];
+    private long _frameBytes;
 
-    /// <summary>A part's outcome and where its keys lie in the body, for the pull items of a PushPull that name it.</summary>
-    public readonly record struct Outcome(Status Status, int KeysOffset, int Rows, string Text);
+    /// <summary>A part's outcome and where it begins in the body, for the pull items of a PushPull that name it.</summary>
+    public readonly record struct Outcome(Status Status, int Position, string Text);
 
     public List<Outcome> Outcomes { get; } = [];
 
@@ -34,22 +37,22 @@ internal sealed class PushPath(NodeState node)
         node.Counters.PushRequests++;
         node.Counters.PushBytes += header.BodyLength + FrameHeader.Size;
         int textBytes = 0;
+        _frameBytes = 0;
         while (true)
         {
             int position = reader.Position;
-            if (!reader.NextPart(out PartHeader part, out ReadOnlySpan<ulong> keys, out ReadOnlySpan<byte> values))
+            if (!reader.NextPart(out PartHeader part, out ReadOnlySpan<byte> keys, out ReadOnlySpan<byte> values))
             {
                 break;
             }
 
             PartReply reply = Part(link, header, part, keys, values);
             node.Counters.KeysPushed += part.Rows;
-            node.Counters.ValuesPushed += part.ValueBytes / sizeof(float);
             node.Counters.Refused += reply.Status > Status.Failed ? 1 : 0;
             textBytes += reply.TotalBytes - PartReply.Size;
             reply.Text = textBytes <= TextBytes ? reply.Text : "";
             _replies.Add(reply);
-            Outcomes.Add(new Outcome(reply.Status, position + PartHeader.Size, part.Rows, reply.Text));
+            Outcomes.Add(new Outcome(reply.Status, position, reply.Text));
         }
 
         if (_replies.Count > 0)
@@ -75,7 +78,7 @@ internal sealed class PushPath(NodeState node)
         }
     }
 
-    private PartReply Part(LinkId link, in FrameHeader header, in PartHeader part, ReadOnlySpan<ulong> keys, ReadOnlySpan<byte> values)
+    private PartReply Part(LinkId link, in FrameHeader header, in PartHeader part, ReadOnlySpan<byte> keyBytes, ReadOnlySpan<byte> valueBytes)
     {
         ClusterMap map = node.Map!;
         if (!map.TryFindSession(header.Session, out WorkerId worker))
@@ -93,16 +96,27 @@ internal sealed class PushPath(NodeState node)
             return Reply(part, Status.UnknownTable, 0, $"there is no table {part.Table}");
         }
 
-        if (Fault(part, keys, table, map.SegmentBits) is { } fault)
+        if (!TryReadValues(part, valueBytes, table, out ReadOnlySpan<float> values, out string fault))
         {
             return Reply(part, Status.Malformed, 0, fault);
         }
 
+        switch (_keys.Read(KeyListHead.Of(part), keyBytes, out ReadOnlySpan<ulong> keys))
+        {
+            case Status.SendKeys:
+                // Never applied: the part comes again with its keys, and whatever comes behind it meanwhile is out of order.
+                return Reply(part, Status.SendKeys, 0, "");
+            case Status.Malformed:
+                return Reply(part, Status.Malformed, 0, $"the keys of a part lie in its segment and rise in the order of their hash; those for segment {part.Segment} do not");
+            default:
+                break;
+        }
+
+        node.Counters.ValuesPushed += values.Length;
         TableSegment rows = node.TableSegment(segment, table);
-        ReadOnlySpan<float> floats = MemoryMarshal.Cast<byte, float>(values);
         return rows.Aggregation is { } aggregation && worker.Group == table.Group && worker.Group != 0
-            ? Aggregated(link, header, part, keys, floats, rows, aggregation, worker)
-            : Plain(header, part, keys, floats, segment, rows, worker);
+            ? Aggregated(link, header, part, keys, values, rows, aggregation, worker)
+            : Plain(header, part, keys, values, segment, rows, worker);
     }
 
     private PartReply Plain(
@@ -237,34 +251,35 @@ internal sealed class PushPath(NodeState node)
         return Reply(part, Status.Held, closed, "");
     }
 
-    private static string? Fault(in PartHeader part, ReadOnlySpan<ulong> keys, MapTable table, int segmentBits)
+    /// <summary>The part's floats. What a frame's parts would take as they are fits a frame, however short they were written (design R25).</summary>
+    private bool TryReadValues(in PartHeader part, ReadOnlySpan<byte> bytes, MapTable table, out ReadOnlySpan<float> values, out string fault)
     {
+        fault = "";
+        values = default;
         long valueBytes = part.Operation == PartOperation.Delete ? 0 : (long)part.Rows * table.Width * sizeof(float);
-        return part.ValueBytes != valueBytes
-            ? $"a part of {part.Rows} rows for table {table.Name} (width {table.Width}) has {part.ValueBytes} bytes of values; expected {valueBytes}"
-            : KeysAreOrdered(keys, KeyRange.OfSegment((int)part.Segment, segmentBits))
-                ? null
-                : $"the keys of a part lie in its segment and rise in the order of their hash; those for segment {part.Segment} do not";
-    }
-
-    /// <summary>Distinct, in the segment, in Mix order: what the store and the fold rest on is checked before they see it.</summary>
-    public static bool KeysAreOrdered(ReadOnlySpan<ulong> keys, KeyRange range)
-    {
-        if (keys.Length == 0)
+        _frameBytes += PartHeader.Size + (part.Rows * (long)sizeof(ulong)) + valueBytes;
+        if (_frameBytes > FrameHeader.MaxBodyBytes)
         {
-            return true;
+            fault = $"the parts of a frame, as they are, fit a frame; those up to one of {part.Rows} rows for table {table.Name} take {_frameBytes} bytes";
+            return false;
         }
 
-        ulong previous = Mix.Of(keys[0]);
-        bool ordered = previous >= range.First;
-        for (int i = 1; i < keys.Length; i++)
+        if (part.ValueEncoding == ValueEncoding.Raw)
         {
-            ulong mixed = Mix.Of(keys[i]);
-            ordered &= mixed > previous;
-            previous = mixed;
+            values = MemoryMarshal.Cast<byte, float>(bytes);
+            fault = $"a part of {part.Rows} rows for table {table.Name} (width {table.Width}) has {part.ValueBytes} bytes of values; expected {valueBytes}";
+            return part.ValueBytes == valueBytes;
         }
 
-        return ordered && previous <= range.Last;
+        int floats = (int)(valueBytes / sizeof(float));
+        if (_values.Length < floats)
+        {
+            _values = new float[BitOperations.RoundUpToPowerOf2((uint)floats)];
+        }
+
+        values = _values.AsSpan(0, floats);
+        fault = $"a part of {part.Rows} rows for table {table.Name} (width {table.Width}) has values whose bitmap does not fit them";
+        return ZeroBitmap.TryRead(bytes, _values.AsSpan(0, floats));
     }
 
     // x * 0 is 0 for finite x and NaN otherwise; the sum of products is 0 only where all are finite.

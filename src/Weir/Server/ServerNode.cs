@@ -58,6 +58,12 @@ internal sealed class ServerNode : IMachine, IDisposable
 
     public NodeCounters Counters => _state.Counters;
 
+    /// <summary>Bytes of the key lists that this node keeps for its peers.</summary>
+    public long KeyListBytes => _state.KeyLists.Bytes;
+
+    /// <summary>References to a list that was kept here, and to lists that were not (any more).</summary>
+    public (long Hits, long Misses) KeyListReferences => (_state.KeyListHits, _state.KeyListMisses);
+
     public long StoredRows => _state.Tables.Values.Sum(t => t.Rows);
 
     public long StoredBytes => _state.Budget.Used;

@@ -97,6 +97,10 @@ internal sealed record ServerLimits
     /// <summary>Bytes of held contributions a node keeps for aggregating tables; beyond, early ones are refused with Busy.</summary>
     public long HeldBytes { get; init; } = 1L << 30;
 
+    /// <summary>Bytes of key lists that a node keeps for clients that refer to them; the least recently used go first. Default 256 MiB: 32 million
+    /// keys, several batches of every worker; only clients that ask for it take any.</summary>
+    public long KeyListBytes { get; init; } = 256L << 20;
+
     /// <summary>The widest row: with its key it must fit a frame.</summary>
     public int MaxWidth { get; init; } = 65_536;
 

@@ -5,7 +5,7 @@ namespace Weir.Wire;
 /// <summary>
 /// Hello and HelloReply: the first frame each way. Who is speaking and what it understands; a node adds its address.
 /// </summary>
-internal readonly record struct HelloBody(ulong Id, ulong Incarnation, byte OldestVersion, byte NewestVersion, uint Encodings, string Address) : IBody
+internal readonly record struct HelloBody(ulong Id, ulong Incarnation, byte OldestVersion, byte NewestVersion, KnownEncodings Encodings, string Address) : IBody
 {
     public int Bytes => 24 + ByteWriter.TextBytes(Address);
 
@@ -16,7 +16,7 @@ internal readonly record struct HelloBody(ulong Id, ulong Incarnation, byte Olde
         writer.Byte(OldestVersion);
         writer.Byte(NewestVersion);
         writer.UInt16(0);
-        writer.UInt32(Encodings);
+        writer.UInt32((uint)Encodings);
         writer.Text(Address);
     }
 
@@ -26,7 +26,7 @@ internal readonly record struct HelloBody(ulong Id, ulong Incarnation, byte Olde
         ulong id = reader.UInt64(), incarnation = reader.UInt64();
         byte oldest = reader.Byte(), newest = reader.Byte();
         reader.UInt16();
-        message = new HelloBody(id, incarnation, oldest, newest, reader.UInt32(), reader.Text());
+        message = new HelloBody(id, incarnation, oldest, newest, (KnownEncodings)reader.UInt32(), reader.Text());
         return reader.AtEnd;
     }
 }

@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Weir.Keys;
 
 namespace Weir.Wire;
@@ -19,6 +18,15 @@ internal enum KeyEncoding : byte
 
     /// <summary>None: the keys are those of the push part whose index stands in the item's KeyBytes (PushPull).</summary>
     OfPart = 1,
+
+    /// <summary>The gaps between hashes, in equally many bits (<see cref="PackedKeys"/>).</summary>
+    PackedDelta = 2,
+
+    /// <summary>The keys, in equally many bits (<see cref="PackedKeys"/>).</summary>
+    Packed = 3,
+
+    /// <summary>A reference of 16 bytes to a list that the receiver keeps (<see cref="KeyList"/>).</summary>
+    Cached = 4,
 }
 
 /// <summary>How values stand in the frame.</summary>
@@ -26,6 +34,20 @@ internal enum ValueEncoding : byte
 {
     /// <summary>Four bytes a float.</summary>
     Raw = 0,
+
+    /// <summary>Floats that are not zero, and a bit for each (<see cref="Wire.ZeroBitmap"/>).</summary>
+    ZeroBitmap = 1,
+}
+
+/// <summary>The encodings that a Hello says its sender knows, beside Raw.</summary>
+[Flags]
+internal enum KnownEncodings : uint
+{
+    None = 0,
+    CachedKeys = 1,
+    PackedKeys = 2,
+    ZeroBitmap = 4,
+    All = CachedKeys | PackedKeys | ZeroBitmap,
 }
 
 /// <summary>
@@ -45,6 +67,9 @@ internal struct PartHeader
     public PartOperation Operation;
     public KeyEncoding KeyEncoding;
     public ValueEncoding ValueEncoding;
+
+    /// <summary>The receiver may keep the key list, which later parts and items refer to as <see cref="KeyEncoding.Cached"/>.</summary>
+    public bool KeepKeys;
     public int KeyBytes;
     public int ValueBytes;
 
@@ -63,7 +88,7 @@ internal struct PartHeader
         writer.Byte((byte)Operation);
         writer.Byte((byte)KeyEncoding);
         writer.Byte((byte)ValueEncoding);
-        writer.Byte(0);
+        writer.Byte(KeepKeys ? (byte)1 : (byte)0);
         writer.Int32(KeyBytes);
         writer.Int32(ValueBytes);
     }
@@ -79,7 +104,7 @@ internal struct PartHeader
         part.Operation = (PartOperation)reader.Byte();
         part.KeyEncoding = (KeyEncoding)reader.Byte();
         part.ValueEncoding = (ValueEncoding)reader.Byte();
-        reader.Byte();
+        part.KeepKeys = (reader.Byte() & 1) != 0;
         part.KeyBytes = reader.Int32();
         part.ValueBytes = reader.Int32();
         return part;
@@ -114,13 +139,19 @@ internal struct PullItem
     /// <summary>Read the acknowledged state at the tail instead of the head's applied state.</summary>
     public bool Committed;
 
+    /// <summary>As in a part.</summary>
+    public bool KeepKeys;
+
+    /// <summary>Values of the answer may come as <see cref="ValueEncoding.ZeroBitmap"/>.</summary>
+    public bool TakesZeroBitmap;
+
     /// <summary>Bytes of keys, or with <see cref="KeyEncoding.OfPart"/> the index of the push part.</summary>
     public int KeyBytes;
 
     /// <summary>Only rows changed after this are wanted; an unknown stamp gets everything.</summary>
     public Stamp Since;
 
-    public readonly int TotalBytes => Size + (KeyEncoding == KeyEncoding.Raw ? PartHeader.Pad8(KeyBytes) : 0);
+    public readonly int TotalBytes => Size + (KeyEncoding == KeyEncoding.OfPart ? 0 : PartHeader.Pad8(KeyBytes));
 
     public readonly void Write(ref ByteWriter writer)
     {
@@ -132,7 +163,8 @@ internal struct PullItem
         writer.Int32(Rows);
         writer.Byte((byte)KeyEncoding);
         writer.Byte(Committed ? (byte)1 : (byte)0);
-        writer.UInt16(0);
+        writer.Byte(KeepKeys ? (byte)1 : (byte)0);
+        writer.Byte(TakesZeroBitmap ? (byte)1 : (byte)0);
         writer.Int32(KeyBytes);
         writer.UInt32(Since.Generation);
         writer.UInt64(Since.Epoch);
@@ -150,7 +182,8 @@ internal struct PullItem
         item.Rows = reader.Int32();
         item.KeyEncoding = (KeyEncoding)reader.Byte();
         item.Committed = (reader.Byte() & 1) != 0;
-        reader.UInt16();
+        item.KeepKeys = (reader.Byte() & 1) != 0;
+        item.TakesZeroBitmap = (reader.Byte() & 1) != 0;
         item.KeyBytes = reader.Int32();
         item.Since = new Stamp(reader.UInt32(), reader.UInt64(), reader.UInt64());
         return item;
@@ -168,6 +201,7 @@ internal ref struct DataRequestReader
     private ByteReader _reader;
     private int _partsLeft;
     private int _itemsLeft;
+    private int _keysLeft = FrameHeader.MaxBodyBytes / sizeof(ulong);
 
     public DataRequestReader(ReadOnlySpan<byte> body)
     {
@@ -205,7 +239,8 @@ internal ref struct DataRequestReader
     /// <summary>The offset of the next part or item in the body.</summary>
     public readonly int Position => _reader.Position;
 
-    public bool NextPart(out PartHeader part, out ReadOnlySpan<ulong> keys, out ReadOnlySpan<byte> values)
+    /// <summary>The next part, its keys and values as they are encoded.</summary>
+    public bool NextPart(out PartHeader part, out ReadOnlySpan<byte> keys, out ReadOnlySpan<byte> values)
     {
         part = default;
         keys = default;
@@ -217,11 +252,10 @@ internal ref struct DataRequestReader
 
         _partsLeft--;
         part = PartHeader.Read(ref _reader);
-        bool sound = part.Rows >= 0
-            && part.Operation <= PartOperation.Delete
-            && part.KeyEncoding == KeyEncoding.Raw
-            && part.ValueEncoding == ValueEncoding.Raw
-            && part.KeyBytes == (long)part.Rows * sizeof(ulong)
+        bool sound = part.Operation <= PartOperation.Delete
+            && part.KeyEncoding != KeyEncoding.OfPart
+            && KeysFit(part.KeyEncoding, part.Rows, part.KeyBytes)
+            && part.ValueEncoding <= ValueEncoding.ZeroBitmap
             && part.ValueBytes >= 0
             && part.N > 0;
         if (!sound)
@@ -230,13 +264,13 @@ internal ref struct DataRequestReader
             return false;
         }
 
-        keys = Keys(part.KeyBytes);
-        values = _reader.Take(part.ValueBytes);
-        _reader.SkipPadTo8();
+        keys = Padded(part.KeyBytes);
+        values = Padded(part.ValueBytes);
         return !_reader.Failed;
     }
 
-    public bool NextItem(out PullItem item, out ReadOnlySpan<ulong> keys)
+    /// <summary>The next item, its keys as they are encoded.</summary>
+    public bool NextItem(out PullItem item, out ReadOnlySpan<byte> keys)
     {
         item = default;
         keys = default;
@@ -247,28 +281,41 @@ internal ref struct DataRequestReader
 
         _itemsLeft--;
         item = PullItem.Read(ref _reader);
-        bool sound = item.Rows >= 0
-            && item.DelayBound >= PullItem.NoBound
-            && (item.KeyEncoding == KeyEncoding.Raw
-                ? item.KeyBytes == (long)item.Rows * sizeof(ulong)
-                : item.KeyEncoding == KeyEncoding.OfPart && item.KeyBytes >= 0 && item.KeyBytes < Parts);
+        bool sound = item.DelayBound >= PullItem.NoBound
+            && (item.KeyEncoding == KeyEncoding.OfPart
+                ? item.Rows >= 0 && item.KeyBytes >= 0 && item.KeyBytes < Parts
+                : KeysFit(item.KeyEncoding, item.Rows, item.KeyBytes));
         if (!sound)
         {
             _reader.Fail();
             return false;
         }
 
-        if (item.KeyEncoding == KeyEncoding.Raw)
+        if (item.KeyEncoding != KeyEncoding.OfPart)
         {
-            keys = Keys(item.KeyBytes);
+            keys = Padded(item.KeyBytes);
         }
 
         return !_reader.Failed;
     }
 
-    private ReadOnlySpan<ulong> Keys(int bytes)
+    // However short they are written, a frame names no more keys than fit one: what a frame makes its receiver do is bounded (design R25).
+    private bool KeysFit(KeyEncoding encoding, int rows, int keyBytes)
     {
-        ReadOnlySpan<byte> raw = _reader.Take(bytes);
-        return MemoryMarshal.Cast<byte, ulong>(raw);
+        _keysLeft -= rows;
+        return rows >= 0 && _keysLeft >= 0 && keyBytes >= 0 && encoding switch
+        {
+            KeyEncoding.Raw => keyBytes == (long)rows * sizeof(ulong),
+            KeyEncoding.PackedDelta or KeyEncoding.Packed => keyBytes < (long)rows * sizeof(ulong),
+            KeyEncoding.Cached => keyBytes == KeyList.ReferenceBytes,
+            _ => false,
+        };
+    }
+
+    private ReadOnlySpan<byte> Padded(int bytes)
+    {
+        ReadOnlySpan<byte> taken = _reader.Take(bytes);
+        _reader.SkipPadTo8();
+        return taken;
     }
 }

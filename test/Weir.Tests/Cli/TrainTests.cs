@@ -34,7 +34,7 @@ public sealed class TrainTests : IDisposable
         Assert.Equal(["rows", "logLoss", "auc", "accuracy", "baseLogLoss", "bestLogLoss"], Names(root.GetProperty("test")));
         Assert.Equal(["rows", "nonZero", "path"], Names(root.GetProperty("model")));
         Assert.Equal(["servers", "workers", "delay", "segments"], Names(root.GetProperty("cluster")));
-        Assert.Equal(["pushBytes", "pullBytes", "keys", "values"], Names(root.GetProperty("wire")));
+        Assert.Equal(["pushBytes", "pullBytes", "keys", "values", "filters"], Names(root.GetProperty("wire")));
         JsonElement[] servers = [.. root.GetProperty("cluster").GetProperty("servers").EnumerateArray()];
         JsonElement[] workers = [.. root.GetProperty("cluster").GetProperty("workers").EnumerateArray()];
         Assert.Equal(3, servers.Length);
@@ -49,10 +49,28 @@ public sealed class TrainTests : IDisposable
     }
 
     [Fact]
-    public async Task With_delay_0_the_model_file_is_the_same_for_any_number_of_servers_and_with_pauses_to_measure()
+    public async Task Filters_are_listed_in_the_report_and_take_bytes_from_the_wire()
+    {
+        long plain = 0;
+        foreach (string filters in (string[])["none", "zero-bitmap,delta-varint", "lossless"])
+        {
+            ToolRun run = await ToolRun.Of(
+                ["train", .. Small, "--segments", "64", "--servers", "1", "--out", _folder["model"], "--report", _folder["r.json"], "--filters", filters]);
+            run.IsDone();
+            using JsonDocument report = Json("r.json");
+            JsonElement wire = report.RootElement.GetProperty("wire");
+            Assert.Equal(filters == "zero-bitmap,delta-varint" ? "delta-varint,zero-bitmap" : filters, wire.GetProperty("filters").GetString());
+            long bytes = wire.GetProperty("pushBytes").GetInt64() + wire.GetProperty("pullBytes").GetInt64();
+            plain = filters == "none" ? bytes : plain;
+            Assert.True(filters == "none" || bytes < plain * 0.9, $"{bytes} bytes with {filters}, {plain} without");
+        }
+    }
+
+    [Fact]
+    public async Task With_delay_0_the_model_file_is_the_same_for_any_number_of_servers_with_filters_and_with_pauses_to_measure()
     {
         var files = new List<byte[]>();
-        foreach (string[] more in (string[][])[["--servers", "1"], ["--servers", "2"], ["--servers", "4", "--segments", "128"]])
+        foreach (string[] more in (string[][])[["--servers", "1"], ["--servers", "2"], ["--servers", "4", "--segments", "128"], ["--servers", "2", "--filters", "lossless"]])
         {
             (await ToolRun.Of(["train", .. Small, "--out", _folder["model"], "--delay", "0", "--workers", "4", .. more])).IsDone();
             files.Add(await File.ReadAllBytesAsync(_folder["model/model.weir"], TestContext.Current.CancellationToken));

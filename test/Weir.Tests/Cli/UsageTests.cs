@@ -49,7 +49,9 @@ public class UsageTests
     [InlineData("bench", "command")]
     [InlineData("bench push-pull --keys 0", "--keys is '0'")]
     [InlineData("bench push-pull --rule lion", "--rule is 'lion'; it must be add, assign, sgd, adagrad, adam, ftrl, momentum or proximal")]
-    [InlineData("bench push-pull --filters key-cache", "--filters is 'key-cache'; only none is supported so far")]
+    [InlineData("bench push-pull --filters gzip", "--filters is 'gzip'; it must be none, or one or more of key-cache, delta-varint, zero-bitmap and lossless")]
+    [InlineData("train --filters none,key-cache", "--filters is 'none,key-cache'")]
+    [InlineData("train --filters key-cache,", "--filters is 'key-cache,'")]
     [InlineData("bench push-pull --transport unix", "--transport is 'unix'; it is planned, only tcp is supported so far")]
     [InlineData("bench push-pull --keys 5 --request-keys 7", "a request cannot have more keys than the table")]
     [InlineData("bench push-pull --keys 100000 --width 65536", "at most 268,435,456 floats")]
@@ -89,7 +91,7 @@ public class UsageTests
         string[] options = [.. run.Output.Split('\n').Where(text => text.StartsWith("  --", StringComparison.Ordinal))];
         Assert.Equal(
             ["--train", "--test", "--out", "--report", "--seed", "--rule", "--alpha", "--beta", "--l1", "--l2", "--admit-after", "--expire-after", "--passes", "--batch", "--servers", "--workers",
-                "--delay", "--aggregate", "--segments", "--processes", "--cluster", "--init-from", "--evaluate-every"],
+                "--delay", "--aggregate", "--segments", "--processes", "--cluster", "--filters", "--init-from", "--evaluate-every"],
             options.Select(text => text.Trim().Split(' ')[0]));
         Assert.All(options, text => Assert.Contains("default", text, StringComparison.OrdinalIgnoreCase));
         string help = (await ToolRun.Of("--help")).Output;

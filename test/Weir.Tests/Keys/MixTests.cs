@@ -30,6 +30,16 @@ public class MixTests
         Gen.ULong.Sample(key => Mix.Inverse(Mix.Of(key)) == key && Mix.Of(Mix.Inverse(key)) == key, iter: 20_000);
 
     [Fact]
+    public void Many_keys_at_once_have_the_hashes_of_each_and_come_back() => Gen.ULong.Array[0, 40].Sample(keys =>
+    {
+        ulong[] mixed = new ulong[keys.Length];
+        Mix.Of(keys, mixed);
+        Assert.Equal(keys.Select(Mix.Of), mixed);
+        Mix.Inverse(mixed);
+        Assert.Equal(keys, mixed);
+    });
+
+    [Fact]
     public void A_key_lies_in_the_segment_whose_range_holds_its_hash() =>
         Gen.Select(Gen.ULong, Gen.Int[1, 17]).Sample(
             (key, bits) => KeyRange.OfSegment(Mix.Segment(key, bits), bits).Contains(Mix.Of(key)), iter: 5_000);

@@ -22,6 +22,7 @@ public class SeededClusterTests
             {
                 ("loss", tally.Lost), ("duplicate", tally.Duplicated), ("reorder", tally.Reordered), ("slow node", tally.Slowed),
                 ("death of a hosting process", tally.ProcessDeaths), ("a living process cut off", tally.Cut), ("superseded redo", run.Superseded), ("held part", run.Held),
+                ("key list named", run.KeyLists.Hits), ("key list forgotten", run.KeyLists.Misses),
             })
             {
                 hit[fault] = hit.GetValueOrDefault(fault) + (count > 0 ? 1 : 0);

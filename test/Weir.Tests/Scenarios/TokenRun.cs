@@ -15,6 +15,9 @@ internal sealed class TokenRun : IDisposable
     private const int Iterations = 8;
     private const ulong Counter = 1UL << 60;
 
+    // Room for a dozen lists of a dozen keys.
+    private const long ForgetfulBytes = 4000;
+
     private readonly Rng _rng;
     private readonly SimCluster _cluster;
     private readonly List<WeirClient> _processes = [];
@@ -24,6 +27,8 @@ internal sealed class TokenRun : IDisposable
     private readonly int? _bound;
     private readonly bool _aggregate, _kills, _killsTwice, _tight, _outages, _cuts;
     private readonly long[] _last;
+    private readonly Filters _filters;
+    private readonly bool _forgetful;
 
     public TokenRun(ulong seed)
     {
@@ -39,7 +44,10 @@ internal sealed class TokenRun : IDisposable
         _outages = _rng.Chance(1, 6);
         _cuts = !_outages && _rng.Chance(1, 4);
         _last = [.. Enumerable.Range(0, _workers).Select(_ => _rng.Chance(1, 3) ? 1 + _rng.Below((long)Iterations) : Iterations)];
-        _cluster = new SimCluster(seed, _servers);
+        var filters = new Rng(seed ^ 0xF117E5);
+        _filters = (Filters)filters.Below((int)Filters.Lossless + 1);
+        _forgetful = filters.Chance(1, 2);
+        _cluster = new SimCluster(seed, _servers, limits: _forgetful ? new ServerLimits { KeyListBytes = ForgetfulBytes } : null);
         _cluster.Scheduler.Stepped = CheckStep;
     }
 
@@ -51,7 +59,10 @@ internal sealed class TokenRun : IDisposable
 
     public long Held { get; private set; }
 
-    public string Describe() => $"servers {_servers}, hosts {_hosts}, workers {_workers}, bound {_bound?.ToString() ?? "none"}, aggregate {_aggregate}, kills {_kills} {_killsTwice}, tight {_tight}, outage {_outages}, cut {_cuts}, last {string.Join(",", _last)}";
+    /// <summary>References to key lists that a server kept, and to lists that it had forgotten.</summary>
+    public (long Hits, long Misses) KeyLists { get; private set; }
+
+    public string Describe() => $"servers {_servers}, hosts {_hosts}, workers {_workers}, bound {_bound?.ToString() ?? "none"}, aggregate {_aggregate}, kills {_kills} {_killsTwice}, tight {_tight}, outage {_outages}, cut {_cuts}, filters {_filters}, forgetful {_forgetful}, last {string.Join(",", _last)}";
 
     public void Run()
     {
@@ -67,6 +78,7 @@ internal sealed class TokenRun : IDisposable
 
         Held = _cluster.Nodes.Sum(n => n.Counters.PartsHeld);
         Superseded = _cluster.Nodes.Sum(n => n.Counters.Superseded);
+        KeyLists = (_cluster.Nodes.Sum(n => n.KeyListReferences.Hits), _cluster.Nodes.Sum(n => n.KeyListReferences.Misses));
     }
 
     /// <summary>Where everybody stands, for whoever looks into a failing seed.</summary>
@@ -91,10 +103,11 @@ internal sealed class TokenRun : IDisposable
     {
         for (int i = 0; i < _hosts; i++)
         {
-            _processes.Add(await _cluster.ConnectAsync($"p{i}", _tight ? new ClientOptions { WindowFrames = 1, PendingBytes = 1 << 20 } : null));
+            var options = new ClientOptions { Filters = _filters };
+            _processes.Add(await _cluster.ConnectAsync($"p{i}", _tight ? options with { WindowFrames = 1, PendingBytes = 1 << 20 } : options));
         }
 
-        WeirClient reader = await _cluster.ConnectAsync("reader");
+        WeirClient reader = await _cluster.ConnectAsync("reader", new ClientOptions { Filters = _filters });
         Job job = await reader.OpenJobAsync(new JobOptions { Name = "tokens", Workers = _workers, Hosts = _hosts });
         WeirTable table = await reader.OpenTableAsync(new TableOptions { Name = "t", Width = 2, Job = job, Aggregate = _aggregate });
         WeirTable plain = await reader.OpenTableAsync(new TableOptions { Name = "plain", Job = job });
@@ -191,12 +204,14 @@ internal sealed class TokenRun : IDisposable
     private async Task OwnAsync(WeirClient client, WeirTable table)
     {
         var rng = new Rng(_cluster.Seed ^ 0x0BAD);
-        ulong[] keys = [.. Enumerable.Range(0, 40).Select(i => (ulong)i)];
-        float[] expected = new float[80];
+        ulong[] keys = [.. Enumerable.Range(0, _filters == Filters.None ? 40 : WideRows).Select(i => (ulong)i)];
+        int floats = 2 * keys.Length;
+        float[] expected = new float[floats];
         for (int round = 0; round < 12; round++)
         {
-            float[] values = [.. Enumerable.Range(0, 80).Select(_ => (float)rng.Below(100))];
-            float[] read = new float[80];
+            float[] values = [.. Enumerable.Range(0, floats).Select(_ => (float)rng.Below(100))];
+            values.AsSpan(0, rng.Below(floats)).Clear();
+            float[] read = new float[floats];
             switch (_outages ? 3 : rng.Below(5))
             {
                 case 0:
@@ -209,7 +224,7 @@ internal sealed class TokenRun : IDisposable
                     break;
                 case 2:
                     await client.DeleteAsync(table, keys);
-                    expected = new float[80];
+                    expected = new float[floats];
                     break;
                 case 3:
                     using (var cancel = new CancellationTokenSource())
@@ -256,8 +271,9 @@ internal sealed class TokenRun : IDisposable
             float[] read = new float[1];
             Task<PullResult> third = worker.PushPullAsync(plain, new[] { (ulong)worker.Index }, new float[] { 1 }, read, _bound, stop);
             Task large = _tight ? worker.PushAsync(table, LargeKeys, new float[2 * LargeRows], stop) : Task.CompletedTask;
+            Task wide = _filters == Filters.None ? Task.CompletedTask : worker.PushAsync(table, WideKeys, WideValues, stop);
             await worker.ClockAsync(stop);
-            await Task.WhenAll(first, second, third, large);
+            await Task.WhenAll(first, second, third, large, wide);
             Invariant.That(read[0] >= t && read[0] <= last, $"a PushPull of iteration {t} reads its own push, applied once, not {read[0]}");
         }
     }
@@ -266,6 +282,14 @@ internal sealed class TokenRun : IDisposable
     private const int LargeRows = 70_000;
 
     private static readonly ulong[] LargeKeys = [.. Enumerable.Range(0, LargeRows).Select(i => (1UL << 61) + (ulong)i)];
+
+    // A list that every iteration pushes again, long enough in each segment to be named: it is counted as exactly as the tokens.
+    private const int WideRows = 800;
+    private const ulong WideKey = 1UL << 62;
+
+    private static readonly ulong[] WideKeys = [.. Enumerable.Range(0, WideRows).Select(i => WideKey + (ulong)i)];
+
+    private static readonly float[] WideValues = [.. Enumerable.Range(0, 2 * WideRows).Select(i => i % 2 == 0 ? 1f : 0)];
 
     private async Task CheckTokensAsync(WeirClient reader, WeirTable table)
     {
@@ -289,6 +313,11 @@ internal sealed class TokenRun : IDisposable
             Invariant.That(rows.Remove(Counter + (ulong)worker, out (float Count, float) counter) && counter.Count == _last[worker], $"worker {worker} counted to {_last[worker]}");
         }
 
+        foreach (ulong key in _filters == Filters.None ? [] : WideKeys)
+        {
+            Invariant.That(rows.Remove(key, out (float Count, float) wide) && wide == (_last.Sum(), 0), $"each iteration pushed key {key} once, not {wide} for {_last.Sum()}");
+        }
+
         Invariant.That(rows.All(r => r.Key >= 1UL << 61 && r.Value == (0, 0)), "nothing else is there");
     }
 
@@ -300,6 +329,7 @@ internal sealed class TokenRun : IDisposable
             ulong version = node.Map?.Version ?? 0;
             Invariant.That(version >= _versions.GetValueOrDefault(node), "a node never goes back to an older map");
             _versions[node] = version;
+            Invariant.That(node.KeyListBytes <= (_forgetful ? ForgetfulBytes : new ServerLimits().KeyListBytes), "key lists stay in their bound");
             Invariant.That(node.Counters.PullsWaiting <= new ServerLimits().WaitingPulls, "waiting pulls stay in their bound");
         }
     }

@@ -9,6 +9,8 @@ internal sealed class BodyReaders
 {
     private readonly List<PartReply> _replies = [];
     private readonly List<ClockEntry> _clocks = [];
+    private readonly ulong[] _keys = new ulong[FrameHeader.MaxBodyBytes / sizeof(ulong)];
+    private readonly float[] _floats = new float[FrameHeader.MaxBodyBytes / sizeof(float)];
 
     /// <summary>Whether the body makes sense as a frame of the kind. It must not throw, whatever the bytes.</summary>
     public bool TryRead(FrameKind kind, ReadOnlySpan<byte> body) => kind switch
@@ -41,24 +43,47 @@ internal sealed class BodyReaders
         _ => false,
     };
 
-    private static bool TryReadData(ReadOnlySpan<byte> body)
+    private bool TryReadData(ReadOnlySpan<byte> body)
     {
         var reader = new DataRequestReader(body);
         ulong touched = 0;
-        while (reader.NextPart(out _, out ReadOnlySpan<ulong> keys, out ReadOnlySpan<byte> values))
+        while (reader.NextPart(out PartHeader part, out ReadOnlySpan<byte> keys, out ReadOnlySpan<byte> values))
         {
-            touched += Touch(keys) + Touch(values);
+            touched += Touch(keys) + Touch(values) + Decode(part.KeyEncoding, part.Segment, part.Rows, keys);
+            if (part.ValueEncoding == ValueEncoding.ZeroBitmap)
+            {
+                touched += ZeroBitmap.TryRead(values, _floats.AsSpan(0, Math.Min(part.Rows * FrameSamples.Width, _floats.Length))) ? 1UL : 0;
+            }
         }
 
-        while (reader.NextItem(out _, out ReadOnlySpan<ulong> keys))
+        while (reader.NextItem(out PullItem item, out ReadOnlySpan<byte> keys))
         {
-            touched += Touch(keys);
+            touched += Touch(keys) + Decode(item.KeyEncoding, item.Segment, item.Rows, keys);
         }
 
         return reader.AtEnd && touched != ulong.MaxValue;
     }
 
-    private static bool TryReadPullReply(ReadOnlySpan<byte> body)
+    /// <summary>What was decoded is as sound as the store needs it, whatever the bytes.</summary>
+    private ulong Decode(KeyEncoding encoding, uint segment, int rows, ReadOnlySpan<byte> bytes)
+    {
+        Span<ulong> keys = _keys.AsSpan(0, encoding is KeyEncoding.PackedDelta or KeyEncoding.Packed ? rows : 0);
+        var range = KeyRange.OfSegment((int)segment, FrameSamples.SegmentBits);
+        bool read = encoding switch
+        {
+            KeyEncoding.PackedDelta => PackedKeys.TryReadDelta(bytes, range, keys),
+            KeyEncoding.Packed => PackedKeys.TryReadPacked(bytes, keys),
+            _ => false,
+        };
+        for (int i = 0; read && encoding == KeyEncoding.PackedDelta && i < keys.Length; i++)
+        {
+            Assert.True(range.Contains(Mix.Of(keys[i])) && (i == 0 || Mix.Of(keys[i]) > Mix.Of(keys[i - 1])));
+        }
+
+        return read ? 1UL : 0;
+    }
+
+    private bool TryReadPullReply(ReadOnlySpan<byte> body)
     {
         var reader = new ByteReader(body);
         int items = reader.Count(PullReplyItem.Size);
@@ -66,12 +91,16 @@ internal sealed class BodyReaders
         ulong touched = 0;
         for (int i = 0; i < items; i++)
         {
-            if (!PullReplyItem.TryRead(ref reader, out _, out ReadOnlySpan<byte> found, out ReadOnlySpan<byte> values))
+            if (!PullReplyItem.TryRead(ref reader, out PullReplyItem piece, out ReadOnlySpan<byte> found, out ReadOnlySpan<byte> values))
             {
                 return false;
             }
 
             touched += Touch(found) + Touch(values);
+            if (piece.ValueEncoding == ValueEncoding.ZeroBitmap)
+            {
+                touched += ZeroBitmap.TryRead(values, _floats.AsSpan(0, Math.Min(piece.Found * FrameSamples.Width, _floats.Length))) ? 1UL : 0;
+            }
         }
 
         return reader.AtEnd && touched != ulong.MaxValue;

@@ -1,4 +1,4 @@
-using System.Globalization;
+using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using Weir.Keys;
 using Weir.Placement;
@@ -9,6 +9,10 @@ namespace Weir.Tests.Wire;
 /// <summary>Reads a frame with the production readers, names its fields, and writes it again with the production writers.</summary>
 internal static class FrameFields
 {
+    /// <summary>The cluster and the table of the worked frames: 64 segments, two floats a row.</summary>
+    private const int WorkedSegmentBits = 6;
+    private const int WorkedWidth = 2;
+
     /// <summary>The fields of a sound frame, and the frame that its writers make of what was read.</summary>
     public static (FieldList Fields, byte[] Again) Of(byte[] frame)
     {
@@ -60,7 +64,7 @@ internal static class FrameFields
         var writer = new ByteWriter(again);
         writer.Int32(reader.Parts);
         writer.Int32(reader.Items);
-        while (reader.NextPart(out PartHeader part, out ReadOnlySpan<ulong> keys, out ReadOnlySpan<byte> values))
+        while (reader.NextPart(out PartHeader part, out ReadOnlySpan<byte> keys, out ReadOnlySpan<byte> values))
         {
             Stream(fields, part.Table, part.Segment, part.N);
             fields.Add(8, "iteration", part.Seq.Iteration);
@@ -70,17 +74,19 @@ internal static class FrameFields
             fields.Add(1, "operation", part.Operation);
             fields.Add(1, "keyEncoding", part.KeyEncoding);
             fields.Add(1, "valueEncoding", part.ValueEncoding);
-            fields.Unused(1);
+            fields.Add(1, "keepKeys", part.KeepKeys ? 1 : 0);
             fields.Add(4, "keyBytes", part.KeyBytes);
             fields.Add(4, "valueBytes", part.ValueBytes);
-            KeysAndValues(fields, keys, values);
+            Keys(fields, part.KeyEncoding, part.Segment, part.Rows, keys);
+            Values(fields, part.ValueEncoding, part.Rows * WorkedWidth, values);
             part.Write(ref writer);
-            writer.Raw(MemoryMarshal.AsBytes(keys));
+            writer.Raw(keys);
+            writer.PadTo8();
             writer.Raw(values);
             writer.PadTo8();
         }
 
-        while (reader.NextItem(out PullItem item, out ReadOnlySpan<ulong> keys))
+        while (reader.NextItem(out PullItem item, out ReadOnlySpan<byte> keys))
         {
             fields.Add(4, "table", item.Table);
             fields.Add(4, "segment", item.Segment);
@@ -90,14 +96,16 @@ internal static class FrameFields
             fields.Add(4, "rows", item.Rows);
             fields.Add(1, "keyEncoding", item.KeyEncoding);
             fields.Add(1, "committed", item.Committed ? 1 : 0);
-            fields.Unused(2);
+            fields.Add(1, "keepKeys", item.KeepKeys ? 1 : 0);
+            fields.Add(1, "takesZeroBitmap", item.TakesZeroBitmap ? 1 : 0);
             fields.Add(4, "keyBytes", item.KeyBytes);
             fields.Add(4, "since.generation", item.Since.Generation);
             fields.Add(8, "since.epoch", item.Since.Epoch);
             fields.Add(8, "since.number", item.Since.Number);
-            KeysAndValues(fields, keys, []);
+            Keys(fields, item.KeyEncoding, item.Segment, item.Rows, keys);
             item.Write(ref writer);
-            writer.Raw(MemoryMarshal.AsBytes(keys));
+            writer.Raw(keys);
+            writer.PadTo8();
         }
 
         Assert.True(reader.AtEnd);
@@ -152,7 +160,7 @@ internal static class FrameFields
             fields.Add(8, "closedIteration", piece.ClosedIteration);
             fields.Add(8, "minimumClock", piece.MinimumClock);
             fields.Add(found.Length, "foundBits", Convert.ToString(found[0], 2).PadLeft(piece.Rows, '0'));
-            KeysAndValues(fields, [], values);
+            Values(fields, piece.ValueEncoding, piece.Found * WorkedWidth, values);
             piece.WriteHead(ref writer);
             writer.Raw(found.ToArray());
             writer.Raw(values.ToArray());
@@ -326,19 +334,57 @@ internal static class FrameFields
         fields.Add(4, "d", rule.D);
     }
 
-    private static void KeysAndValues(FieldList fields, ReadOnlySpan<ulong> keys, ReadOnlySpan<byte> values)
+    private static void Keys(FieldList fields, KeyEncoding encoding, uint segment, int rows, ReadOnlySpan<byte> bytes)
     {
-        foreach (ulong key in keys)
+        ulong[] keys = new ulong[rows];
+        var range = KeyRange.OfSegment((int)segment, WorkedSegmentBits);
+        switch (encoding)
         {
-            fields.Add(8, "key", key.ToString(CultureInfo.InvariantCulture));
+            case KeyEncoding.Raw:
+                foreach (ulong key in MemoryMarshal.Cast<byte, ulong>(bytes))
+                {
+                    fields.Add(8, "key", key);
+                }
+
+                break;
+            case KeyEncoding.PackedDelta:
+                Assert.True(PackedKeys.TryReadDelta(bytes, range, keys));
+                fields.Add(1, "bits", bytes[0]);
+                fields.Add(bytes.Length - 1, "gaps", string.Join(' ', keys.Select((k, i) => Mix.Of(k) - (i == 0 ? range.First : Mix.Of(keys[i - 1]) + 1))));
+                break;
+            case KeyEncoding.Packed:
+                Assert.True(PackedKeys.TryReadPacked(bytes, keys));
+                fields.Add(1, "bits", bytes[0]);
+                fields.Add(bytes.Length - 1, "keys", string.Join(' ', keys));
+                break;
+            default:
+                fields.Add(16, "hash", $"0x{BinaryPrimitives.ReadUInt128LittleEndian(bytes):X32}");
+                break;
         }
 
-        foreach (float value in MemoryMarshal.Cast<byte, float>(values))
+        fields.Padding(PartHeader.Pad8(bytes.Length) - bytes.Length);
+    }
+
+    private static void Values(FieldList fields, ValueEncoding encoding, int floats, ReadOnlySpan<byte> bytes)
+    {
+        int packed = bytes.Length;
+        if (encoding == ValueEncoding.ZeroBitmap)
+        {
+            float[] values = new float[floats];
+            Assert.True(ZeroBitmap.TryRead(bytes, values));
+            packed = values.Count(v => BitConverter.SingleToUInt32Bits(v) != 0) * sizeof(float);
+        }
+
+        foreach (float value in MemoryMarshal.Cast<byte, float>(bytes[..packed]))
         {
             fields.Add(4, "value", value);
         }
 
-        fields.Padding(PartHeader.Pad8(values.Length) - values.Length);
+        fields.Padding(PartHeader.Pad8(packed) - packed);
+        foreach (ulong word in MemoryMarshal.Cast<byte, ulong>(bytes[Math.Min(bytes.Length, PartHeader.Pad8(packed))..]))
+        {
+            fields.Add(8, "bitmap", Convert.ToString((long)word, 2).PadLeft(Math.Min(floats, 64), '0'));
+        }
     }
 
     private static byte[] Written<TBody>(in TBody body)

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using Weir.Keys;
 using Weir.Placement;
@@ -59,12 +60,26 @@ internal static class FrameSamples
         return [.. Enumerable.Range(from, count).Select(i => Mix.Inverse(first + (ulong)i))];
     }
 
+    /// <summary>The same with gaps between their hashes.</summary>
+    public static ulong[] SpreadKeys(int segment, int count)
+    {
+        ulong first = KeyRange.OfSegment(segment, SegmentBits).First;
+        return [.. Enumerable.Range(1, count).Select(i => Mix.Inverse(first + ((ulong)i * (ulong)i * 1_000_003)))];
+    }
+
+    /// <summary>The smallest numbers that are keys of a segment, in the order of their hash.</summary>
+    public static ulong[] SmallKeys(int segment, int count) =>
+        [.. Enumerable.Range(0, int.MaxValue).Select(i => (ulong)i).Where(k => Mix.Segment(k, SegmentBits) == segment).Take(count).OrderBy(Mix.Of)];
+
     /// <summary>A part with <see cref="Width"/> floats a row.</summary>
     public static SamplePart Part(uint table, int segment, ulong n, long iteration, int rows, PartOperation operation = PartOperation.Update)
     {
         float[] values = operation == PartOperation.Delete ? [] : [.. Enumerable.Range(0, rows * Width).Select(i => i + 0.5f)];
         return new SamplePart(table, segment, n, new Seq(iteration, (uint)n, 0), operation, KeysOf(segment, rows), values);
     }
+
+    /// <summary>Floats of which every third is not zero.</summary>
+    public static float[] Sparse(int count) => [.. Enumerable.Range(0, count).Select(i => i % 3 == 1 ? i - 0.25f : 0)];
 
     private static void AddData(List<byte[]> frames, Names names)
     {
@@ -81,8 +96,25 @@ internal static class FrameSamples
         frames.Add(Frame(FrameKind.Pull, new DataBody([], [waits with { Iteration = 9 }]), names, 0, deadlineUs: 5_000));
         SampleItem ofPart = new(names.Plain, 3, 0, PullItem.NoBound, 0, null, Part: 0);
         frames.Add(Frame(FrameKind.PushPull, new DataBody([first], [ofPart]), names, names.OwnSession));
+        AddEncoded(frames, names);
         frames.Add(Frame(FrameKind.Scan, new ScanBody(names.Plain, 3, 0), names));
         frames.Add(Frame(FrameKind.Status, default(EmptyBody), names));
+    }
+
+    /// <summary>Keys packed, kept and named again, values with their zeros left out; PushPulls of such parts.</summary>
+    private static void AddEncoded(List<byte[]> frames, Names names)
+    {
+        SamplePart kept = Part(names.Plain, 6, 1, 0, 12) with { Keys = SpreadKeys(6, 12), Packs = true, Keep = true, Values = Sparse(24) };
+        SamplePart named = kept with { N = 2, Seq = new Seq(0, 2, 0), Names = true };
+        SamplePart held = Part(names.Aggregating, 7, 1, 1, 9) with { Packs = true, Keep = true, Values = Sparse(18) };
+        SampleItem ofPart = new(names.Plain, 6, 0, PullItem.NoBound, 0, null, Part: 0);
+        SampleItem pulled = new SampleItem(names.Plain, 6, 0, PullItem.NoBound, 0, kept.Keys) { Keep = true, TakesZeroBitmap = true };
+        frames.Add(Frame(FrameKind.Push, new DataBody([kept, held with { Table = names.Plain, Seq = new Seq(0, 1, 0), Keys = SmallKeys(7, 9) }], []), names, names.OwnSession));
+        frames.Add(Frame(FrameKind.PushPull, new DataBody([kept], [ofPart with { TakesZeroBitmap = true }]), names, names.OwnSession));
+        frames.Add(Frame(FrameKind.PushPull, new DataBody([named], [ofPart]), names, names.OwnSession));
+        frames.Add(Frame(FrameKind.Push, new DataBody([held], []), names, names.WorkerSession));
+        frames.Add(Frame(FrameKind.Push, new DataBody([held with { N = 2, Seq = new Seq(1, 2, 0), Names = true }], []), names, names.WorkerSession));
+        frames.Add(Frame(FrameKind.Pull, new DataBody([], [pulled, pulled with { Packs = true }, pulled with { Names = true }]), names));
     }
 
     private static void AddReplies(List<byte[]> frames, Names names)
@@ -95,6 +127,7 @@ internal static class FrameSamples
         ];
         frames.Add(Frame(FrameKind.PushReply, new PushReplyBody(replies), names, names.OwnSession));
         frames.Add(Frame(FrameKind.PullReply, new SamplePullReply(3, [true, false, true], [1, 2, 3, 4], ""), names));
+        frames.Add(Frame(FrameKind.PullReply, new SamplePullReply(1, [.. Enumerable.Repeat(true, 12)], Sparse(24), ""), names));
         frames.Add(Frame(FrameKind.PullReply, new SamplePullReply(0, [], [], "waiting for worker 3, at clock 17 of 21"), names));
         frames.Add(Frame(FrameKind.ScanReply, new SampleScanReply(KeysOf(3, 3), [1, 2, 3, 4, 5, 6]), names));
         frames.Add(Frame(FrameKind.AdminReply, new AdminReplyBody(Status.Conflict, 1, 2, "another width"), names));
@@ -138,8 +171,8 @@ internal static class FrameSamples
     private static void AddNodes(List<byte[]> frames, Names names)
     {
         byte[] map = MapEncoding.Encode(Map(names));
-        frames.Add(Frame(FrameKind.Hello, new HelloBody(2, 22, 1, 1, 0, ""), names));
-        frames.Add(Frame(FrameKind.HelloReply, new HelloBody(2, 22, 1, 1, 0, "10.0.0.2:4000"), names));
+        frames.Add(Frame(FrameKind.Hello, new HelloBody(2, 22, 1, 1, KnownEncodings.None, ""), names));
+        frames.Add(Frame(FrameKind.HelloReply, new HelloBody(2, 22, 1, 1, KnownEncodings.All, "10.0.0.2:4000"), names));
         frames.Add(Frame(FrameKind.ReadMap, default(EmptyBody), names));
         frames.Add(Frame(FrameKind.ReadMapReply, new RawBody(map), names));
         frames.Add(Frame(FrameKind.RegisterRead, new RegisterBody(1, 0, default), names));
@@ -175,9 +208,46 @@ internal static class FrameSamples
     };
 }
 
-/// <summary>One part of a push.</summary>
+/// <summary>How a list of keys is written: as it is, packed, or by its name.</summary>
+internal static class SampleKeys
+{
+    public static (KeyEncoding Encoding, byte[] Bytes) Write(ulong[] keys, int segment, bool packs, bool names)
+    {
+        if (names)
+        {
+            byte[] hash = new byte[KeyList.ReferenceBytes];
+            BinaryPrimitives.WriteUInt128LittleEndian(hash, KeyList.HashOf(keys));
+            return (KeyEncoding.Cached, hash);
+        }
+
+        byte[] bytes = MemoryMarshal.AsBytes(keys.AsSpan()).ToArray();
+        int length = bytes.Length;
+        KeyEncoding encoding = packs ? PackedKeys.Write(keys, KeyRange.OfSegment(segment, FrameSamples.SegmentBits), bytes, out length) : KeyEncoding.Raw;
+        return (encoding, bytes[..length]);
+    }
+}
+
+/// <summary>One part of a push. Where it packs, keys and values are as short as they get.</summary>
 internal sealed record SamplePart(uint Table, int Segment, ulong N, Seq Seq, PartOperation Operation, ulong[] Keys, float[] Values)
 {
+    public bool Packs { get; init; }
+
+    public bool Names { get; init; }
+
+    public bool Keep { get; init; }
+
+    public byte[] KeyBytes => SampleKeys.Write(Keys, Segment, Packs, Names).Bytes;
+
+    public byte[] ValueBytes
+    {
+        get
+        {
+            float[] values = [.. Values];
+            int bytes = Packs ? ZeroBitmap.Shrink(values) : values.Length * sizeof(float);
+            return MemoryMarshal.AsBytes(values.AsSpan())[..bytes].ToArray();
+        }
+    }
+
     public PartHeader Header => new()
     {
         Table = Table,
@@ -186,14 +256,27 @@ internal sealed record SamplePart(uint Table, int Segment, ulong N, Seq Seq, Par
         Seq = Seq,
         Rows = Keys.Length,
         Operation = Operation,
-        KeyBytes = Keys.Length * sizeof(ulong),
-        ValueBytes = Values.Length * sizeof(float),
+        KeyEncoding = SampleKeys.Write(Keys, Segment, Packs, Names).Encoding,
+        ValueEncoding = ValueBytes.Length < Values.Length * sizeof(float) ? ValueEncoding.ZeroBitmap : ValueEncoding.Raw,
+        KeepKeys = Keep,
+        KeyBytes = KeyBytes.Length,
+        ValueBytes = ValueBytes.Length,
     };
 }
 
 /// <summary>One item of a pull: its keys, or the index of the part whose keys they are.</summary>
 internal sealed record SampleItem(uint Table, int Segment, long Iteration, int DelayBound, uint Group, ulong[]? Keys, int Part = 0)
 {
+    public bool Packs { get; init; }
+
+    public bool Names { get; init; }
+
+    public bool Keep { get; init; }
+
+    public bool TakesZeroBitmap { get; init; }
+
+    public byte[] KeyBytes => Keys is null ? [] : SampleKeys.Write(Keys, Segment, Packs, Names).Bytes;
+
     public PullItem Header => new()
     {
         Table = Table,
@@ -202,8 +285,10 @@ internal sealed record SampleItem(uint Table, int Segment, long Iteration, int D
         DelayBound = DelayBound,
         Group = Group,
         Rows = Keys?.Length ?? 0,
-        KeyEncoding = Keys is null ? KeyEncoding.OfPart : KeyEncoding.Raw,
-        KeyBytes = Keys is null ? Part : Keys.Length * sizeof(ulong),
+        KeyEncoding = Keys is null ? KeyEncoding.OfPart : SampleKeys.Write(Keys, Segment, Packs, Names).Encoding,
+        KeepKeys = Keep,
+        TakesZeroBitmap = TakesZeroBitmap,
+        KeyBytes = Keys is null ? Part : KeyBytes.Length,
     };
 }
 
@@ -219,15 +304,17 @@ internal readonly record struct DataBody(SamplePart[] Parts, SampleItem[] Items)
         foreach (SamplePart part in Parts)
         {
             part.Header.Write(ref writer);
-            writer.Raw(MemoryMarshal.AsBytes(part.Keys.AsSpan()));
-            writer.Raw(MemoryMarshal.AsBytes(part.Values.AsSpan()));
+            writer.Raw(part.KeyBytes);
+            writer.PadTo8();
+            writer.Raw(part.ValueBytes);
             writer.PadTo8();
         }
 
         foreach (SampleItem item in Items)
         {
             item.Header.Write(ref writer);
-            writer.Raw(MemoryMarshal.AsBytes((item.Keys ?? []).AsSpan()));
+            writer.Raw(item.KeyBytes);
+            writer.PadTo8();
         }
     }
 }
@@ -240,13 +327,24 @@ internal readonly record struct SamplePullReply(int Item, bool[] Found, float[] 
         Item = Item,
         Rows = Found.Length,
         Found = Found.Count(f => f),
-        ValueBytes = Values.Length * sizeof(float),
+        ValueBytes = ValueBytes.Length,
+        ValueEncoding = ValueBytes.Length < Values.Length * sizeof(float) ? ValueEncoding.ZeroBitmap : ValueEncoding.Raw,
         Status = Text.Length > 0 ? Status.DeadlineExceeded : Status.Acked,
         Stamp = new Stamp(1, 3, 0),
         ClosedIteration = -1,
         MinimumClock = 4,
         Text = Text,
     };
+
+    private byte[] ValueBytes
+    {
+        get
+        {
+            float[] values = [.. Values];
+            int bytes = ZeroBitmap.Shrink(values);
+            return MemoryMarshal.AsBytes(values.AsSpan())[..bytes].ToArray();
+        }
+    }
 
     public int Bytes => PullReplyItem.CountSize + Head.TotalBytes;
 
@@ -262,7 +360,7 @@ internal readonly record struct SamplePullReply(int Item, bool[] Found, float[] 
         }
 
         writer.Raw(bits);
-        writer.Raw(MemoryMarshal.AsBytes(Values.AsSpan()));
+        writer.Raw(ValueBytes);
         writer.PadTo8();
         Head.WriteText(ref writer);
     }

@@ -1,3 +1,5 @@
+using System.Buffers.Binary;
+using System.Runtime.InteropServices;
 using System.Text.RegularExpressions;
 using Weir.Keys;
 using Weir.Tests.Repo;
@@ -29,7 +31,10 @@ public partial class ProtocolDocumentTests
     public void The_frames_that_people_ask_for_are_worked()
     {
         Assert.Equal(
-            ["Push", "PushReply Acked", "PushReply Gap", "Pull", "PullReply", "Clock", "Sent", "OpenTable", "AdminReply", "ReadMapReply"],
+            [
+                "Push", "PushReply Acked", "PushReply Gap", "Pull", "PullReply", "Push PackedDelta", "Pull Packed", "Pull Cached", "PullReply ZeroBitmap",
+                "PushReply SendKeys", "Clock", "Sent", "OpenTable", "AdminReply", "ReadMapReply",
+            ],
             Blocks.Keys);
     }
 
@@ -39,12 +44,24 @@ public partial class ProtocolDocumentTests
         foreach (string name in new[] { "Push", "Pull" })
         {
             var reader = new DataRequestReader(FieldList.Parse(Blocks[name]).AsSpan(FrameHeader.Size));
-            bool isPart = reader.NextPart(out PartHeader part, out ReadOnlySpan<ulong> keys, out _);
-            reader.NextItem(out PullItem item, out ReadOnlySpan<ulong> itemKeys);
-            ulong[] mixed = [.. (isPart ? keys : itemKeys).ToArray().Select(k => Mix.Of(k))];
+            bool isPart = reader.NextPart(out PartHeader part, out ReadOnlySpan<byte> keys, out _);
+            reader.NextItem(out PullItem item, out ReadOnlySpan<byte> itemKeys);
+            ulong[] mixed = [.. MemoryMarshal.Cast<byte, ulong>(isPart ? keys : itemKeys).ToArray().Select(k => Mix.Of(k))];
             Assert.Equal(mixed.Order(), mixed);
             Assert.All(mixed, m => Assert.Equal(isPart ? part.Segment : item.Segment, (uint)(m >> 58)));
         }
+    }
+
+    [Fact]
+    public void The_cached_keys_are_named_by_the_hash_of_the_packed_ones()
+    {
+        var packed = new DataRequestReader(FieldList.Parse(Blocks["Pull Packed"]).AsSpan(FrameHeader.Size));
+        Assert.True(packed.NextItem(out PullItem item, out ReadOnlySpan<byte> bytes));
+        ulong[] keys = new ulong[item.Rows];
+        Assert.True(PackedKeys.TryReadPacked(bytes, keys));
+        var cached = new DataRequestReader(FieldList.Parse(Blocks["Pull Cached"]).AsSpan(FrameHeader.Size));
+        Assert.True(cached.NextItem(out _, out ReadOnlySpan<byte> hash));
+        Assert.Equal(BinaryPrimitives.ReadUInt128LittleEndian(hash), KeyList.HashOf(keys));
     }
 
     [Fact]
