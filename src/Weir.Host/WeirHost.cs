@@ -3,7 +3,7 @@ using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Weir.Client;
 using Weir.Host.Loops;
-using Weir.Host.Tcp;
+using Weir.Host.Sockets;
 using Weir.World;
 
 namespace Weir.Host;
@@ -28,7 +28,7 @@ public static class WeirHost
 
         ILogger log = (loggers ?? NullLoggerFactory.Instance).CreateLogger("Weir.Client");
         var timers = new HostTimers();
-        var network = new TcpNetwork(TcpOptions.Default, log);
+        var network = new SocketNetwork(SocketOptions.Default, log);
         var core = new ClientCore(
             options ?? new ClientOptions(), network, timers, FramePool.Shared, new Rng(BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8))));
         var loop = new ClientLoop(core, timers, log, "client");

@@ -5,7 +5,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Weir.Client;
 using Weir.Host.Loops;
 using Weir.Host.Memory;
-using Weir.Host.Tcp;
+using Weir.Host.Sockets;
 using Weir.Keys;
 using Weir.Placement;
 using Weir.Server;
@@ -47,11 +47,11 @@ public sealed record ServeOptions
 /// </summary>
 public sealed class WeirServer : IAsyncDisposable
 {
-    private readonly TcpNetwork _network;
+    private readonly SocketNetwork _network;
     private readonly NodeLoop _loop;
     private readonly ServerNode _node;
 
-    private WeirServer(TcpNetwork network, NodeLoop loop, ServerNode node, string address, ulong id)
+    private WeirServer(SocketNetwork network, NodeLoop loop, ServerNode node, string address, ulong id)
     {
         (_network, _loop, _node, Address) = (network, loop, node, address);
         Id = id.ToString("x16");
@@ -85,7 +85,7 @@ public sealed class WeirServer : IAsyncDisposable
         var hosted = new HostedNode(log, options.Listen);
         var timers = new HostTimers();
         var loop = new NodeLoop(hosted, timers, options.Host, log, $"server {options.Listen}");
-        var network = new TcpNetwork(options.Host.Tcp, log);
+        var network = new SocketNetwork(options.Host.Sockets, log);
         network.Attach(loop);
         ServerNode? node = null;
         try

@@ -1,7 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
-using Weir.Host.Tcp;
+using Weir.Host.Sockets;
 
 namespace Weir.Cli.Commands;
 

@@ -1,7 +1,7 @@
 using CsCheck;
 using Weir.Host;
 using Weir.Host.Loops;
-using Weir.Host.Tcp;
+using Weir.Host.Sockets;
 using Weir.Keys;
 using Weir.Wire;
 using Weir.World;

@@ -2,7 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using Weir.Host;
 using Weir.Host.Loops;
-using Weir.Host.Tcp;
+using Weir.Host.Sockets;
 using Weir.Wire;
 using Weir.World;
 

@@ -2,7 +2,7 @@ using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using System.Net;
 
-namespace Weir.Host.Tcp;
+namespace Weir.Host.Sockets;
 
 /// <summary>A host's name or IP address and a port, as people write them: <c>127.0.0.1:4000</c>, <c>node7:4000</c>, <c>[::1]:4000</c>.</summary>
 internal readonly record struct HostAddress(string Host, int Port)

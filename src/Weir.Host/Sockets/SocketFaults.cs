@@ -1,6 +1,6 @@
 using System.Net.Sockets;
 
-namespace Weir.Host.Tcp;
+namespace Weir.Host.Sockets;
 
 /// <summary>Socket errors in words that a person can act on.</summary>
 internal static class SocketFaults

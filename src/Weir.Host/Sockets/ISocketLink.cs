@@ -1,9 +1,9 @@
 using Weir.World;
 
-namespace Weir.Host.Tcp;
+namespace Weir.Host.Sockets;
 
 /// <summary>What a <see cref="LinkId"/> of a TCP network stands for: an address to connect to, or a connection that was accepted.</summary>
-internal interface ITcpLink
+internal interface ISocketLink
 {
     /// <summary>Sends or drops a frame, and takes over one reference. Never blocks.</summary>
     void Send(FrameBuffer frame);

@@ -1,12 +1,12 @@
 using Weir.World;
 
-namespace Weir.Host.Tcp;
+namespace Weir.Host.Sockets;
 
 /// <summary>Bounds and times of the TCP transport. Immutable; change it with <c>with</c>.</summary>
-public sealed record TcpOptions
+public sealed record SocketOptions
 {
     /// <summary>The defaults.</summary>
-    public static readonly TcpOptions Default = new();
+    public static readonly SocketOptions Default = new();
 
     /// <summary>
     /// Connections that are accepted and open at once; further ones are closed at once. Default 10,000: ten times the largest cluster

@@ -2,17 +2,17 @@ using System.Net;
 using System.Net.Sockets;
 using Weir.World;
 
-namespace Weir.Host.Tcp;
+namespace Weir.Host.Sockets;
 
 /// <summary>
 /// A link to an address. It connects when the first frame is sent, and again when one is sent after the connection broke, with a pause
 /// that doubles with each failure. Frames wait for a bounded time and number while it connects and are dropped in the pause. Thread-safe.
 /// </summary>
-internal sealed class OutgoingLink(LinkId link, string address, TcpNetwork network, TcpOptions options) : ITcpLink
+internal sealed class OutgoingLink(LinkId link, string address, SocketNetwork network, SocketOptions options) : ISocketLink
 {
     private readonly Lock _gate = new();
     private readonly Queue<FrameBuffer> _waiting = new();
-    private TcpConnection? _connection;
+    private SocketConnection? _connection;
     private long _waitingBytes;
     private long _retryAtMs;
     private int _backoffMs = options.FirstBackoffMs;
@@ -22,7 +22,7 @@ internal sealed class OutgoingLink(LinkId link, string address, TcpNetwork netwo
     /// <inheritdoc/>
     public void Send(FrameBuffer frame)
     {
-        TcpConnection? connection;
+        SocketConnection? connection;
         bool begin = false;
         lock (_gate)
         {
@@ -60,7 +60,7 @@ internal sealed class OutgoingLink(LinkId link, string address, TcpNetwork netwo
     /// <inheritdoc/>
     public void Close()
     {
-        TcpConnection? connection;
+        SocketConnection? connection;
         lock (_gate)
         {
             _closed = true;
@@ -71,7 +71,7 @@ internal sealed class OutgoingLink(LinkId link, string address, TcpNetwork netwo
     }
 
     /// <summary>The connection is gone; the next send makes a new one, at once if this one had worked.</summary>
-    public void Down(TcpConnection connection)
+    public void Down(SocketConnection connection)
     {
         lock (_gate)
         {
@@ -97,7 +97,7 @@ internal sealed class OutgoingLink(LinkId link, string address, TcpNetwork netwo
             return;
         }
 
-        TcpConnection? connection = network.Connected(socket, link, address);
+        SocketConnection? connection = network.Connected(socket, link, address);
         if (connection is null)
         {
             socket.Dispose();

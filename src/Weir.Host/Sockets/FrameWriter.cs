@@ -4,7 +4,7 @@ using Weir.Host.Loops;
 using Weir.Wire;
 using Weir.World;
 
-namespace Weir.Host.Tcp;
+namespace Weir.Host.Sockets;
 
 /// <summary>
 /// One connection's send queue and the writes that empty it. Whoever queues a frame and finds no write under way begins it; inside a
@@ -45,7 +45,7 @@ internal sealed class FrameWriter : IThreadPoolWorkItem, IDisposable
     private long _writeBeganMs;
 
     /// <param name="socket">A connected stream socket; the writer does not close it.</param>
-    /// <param name="maxQueuedBytes">See <see cref="TcpOptions.MaxQueuedBytes"/>.</param>
+    /// <param name="maxQueuedBytes">See <see cref="SocketOptions.MaxQueuedBytes"/>.</param>
     /// <param name="tally">Counts what was written.</param>
     /// <param name="failed">Called, from any thread, when the connection cannot go on.</param>
     public FrameWriter(Socket socket, int maxQueuedBytes, TransportTally tally, Action<string> failed)

@@ -4,7 +4,7 @@ using Microsoft.Extensions.Logging;
 using Weir.Client;
 using Weir.Keys;
 
-namespace Weir.Host.Tcp;
+namespace Weir.Host.Sockets;
 
 /// <summary>Accepts connections on one address until it is stopped.</summary>
 internal sealed class Acceptor : IAsyncDisposable
@@ -14,7 +14,7 @@ internal sealed class Acceptor : IAsyncDisposable
     private const int RefusalsLogMs = 1_000;
 
     private readonly Socket _listener;
-    private readonly TcpNetwork _network;
+    private readonly SocketNetwork _network;
     private readonly ILogger _log;
     private readonly int _maxConnections;
     private readonly Task _accepting;
@@ -22,7 +22,7 @@ internal sealed class Acceptor : IAsyncDisposable
     private long _refusalsLoggedMs;
 
     /// <exception cref="WeirException">The address cannot be listened on; the message names it and says what to do.</exception>
-    public Acceptor(TcpNetwork network, IPEndPoint wanted, TcpOptions options, ILogger log)
+    public Acceptor(SocketNetwork network, IPEndPoint wanted, SocketOptions options, ILogger log)
     {
         _network = network;
         _log = log;

@@ -3,12 +3,12 @@ using System.Net;
 using Microsoft.Extensions.Logging.Abstractions;
 using Weir.Host;
 using Weir.Host.Loops;
-using Weir.Host.Tcp;
+using Weir.Host.Sockets;
 using Weir.World;
 
 namespace Weir.Tests.Host;
 
-public class TcpBackPressureTests
+public class SocketBackPressureTests
 {
     [Fact]
     public async Task While_a_node_is_busy_its_reader_stops_reading_and_nothing_is_lost()
@@ -17,12 +17,12 @@ public class TcpBackPressureTests
         const int Frames = 60;
         var pool = new FramePool();
         var machine = new CountingMachine();
-        await using var network = new TcpNetwork(TcpOptions.Default, NullLogger.Instance);
+        await using var network = new SocketNetwork(SocketOptions.Default, NullLogger.Instance);
         await using var loop = new NodeLoop(
             machine, new HostTimers(), HostOptions.Default with { MailboxBytes = Bound }, NullLogger.Instance, "node", pool);
         network.Attach(loop);
         IPEndPoint endPoint = network.Listen(new IPEndPoint(IPAddress.Loopback, 0));
-        await using var client = new TcpClientSide<ListeningMachine>(_ => new ListeningMachine());
+        await using var client = new SocketClientSide<ListeningMachine>(_ => new ListeningMachine());
         LinkId link = client.Network.Open(endPoint.ToString());
 
         // A thread of the test's own is kept inside the loop, so that the transport's threads stay free.
@@ -73,7 +73,7 @@ public class TcpBackPressureTests
         });
         listener.Start();
         await using (var server = new EchoServer())
-        await using (var client = new TcpClientSide<CallingMachine>(network => new CallingMachine(network)))
+        await using (var client = new SocketClientSide<CallingMachine>(network => new CallingMachine(network)))
         {
             await client.Machine.CallAsync(client.Network.Open(server.Address), TestFrames.Make(client.Pool, 1, 1000));
             listener.RecordObservableInstruments();
