@@ -58,6 +58,19 @@ internal sealed class OutgoingLink(LinkId link, string address, SocketNetwork ne
     }
 
     /// <inheritdoc/>
+    public bool HasRoom(long bytes)
+    {
+        SocketConnection? connection;
+        lock (_gate)
+        {
+            connection = _connection;
+        }
+
+        // While it connects, what is sent waits in a bound of its own, or is dropped.
+        return connection is null || connection.HasRoom(bytes);
+    }
+
+    /// <inheritdoc/>
     public void Close()
     {
         SocketConnection? connection;

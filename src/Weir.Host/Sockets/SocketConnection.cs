@@ -43,7 +43,7 @@ internal sealed class SocketConnection : ISocketLink, IDisposable
         Link = link;
         Peer = peer;
         _reader = new FrameReader(shared.Sink, link, shared.Unfinished, shared.Tally);
-        _writer = new FrameWriter(socket, shared.Options.MaxQueuedBytes, shared.Tally, Abort);
+        _writer = new FrameWriter(socket, shared.Options, shared.Tally, Abort, () => shared.Sink.LinkHasRoom(link));
         socket.NoDelay = true;
         SocketFaults.KeepAlive(socket);
     }
@@ -58,6 +58,8 @@ internal sealed class SocketConnection : ISocketLink, IDisposable
     public long QueuedBytes => _writer.QueuedBytes;
 
     public void Send(FrameBuffer frame) => _writer.Send(frame);
+
+    public bool HasRoom(long bytes) => _writer.HasRoom(bytes);
 
     /// <summary>Reads until the connection ends. Completes with the reason, in words for people; never fails.</summary>
     public async Task<string> RunAsync()

@@ -110,6 +110,9 @@ internal sealed class SocketNetwork : INetwork, IAsyncDisposable
     }
 
     /// <inheritdoc/>
+    public bool HasRoom(LinkId link, long bytes) => !_links.TryGetValue(link.Value, out ISocketLink? open) || open.HasRoom(bytes);
+
+    /// <inheritdoc/>
     public void Close(LinkId link)
     {
         if (!_links.TryRemove(link.Value, out ISocketLink? open))

@@ -168,6 +168,10 @@ public class FrameReaderTests
         {
         }
 
+        public void LinkHasRoom(LinkId link)
+        {
+        }
+
         public void LinkDown(LinkId link, string reason) => Assert.Fail(reason);
 
         public ValueTask RoomAsync() => ValueTask.CompletedTask;

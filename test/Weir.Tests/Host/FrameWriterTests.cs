@@ -16,7 +16,7 @@ public class FrameWriterTests
         (Socket from, Socket to) = await PairAsync();
         var pool = new FramePool();
         var failures = new List<string>();
-        using var writer = new FrameWriter(from, 1 << 30, new TransportTally(), failures.Add);
+        using var writer = new FrameWriter(from, SocketOptions.Default with { MaxQueuedBytes = 1 << 30 }, new TransportTally(), failures.Add, () => { });
         const int Threads = 4;
         const int PerThread = 100_000;
         Task<int> reading = CountFramesAsync(to, Threads * PerThread);
@@ -44,7 +44,7 @@ public class FrameWriterTests
     {
         (Socket from, Socket to) = await PairAsync();
         var pool = new FramePool();
-        using var writer = new FrameWriter(from, 64 << 20, new TransportTally(), Assert.Fail);
+        using var writer = new FrameWriter(from, SocketOptions.Default, new TransportTally(), Assert.Fail, () => { });
         Turn.Enter();
         writer.Send(TestFrames.Make(pool, 1, 100, FrameKind.Push));
         writer.Send(TestFrames.Make(pool, 2, 10_000, FrameKind.PullReply));
@@ -65,6 +65,37 @@ public class FrameWriterTests
 
         Assert.Equal([3UL, 4UL, 1UL, 2UL], order);
         await writer.DrainAsync();
+        Assert.Equal(0, pool.Rented);
+        from.Dispose();
+        to.Dispose();
+    }
+
+    [Fact]
+    public async Task A_queue_that_had_no_room_says_once_when_half_of_it_is_sent()
+    {
+        (Socket from, Socket to) = await PairAsync();
+        var pool = new FramePool();
+        int told = 0;
+        SocketOptions options = SocketOptions.Default with { RoomBytes = 1 << 20 };
+        using var writer = new FrameWriter(from, options, new TransportTally(), Assert.Fail, () => Interlocked.Increment(ref told));
+        Assert.True(writer.HasRoom(0));
+        Assert.False(writer.HasRoom(1 << 20));
+
+        // The system's own buffers take some; the rest waits, as nobody reads.
+        int frames = 0;
+        for (; writer.HasRoom(0); frames++)
+        {
+            writer.Send(TestFrames.Make(pool, (ulong)frames, 250_000));
+        }
+
+        int before = Volatile.Read(ref told);
+        writer.Send(TestFrames.Make(pool, (ulong)frames++, 250_000));
+        Assert.False(writer.HasRoom(0));
+        Assert.Equal(before, Volatile.Read(ref told));
+        await CountFramesAsync(to, frames);
+        await writer.DrainAsync();
+        Assert.Equal(before + 1, told);
+        Assert.True(writer.HasRoom(0));
         Assert.Equal(0, pool.Rented);
         from.Dispose();
         to.Dispose();
@@ -109,6 +140,10 @@ public class FrameWriterTests
         }
 
         public void EndReceive()
+        {
+        }
+
+        public void LinkHasRoom(LinkId link)
         {
         }
 

@@ -1,6 +1,7 @@
 using System.Diagnostics.Metrics;
 using System.Net;
 using Microsoft.Extensions.Logging.Abstractions;
+using Weir.Client;
 using Weir.Host;
 using Weir.Host.Loops;
 using Weir.Host.Sockets;
@@ -52,6 +53,32 @@ public class SocketBackPressureTests
         await Until.TrueAsync(() => machine.Handled == Frames, "every frame comes through");
         Assert.Equal(0, loop.DroppedFrames);
         Assert.Equal(0, pool.Rented);
+    }
+
+    /// <summary>A pull of many times what a connection may queue: the node sends as the client reads, and the connection stands.</summary>
+    [Fact]
+    public async Task A_pull_of_far_more_than_a_connection_queues_is_answered_over_it()
+    {
+        const int Rows = 600;
+        const int Width = 16_384;
+        SocketOptions sockets = SocketOptions.Default with { MaxQueuedBytes = 4 << 20, RoomBytes = 1 << 20, MaxConnectingBytes = 4 << 20 };
+        using var log = new RecordingLog();
+        await using WeirServer server = await WeirHost.ServeAsync(
+            new ServeOptions { SegmentBits = 6, Host = HostOptions.Default with { Sockets = sockets } }, log, TestContext.Current.CancellationToken);
+        await using WeirClient client = await WeirHost.ConnectAsync([server.Address], cancellation: TestContext.Current.CancellationToken);
+        WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "wide", Width = Width }, TestContext.Current.CancellationToken);
+        ulong[] keys = [.. Enumerable.Range(0, Rows).Select(key => (ulong)key)];
+        float[] values = new float[Rows * Width];
+        for (int row = 0; row < Rows; row++)
+        {
+            values.AsSpan(row * Width, Width).Fill(row + 1);
+        }
+
+        await client.SetAsync(table, keys, values, TestContext.Current.CancellationToken);
+        float[] pulled = new float[values.Length];
+        await client.PullAsync(table, keys, pulled, TestContext.Current.CancellationToken);
+        Assert.Equal(values, pulled);
+        Assert.Equal(1, log.Lines.Count(line => line.Contains(" 1002 connected", StringComparison.Ordinal)));
     }
 
     [Fact]
