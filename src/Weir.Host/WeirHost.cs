@@ -8,11 +8,11 @@ using Weir.World;
 
 namespace Weir.Host;
 
-/// <summary>The entry points that reach the real world: a client over TCP, a cluster in this process, a server node.</summary>
+/// <summary>The entry points that reach the real world: a client over sockets, a cluster in this process, a server node.</summary>
 public static class WeirHost
 {
     /// <summary>Connects to a cluster at any of its members' addresses.</summary>
-    /// <param name="addresses">One or more <c>host:port</c>.</param>
+    /// <param name="addresses">One or more <c>host:port</c> or <c>unix:/path/to.sock</c>.</param>
     /// <param name="options">How the client behaves; null for the defaults.</param>
     /// <param name="loggers">Where log lines go; null for nowhere.</param>
     /// <param name="cancellation">Ends the attempt.</param>
@@ -49,7 +49,7 @@ public static class WeirHost
     public static EmbeddedCluster StartEmbedded(EmbeddedOptions? options = null, ILoggerFactory? loggers = null) =>
         new(options ?? new EmbeddedOptions(), loggers);
 
-    /// <summary>Starts one server node over TCP in this process; see <see cref="WeirServer.StartAsync"/>.</summary>
+    /// <summary>Starts one server node over sockets in this process; see <see cref="WeirServer.StartAsync"/>.</summary>
     public static Task<WeirServer> ServeAsync(ServeOptions options, ILoggerFactory? loggers = null, CancellationToken cancellation = default) =>
         WeirServer.StartAsync(options, loggers, cancellation);
 }

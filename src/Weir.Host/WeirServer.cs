@@ -15,7 +15,10 @@ namespace Weir.Host;
 /// <summary>How a server node is started. Immutable.</summary>
 public sealed record ServeOptions
 {
-    /// <summary>Where it listens, <c>host:port</c>. Default 127.0.0.1:0, loopback and a free port: reach from outside is said aloud.</summary>
+    /// <summary>
+    /// Where it listens: <c>host:port</c>, or <c>unix:/path/to.sock</c> for a Unix domain socket, which this user's processes on this machine
+    /// reach. Default 127.0.0.1:0, loopback and a free port: reach from outside is said aloud.
+    /// </summary>
     public string Listen { get; init; } = "127.0.0.1:0";
 
     /// <summary>A member of the cluster to join; null starts a new cluster.</summary>
@@ -43,7 +46,7 @@ public sealed record ServeOptions
 }
 
 /// <summary>
-/// One server node of a cluster, over TCP, in this process. It holds rows in memory only: when it stops, what it held is gone.
+/// One server node of a cluster, over sockets, in this process. It holds rows in memory only: when it stops, what it held is gone.
 /// </summary>
 public sealed class WeirServer : IAsyncDisposable
 {
@@ -80,8 +83,12 @@ public sealed class WeirServer : IAsyncDisposable
             throw new ArgumentException(fault, nameof(options));
         }
 
-        IPEndPoint listen = parsed.ToEndPoint() as IPEndPoint
-            ?? new IPEndPoint((await Dns.GetHostAddressesAsync(parsed.Host, cancellation))[0], parsed.Port);
+        EndPoint listen = parsed.ToEndPoint();
+        if (listen is DnsEndPoint name)
+        {
+            listen = new IPEndPoint((await Dns.GetHostAddressesAsync(name.Host, cancellation))[0], name.Port);
+        }
+
         var hosted = new HostedNode(log, options.Listen);
         var timers = new HostTimers();
         var loop = new NodeLoop(hosted, timers, options.Host, log, $"server {options.Listen}");
@@ -90,7 +97,7 @@ public sealed class WeirServer : IAsyncDisposable
         ServerNode? node = null;
         try
         {
-            string address = network.Listen(listen).ToString();
+            string address = network.Listen(listen);
             ulong id = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1;
             node = new ServerNode(
                 new ServerOptions

@@ -1,17 +1,41 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using System.Net;
+using System.Net.Sockets;
+using System.Text;
 
 namespace Weir.Host.Sockets;
 
-/// <summary>A host's name or IP address and a port, as people write them: <c>127.0.0.1:4000</c>, <c>node7:4000</c>, <c>[::1]:4000</c>.</summary>
+/// <summary>
+/// Where a node listens, as people write it: a host's name or IP address and a port (<c>127.0.0.1:4000</c>, <c>node7:4000</c>,
+/// <c>[::1]:4000</c>), or the path of a Unix domain socket (<c>unix:/run/weir/1.sock</c>), which is reached from the same machine only.
+/// </summary>
 internal readonly record struct HostAddress(string Host, int Port)
 {
-    /// <summary>Reads an address; port 0 stands for any free one and makes sense for listening only.</summary>
+    /// <summary>What the address of a Unix domain socket begins with.</summary>
+    public const string UnixScheme = "unix:";
+
+    /// <summary>The most bytes that a socket's path may have in UTF-8: what the system's address holds, less its final zero.</summary>
+    public static readonly int MaxPathBytes = OperatingSystem.IsLinux() || OperatingSystem.IsWindows() ? 107 : 103;
+
+    /// <summary>The path of a Unix domain socket; null for a host and port.</summary>
+    public string? Path { get; private init; }
+
+    /// <summary>Whether it stands for any free port, which makes sense for listening only.</summary>
+    public bool IsAnyPort => Path is null && Port == 0;
+
+    /// <summary>Reads an address; port 0 stands for any free one.</summary>
     /// <returns>False with a sentence that says what is wrong.</returns>
     public static bool TryParse(string? text, out HostAddress address, [NotNullWhen(false)] out string? fault)
     {
         address = default;
+        if (text?.StartsWith(UnixScheme, StringComparison.Ordinal) == true)
+        {
+            address = new HostAddress("", 0) { Path = text[UnixScheme.Length..] };
+            fault = PathFault(text, address.Path);
+            return fault is null;
+        }
+
         int colon = text?.LastIndexOf(':') ?? -1;
         if (text is null || colon <= 0)
         {
@@ -38,9 +62,27 @@ internal readonly record struct HostAddress(string Host, int Port)
         return true;
     }
 
-    /// <summary>The end point: an IP address as it stands; a name is left to the resolver. <c>localhost</c> is the IPv4 loopback.</summary>
+    /// <summary>The address that a person would write for an end point.</summary>
+    public static string Text(EndPoint endPoint) => endPoint is UnixDomainSocketEndPoint ? UnixScheme + endPoint : endPoint.ToString()!;
+
+    /// <summary>An unconnected socket for an end point. For a name it is of both families, as the name's addresses may be.</summary>
+    public static Socket NewSocket(EndPoint endPoint) => endPoint switch
+    {
+        UnixDomainSocketEndPoint => new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified),
+
+        // The protocol is named: only so does the runtime let a restarted server have its port again at once.
+        IPEndPoint => new Socket(endPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp),
+        _ => new Socket(SocketType.Stream, ProtocolType.Tcp),
+    };
+
+    /// <summary>The end point: a path or an IP address as it stands; a name is left to the resolver. <c>localhost</c> is the IPv4 loopback.</summary>
     public EndPoint ToEndPoint()
     {
+        if (Path is not null)
+        {
+            return new UnixDomainSocketEndPoint(Path);
+        }
+
         if (IPAddress.TryParse(Host, out IPAddress? ip))
         {
             return new IPEndPoint(ip, Port);
@@ -52,5 +94,21 @@ internal readonly record struct HostAddress(string Host, int Port)
     }
 
     /// <inheritdoc/>
-    public override string ToString() => Host?.Contains(':', StringComparison.Ordinal) == true ? $"[{Host}]:{Port}" : $"{Host}:{Port}";
+    public override string ToString() =>
+        Path is not null ? UnixScheme + Path
+        : Host?.Contains(':', StringComparison.Ordinal) == true ? $"[{Host}]:{Port}"
+        : $"{Host}:{Port}";
+
+    private static string? PathFault(string text, string path)
+    {
+        if (!System.IO.Path.IsPathFullyQualified(path) || path.Contains('\0', StringComparison.Ordinal))
+        {
+            return $"'{text}' is no address: the path of a socket begins at the root, since other processes look for it too; for instance unix:/run/weir/1.sock";
+        }
+
+        int bytes = Encoding.UTF8.GetByteCount(path);
+        return bytes > MaxPathBytes
+            ? $"'{text}' is no address: the path has {bytes} bytes, and the system allows a socket's {MaxPathBytes}; choose a shorter one"
+            : null;
+    }
 }

@@ -148,37 +148,34 @@ internal sealed class OutgoingLink(LinkId link, string address, SocketNetwork ne
             return (null, fault);
         }
 
-        if (parsed.Port == 0)
+        if (parsed.IsAnyPort)
         {
             return (null, $"'{address}' cannot be connected to: port 0 stands for a free port of a listener");
         }
 
         EndPoint endPoint = parsed.ToEndPoint();
-        // A name may have addresses of both kinds, for which a dual-mode socket serves.
         Socket? socket = null;
         using var timeout = new CancellationTokenSource(options.ConnectTimeoutMs);
         try
         {
-            socket = endPoint is IPEndPoint ip
-                ? new Socket(ip.AddressFamily, SocketType.Stream, ProtocolType.Tcp)
-                : new Socket(SocketType.Stream, ProtocolType.Tcp);
+            socket = HostAddress.NewSocket(endPoint);
             await socket.ConnectAsync(endPoint, timeout.Token).ConfigureAwait(false);
 
             // On loopback a socket that connects to a free port of the ephemeral range can meet itself. Nobody else is there.
-            if (!Equals(socket.LocalEndPoint, socket.RemoteEndPoint))
+            if (parsed.Path is not null || !Equals(socket.LocalEndPoint, socket.RemoteEndPoint))
             {
                 return (socket, "");
             }
 
-            fault = SocketFaults.DescribeConnect(address, SocketError.ConnectionRefused, options.ConnectTimeoutMs);
+            fault = SocketFaults.DescribeConnect(parsed, SocketError.ConnectionRefused, options.ConnectTimeoutMs);
         }
         catch (OperationCanceledException)
         {
-            fault = SocketFaults.DescribeConnect(address, SocketError.TimedOut, options.ConnectTimeoutMs);
+            fault = SocketFaults.DescribeConnect(parsed, SocketError.TimedOut, options.ConnectTimeoutMs);
         }
         catch (SocketException failed)
         {
-            fault = SocketFaults.DescribeConnect(address, failed.SocketErrorCode, options.ConnectTimeoutMs);
+            fault = SocketFaults.DescribeConnect(parsed, failed.SocketErrorCode, options.ConnectTimeoutMs);
         }
 
         socket?.Dispose();

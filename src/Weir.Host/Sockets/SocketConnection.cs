@@ -5,7 +5,7 @@ using Weir.World;
 
 namespace Weir.Host.Sockets;
 
-/// <summary>One open TCP connection: the loop that reads it, its send queue, and how it ends. Thread-safe.</summary>
+/// <summary>One open connection: the loop that reads it, its send queue, and how it ends. Thread-safe.</summary>
 internal sealed class SocketConnection : ISocketLink, IDisposable
 {
     // A peer that always has more to read gives the thread back to others after so many reads.
@@ -44,8 +44,11 @@ internal sealed class SocketConnection : ISocketLink, IDisposable
         Peer = peer;
         _reader = new FrameReader(shared.Sink, link, shared.Unfinished, shared.Tally);
         _writer = new FrameWriter(socket, shared.Options, shared.Tally, Abort, () => shared.Sink.LinkHasRoom(link));
-        socket.NoDelay = true;
-        SocketFaults.KeepAlive(socket);
+        if (socket.AddressFamily != AddressFamily.Unix)
+        {
+            socket.NoDelay = true;
+            SocketFaults.KeepAlive(socket);
+        }
     }
 
     public LinkId Link { get; }

@@ -9,8 +9,8 @@ using Weir.World;
 namespace Weir.Host.Sockets;
 
 /// <summary>
-/// The network over TCP: raw sockets, a connection for each peer, frames with checked headers and bodies. A peer that breaks the protocol
-/// gets one error frame and loses its connection; the others are served on. Thread-safe; no call blocks.
+/// The network over TCP and Unix domain sockets: raw sockets, a connection for each peer, frames with checked headers and bodies. A peer that
+/// breaks the protocol gets one error frame and loses its connection; the others are served on. Thread-safe; no call blocks.
 /// <para>
 /// Set DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS=1 in the environment to have sockets' completions run on the thread that waits for
 /// all sockets: more throughput on few connections. Nothing here blocks, so it is safe; the effect on latency depends on the load.
@@ -63,7 +63,7 @@ internal sealed class SocketNetwork : INetwork, IAsyncDisposable
     /// <summary>Accepts connections on an address from now on. Port 0 picks a free one.</summary>
     /// <returns>The address in use.</returns>
     /// <exception cref="WeirException">The address cannot be listened on; the message names it and says what to do.</exception>
-    public IPEndPoint Listen(IPEndPoint endPoint)
+    public string Listen(EndPoint endPoint)
     {
         Invariant.That(_shared is not null, "a network has its sink before it listens");
         lock (_gate)
@@ -71,7 +71,7 @@ internal sealed class SocketNetwork : INetwork, IAsyncDisposable
             ObjectDisposedException.ThrowIf(_stopping, this);
             var acceptor = new Acceptor(this, endPoint, _options, _log);
             _acceptors.Add(acceptor);
-            return acceptor.EndPoint;
+            return acceptor.Address;
         }
     }
 
@@ -171,7 +171,7 @@ internal sealed class SocketNetwork : INetwork, IAsyncDisposable
 
         try
         {
-            string peer = socket.RemoteEndPoint?.ToString() ?? "unknown";
+            string peer = socket.AddressFamily == AddressFamily.Unix ? $"a process at {HostAddress.Text(socket.LocalEndPoint!)}" : socket.RemoteEndPoint?.ToString() ?? "unknown";
             var connection = new SocketConnection(socket, NextLink(), peer, accepted: true, _shared!);
             _links[connection.Link.Value] = connection;
             Run(connection, null);

@@ -22,9 +22,9 @@ public class SocketBackPressureTests
         await using var loop = new NodeLoop(
             machine, new HostTimers(), HostOptions.Default with { MailboxBytes = Bound }, NullLogger.Instance, "node", pool);
         network.Attach(loop);
-        IPEndPoint endPoint = network.Listen(new IPEndPoint(IPAddress.Loopback, 0));
+        string address = network.Listen(new IPEndPoint(IPAddress.Loopback, 0));
         await using var client = new SocketClientSide<ListeningMachine>(_ => new ListeningMachine());
-        LinkId link = client.Network.Open(endPoint.ToString());
+        LinkId link = client.Network.Open(address);
 
         // A thread of the test's own is kept inside the loop, so that the transport's threads stay free.
         using var gate = new SemaphoreSlim(0);

@@ -12,7 +12,7 @@ public class SocketConnectTests
     public async Task A_port_in_use_is_named_with_what_to_do()
     {
         await using var first = new EchoServer();
-        var fault = Assert.Throws<WeirException>(() => new EchoServer(port: first.EndPoint.Port));
+        var fault = Assert.Throws<WeirException>(() => new EchoServer(port: first.Port));
         Assert.Equal($"cannot listen on {first.Address}: the port is in use; end the process that uses it or choose another port (0 picks a free one)", fault.Message);
         Assert.Equal(first.Address, fault.Node);
     }
@@ -77,7 +77,7 @@ public class SocketConnectTests
         await using var client = new SocketClientSide<ListeningMachine>(
             _ => new ListeningMachine(), SocketOptions.Default with { FirstBackoffMs = 5, LastBackoffMs = 20 });
         var server = new EchoServer();
-        int port = server.EndPoint.Port;
+        int port = server.Port;
         LinkId link = client.Network.Open(server.Address);
         for (int restart = 0; restart < 3; restart++)
         {

@@ -1,5 +1,6 @@
 using Weir.Host;
 using Weir.Host.Sockets;
+using Weir.Tests.Learn;
 using Weir.Wire;
 using Weir.World;
 
@@ -8,11 +9,14 @@ namespace Weir.Tests.Host;
 public class SocketEchoTests
 {
     [Theory]
-    [InlineData(true)]
-    [InlineData(false)]
-    public async Task Frames_of_every_size_come_back_whole_and_in_order(bool atEndOfTurn)
+    [InlineData(true, false)]
+    [InlineData(false, false)]
+    [InlineData(true, true)]
+    [InlineData(false, true)]
+    public async Task Frames_of_every_size_come_back_whole_and_in_order(bool atEndOfTurn, bool unix)
     {
-        await using var server = new EchoServer(atEndOfTurn: atEndOfTurn);
+        using var folder = new ScratchFolder();
+        await using var server = new EchoServer(atEndOfTurn: atEndOfTurn, listen: unix ? $"unix:{folder["echo"]}" : null);
         await using var client = new SocketClientSide<ListeningMachine>(_ => new ListeningMachine());
         LinkId link = client.Network.Open(server.Address);
         int[] bodies = [0, 1, 63, 64, 447, 448, 449, 4000, 4032, 16_320, 16_321, 32_700, 65_000, 100_000, 262_080, 262_081, 500_000, FrameHeader.MaxBodyBytes];
@@ -128,7 +132,7 @@ public class SocketEchoTests
     [Fact]
     public async Task A_peer_that_does_not_read_is_given_up_at_the_bound_and_its_frames_come_back_to_the_pool()
     {
-        var options = SocketOptions.Default with { MaxQueuedBytes = 4 << 20, MaxConnectingBytes = 2 << 20 };
+        var options = SocketOptions.Default with { MaxQueuedBytes = 4 << 20, RoomBytes = 1 << 20, MaxConnectingBytes = 2 << 20 };
         await using var server = new EchoServer(options);
         using System.Net.Sockets.Socket silent = await server.ConnectAsync();
         byte[] frame = TestFrames.Bytes(1, 900_000);

@@ -12,13 +12,14 @@ namespace Weir.Tests.Host;
 /// <summary>A node that echoes over TCP, with a pool of its own so that a leak shows.</summary>
 internal sealed class EchoServer : IAsyncDisposable
 {
-    public EchoServer(SocketOptions? options = null, int port = 0, ILogger? log = null, bool atEndOfTurn = true)
+    public EchoServer(SocketOptions? options = null, int port = 0, ILogger? log = null, bool atEndOfTurn = true, string? listen = null)
     {
         Network = new SocketNetwork(options ?? SocketOptions.Default, log ?? NullLogger.Instance);
         Machine = new EchoMachine(Network, atEndOfTurn);
         Loop = new NodeLoop(Machine, new HostTimers(), HostOptions.Default, NullLogger.Instance, "echo", Pool);
         Network.Attach(Loop);
-        EndPoint = Network.Listen(new IPEndPoint(IPAddress.Loopback, port));
+        Assert.True(HostAddress.TryParse(listen ?? $"127.0.0.1:{port}", out HostAddress wanted, out string? fault), fault);
+        Address = Network.Listen(wanted.ToEndPoint());
     }
 
     public FramePool Pool { get; } = new();
@@ -29,15 +30,15 @@ internal sealed class EchoServer : IAsyncDisposable
 
     public NodeLoop Loop { get; }
 
-    public IPEndPoint EndPoint { get; }
+    public string Address { get; }
 
-    public string Address => EndPoint.ToString();
+    public int Port => IPEndPoint.Parse(Address).Port;
 
     /// <summary>A plain socket to the server, for bytes that no client of Weir would send.</summary>
     public async Task<Socket> ConnectAsync()
     {
         var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
-        await socket.ConnectAsync(EndPoint, TestContext.Current.CancellationToken);
+        await socket.ConnectAsync(IPEndPoint.Parse(Address), TestContext.Current.CancellationToken);
         return socket;
     }
 
