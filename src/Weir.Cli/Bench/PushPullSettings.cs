@@ -1,3 +1,4 @@
+using Weir.Cli.Processes;
 using Weir.Keys;
 
 namespace Weir.Cli.Bench;
@@ -22,6 +23,9 @@ internal sealed record PushPullSettings
 
     /// <summary>Requests under way at a time.</summary>
     public required int Window { get; init; }
+
+    /// <summary>What kind of sockets the two processes talk over.</summary>
+    public required Transport Transport { get; init; }
 
     /// <summary>Slices of the key space, as a power of two.</summary>
     public required int SegmentBits { get; init; }

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
 using Weir.Cli.Bench;
+using Weir.Cli.Processes;
 using Weir.Cli.Reports;
 using Weir.Keys;
 
@@ -35,14 +36,14 @@ internal static class BenchPushPullCommand
         Option<long> keys = CheckedOption.Whole(
             "--keys", "Rows of the table, of random keys. Default 1,000,000: beyond the caches of most machines.", StandardKeys, 1, 1_000_000_000);
         Option<long> width = CheckedOption.Whole("--width", "Floats a row. Default 1: the sparse model's.", 1, 1, 65_536, "D");
-        Option<string> rule = Word("--rule", "The update rule at the server. Default add: the least work.", [.. Rules.Keys], [], "add");
+        Option<string> rule = Word("--rule", "The update rule at the server. Default add: the least work.", [.. Rules.Keys], "add");
         Option<long?> requestKeys = CheckedOption.WholeOrNone(
             "--request-keys", "Keys of a request, random ones of the table's. Default: 100,000, or all where there are fewer.", 1, 1_000_000_000, "K");
         Option<long> window = CheckedOption.Whole(
             "--window", "Requests under way at a time. Default 4: the next are on their way while one is served.", 4, 1, 1024, "W");
-        Option<string> filters = Word("--filters", "Filters of the requests. Default none: every request carries its keys.", ["none"], [], "none");
+        Option<string> filters = Word("--filters", "Filters of the requests. Default none: every request carries its keys.", ["none"], "none");
         Option<int?> segments = TrainOptions.SegmentsOption("Slices of the key space, a power of two from 64 to 131072. Default 128: the smallest that gives a server 100.");
-        Option<string> transport = Word("--transport", "How the two processes talk. Default tcp: what two machines use.", ["tcp"], ["unix"], "tcp");
+        Option<Transport> transport = TransportOption.Create("What the two processes talk over, and the bare socket too. Default tcp: what two machines use.");
         Option<double?> seconds = CheckedOption.Real(
             "--seconds", "Seconds for each kind of request, in five rounds. Default 5: a second a round hides a passing disturbance.", false, "S");
         Option<string?> report = CheckedOption.Text("--report", "Also write it as JSON. Default: no file.", "FILE.json");
@@ -65,6 +66,7 @@ internal static class BenchPushPullCommand
                 Rule = Rules[parsed.GetValue(rule)!],
                 RequestKeys = (int)(parsed.GetValue(requestKeys) ?? Math.Min(rows, StandardRequestKeys)),
                 Window = (int)parsed.GetValue(window),
+                Transport = parsed.GetValue(transport),
                 SegmentBits = parsed.GetValue(segments) ?? StandardSegmentBits,
                 Seconds = parsed.GetValue(seconds) ?? StandardSeconds,
             };
@@ -129,8 +131,8 @@ internal static class BenchPushPullCommand
             result.GetResult(option)?.Tokens is [Token token, ..] && int.TryParse(token.Value, NumberStyles.None, CultureInfo.InvariantCulture, out int value) ? value : null;
     }
 
-    /// <summary>One of some words; of those that are planned the error says so.</summary>
-    private static Option<string> Word(string name, string help, string[] known, string[] planned, string standard) => new(name)
+    /// <summary>One of some words.</summary>
+    private static Option<string> Word(string name, string help, string[] known, string standard) => new(name)
     {
         Description = help,
         HelpName = string.Join('|', known),
@@ -141,7 +143,7 @@ internal static class BenchPushPullCommand
             if (!known.Contains(text))
             {
                 string choice = known.Length == 1 ? $"only {known[0]} is supported so far" : $"it must be {string.Join(", ", known[..^1])} or {known[^1]}";
-                result.AddError($"{name} is '{result.Tokens[0].Value}'; {(planned.Contains(text) ? $"it is planned, {choice}" : choice)}");
+                result.AddError($"{name} is '{result.Tokens[0].Value}'; {choice}");
             }
 
             return text;
