@@ -24,6 +24,9 @@ internal sealed class PushPath(NodeState node)
 
     public List<Outcome> Outcomes { get; } = [];
 
+    /// <summary>Whether the last frame had a part for a table that aggregates.</summary>
+    public bool HadAggregated { get; private set; }
+
     private string MemoryLimit => $"the memory limit of {node.Budget.Limit} bytes at {node.Options.Address} is reached";
 
     /// <summary>Handles all parts in a body that is whole, and answers with one PushReply.</summary>
@@ -31,6 +34,7 @@ internal sealed class PushPath(NodeState node)
     {
         _replies.Clear();
         Outcomes.Clear();
+        HadAggregated = false;
         node.Counters.PushRequests++;
         node.Counters.PushBytes += header.BodyLength + FrameHeader.Size;
         int textBytes = 0;
@@ -154,6 +158,7 @@ internal sealed class PushPath(NodeState node)
     private PartReply Aggregated(
         LinkId link, in FrameHeader header, in PartHeader part, ReadOnlySpan<ulong> keys, ReadOnlySpan<float> values, TableSegment rows, Aggregation aggregation, WorkerId worker)
     {
+        HadAggregated = true;
         LastPush last = rows.Updates.GetValueOrDefault(worker, LastPush.None);
         LastPush received = aggregation.Received(worker, last);
         ulong receivedN = received.NIn(header.Session);

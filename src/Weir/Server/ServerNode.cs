@@ -270,7 +270,7 @@ internal sealed class ServerNode : IMachine, IDisposable
                 if (reader.Parts > 0)
                 {
                     _pushes.Handle(link, header, ref reader);
-                    if (_state.Map!.TryFindSession(header.Session, out WorkerId worker) && worker.Group != 0)
+                    if (_pushes.HadAggregated && _state.Map!.TryFindSession(header.Session, out WorkerId worker))
                     {
                         _iterations.Received(worker.Group);
                     }

@@ -1,0 +1,62 @@
+using Weir.Client;
+using Weir.Host;
+
+namespace Weir.Tests.Host;
+
+/// <summary>What a request allocates once all buffers exist. Run alone: the runtime counts the bytes of the whole process.</summary>
+[Collection(nameof(AllocationTests))]
+[CollectionDefinition(nameof(AllocationTests), DisableParallelization = true)]
+public class AllocationTests
+{
+    /// <summary>Less than the smallest object of the runtime, 24 bytes; what is left are the ticks of the loops, which go by time.</summary>
+    private const double NoObject = 16;
+
+    [Theory]
+    [InlineData(1, false)]
+    [InlineData(1000, false)]
+    [InlineData(1, true)]
+    [InlineData(1000, true)]
+    public async Task A_server_allocates_nothing_for_a_request(int keys, bool ofJob)
+    {
+        await using WeirServer server = await WeirHost.ServeAsync(new ServeOptions { SegmentBits = 6 }, cancellation: TestContext.Current.CancellationToken);
+        using var peer = new RawPeer(server.Address, keys, ofJob);
+        Assert.InRange(BytesOf(peer.Push), 0, NoObject);
+        Assert.InRange(BytesOf(peer.Pull), 0, NoObject);
+    }
+
+    /// <summary>Server and client in one: the call's task, and what the client makes for it beside.</summary>
+    [Theory]
+    [InlineData(1, 3_300, 1_700)]
+    [InlineData(1000, 18_000, 7_500)]
+    public async Task A_call_allocates_no_more_than_this(int keys, double pushBytes, double pullBytes)
+    {
+        CancellationToken stop = TestContext.Current.CancellationToken;
+        await using WeirServer server = await WeirHost.ServeAsync(new ServeOptions { SegmentBits = 6 }, cancellation: stop);
+        await using WeirClient client = await WeirHost.ConnectAsync([server.Address], cancellation: stop);
+        WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t" }, stop);
+        ulong[] names = [.. Enumerable.Range(0, keys).Select(key => (ulong)key)];
+        float[] values = new float[keys];
+        Assert.InRange(BytesOf(() => client.PushAsync(table, names, values).GetAwaiter().GetResult()), 1, pushBytes);
+        Assert.InRange(BytesOf(() => client.PullAsync(table, names, values).GetAwaiter().GetResult()), 1, pullBytes);
+    }
+
+    // The least of some rounds: what a request makes, every round has; what happens beside it, not every one.
+    private static double BytesOf(Action request)
+    {
+        const int Rounds = 6;
+        const int Requests = 200;
+        double least = double.MaxValue;
+        for (int round = 0; round < Rounds; round++)
+        {
+            long before = GC.GetTotalAllocatedBytes(precise: true);
+            for (int i = 0; i < Requests; i++)
+            {
+                request();
+            }
+
+            least = Math.Min(least, (GC.GetTotalAllocatedBytes(precise: true) - before) / (double)Requests);
+        }
+
+        return least;
+    }
+}
