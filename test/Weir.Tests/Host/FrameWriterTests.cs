@@ -71,6 +71,53 @@ public class FrameWriterTests
     }
 
     [Fact]
+    public async Task A_heartbeat_passes_the_rows_that_wait_but_not_those_under_way()
+    {
+        const int Rows = 60;
+        (Socket from, Socket to) = await PairAsync();
+        var pool = new FramePool();
+        using var writer = new FrameWriter(from, SocketOptions.Default, new TransportTally(), Assert.Fail, () => { });
+
+        // More than the system's own buffers take, as nobody reads yet.
+        for (int i = 0; i < Rows; i++)
+        {
+            writer.Send(TestFrames.Make(pool, (ulong)i, 250_000, FrameKind.PullReply));
+        }
+
+        writer.Send(TestFrames.Make(pool, Rows, 100, FrameKind.Heartbeat));
+        var sink = new CountingSink();
+        await ReadAsync(to, sink, Rows + 1);
+        Assert.InRange(sink.RequestIds.IndexOf(Rows), 1, Rows - 1);
+        await writer.DrainAsync();
+        Assert.Equal(0, pool.Rented);
+        from.Dispose();
+        to.Dispose();
+    }
+
+    [Fact]
+    public async Task A_large_frame_is_written_from_where_it_lies()
+    {
+        (Socket from, Socket to) = await PairAsync();
+        var pool = new FramePool();
+        var tally = new TransportTally();
+
+        // Less than the frame: the end of it still lies with the writer after it was sent.
+        from.SendBufferSize = 64 << 10;
+        to.ReceiveBufferSize = 64 << 10;
+        using var writer = new FrameWriter(from, SocketOptions.Default, tally, Assert.Fail, () => { });
+        FrameBuffer frame = TestFrames.Make(pool, 1, FrameHeader.MaxBodyBytes).Retain();
+        writer.Send(frame);
+        Assert.Equal(0, tally.FramesOut);
+        frame.Span[^1] ^= 0xFF;
+        byte[] stream = await to.ReadAsync(FramePool.MaxFrameBytes);
+        Assert.Equal(frame.Span.ToArray(), stream);
+        frame.Release();
+        await writer.DrainAsync();
+        from.Dispose();
+        to.Dispose();
+    }
+
+    [Fact]
     public async Task A_queue_that_had_no_room_says_once_when_half_of_it_is_sent()
     {
         (Socket from, Socket to) = await PairAsync();
@@ -104,17 +151,21 @@ public class FrameWriterTests
     private static async Task<int> CountFramesAsync(Socket socket, int frames)
     {
         var sink = new CountingSink();
+        await ReadAsync(socket, sink, frames);
+        return sink.RequestIds.Count;
+    }
+
+    private static async Task ReadAsync(Socket socket, CountingSink sink, int frames)
+    {
         var reader = new FrameReader(sink, new LinkId(1), new UnfinishedBytes(1 << 30), new TransportTally());
-        while (sink.Frames < frames)
+        while (sink.RequestIds.Count < frames)
         {
-            int count = await socket.ReceiveAsync(reader.Free);
+            int count = await socket.ReceiveAsync(reader.Free).AsTask().WaitAsync(ListeningMachine.Patience);
             if (count == 0 || reader.Advance(count) is not null)
             {
                 break;
             }
         }
-
-        return sink.Frames;
     }
 
     private static async Task<(Socket From, Socket To)> PairAsync()
@@ -129,13 +180,14 @@ public class FrameWriterTests
 
     private sealed class CountingSink : IFrameSink
     {
-        public int Frames { get; private set; }
+        public List<ulong> RequestIds { get; } = [];
 
         public FrameBuffer Place(in FrameHeader header) => FramePool.Shared.Rent(FrameHeader.Size + header.BodyLength);
 
         public void Receive(LinkId link, FrameBuffer frame)
         {
-            Frames++;
+            FrameHeader.TryRead(frame.Span, out FrameHeader header);
+            RequestIds.Add(header.RequestId);
             frame.Release();
         }
 
