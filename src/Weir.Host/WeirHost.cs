@@ -11,6 +11,17 @@ namespace Weir.Host;
 /// <summary>The entry points that reach the real world: a client over sockets, a cluster in this process, a server node.</summary>
 public static class WeirHost
 {
+    private const string InlineCompletionsVariable = "DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS";
+
+    /// <summary>
+    /// Has what follows a socket's read or write run on the thread that waits for all sockets, instead of on the thread pool: one switch of
+    /// threads less a message. It is a setting of the runtime, for all sockets of the process and of processes that it starts, and is read once:
+    /// call this before the process first uses an asynchronous socket, or set the environment variable
+    /// <c>DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS=1</c>; later it does nothing, as on Windows. Nothing of Weir blocks there, and your own code
+    /// never runs there after a call to Weir; an <see cref="ILogger"/> of yours does, and so must not block.
+    /// </summary>
+    public static void UseInlineCompletions() => Environment.SetEnvironmentVariable(InlineCompletionsVariable, "1");
+
     /// <summary>Connects to a cluster at any of its members' addresses.</summary>
     /// <param name="addresses">One or more <c>host:port</c> or <c>unix:/path/to.sock</c>.</param>
     /// <param name="options">How the client behaves; null for the defaults.</param>

@@ -12,8 +12,8 @@ namespace Weir.Host.Sockets;
 /// The network over TCP and Unix domain sockets: raw sockets, a connection for each peer, frames with checked headers and bodies. A peer that
 /// breaks the protocol gets one error frame and loses its connection; the others are served on. Thread-safe; no call blocks.
 /// <para>
-/// Set DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS=1 in the environment to have sockets' completions run on the thread that waits for
-/// all sockets: more throughput on few connections. Nothing here blocks, so it is safe; the effect on latency depends on the load.
+/// Its completions may run on the thread that waits for all sockets (<see cref="WeirHost.UseInlineCompletions"/>): nothing here blocks, and
+/// what completes a caller's task does so on the thread pool.
 /// </para>
 /// </summary>
 internal sealed class SocketNetwork : INetwork, IAsyncDisposable
