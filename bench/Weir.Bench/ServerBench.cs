@@ -82,6 +82,8 @@ public class ServerBench : INetwork, IDisposable
 
     void INetwork.Send(LinkId link, FrameBuffer frame) => frame.Release();
 
+    bool INetwork.HasRoom(LinkId link, long bytes) => true;
+
     void INetwork.Close(LinkId link)
     {
     }

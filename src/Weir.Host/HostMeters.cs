@@ -27,7 +27,7 @@ internal static class HostMeters
         Weir.CreateCounter<long>("weir.network.frames.dropped", "{frame}", "Frames given up at a bound or on a link that was down.");
 
     private static readonly UpDownCounter<long> OpenConnections =
-        Weir.CreateUpDownCounter<long>("weir.network.connections", "{connection}", "Open TCP connections.");
+        Weir.CreateUpDownCounter<long>("weir.network.connections", "{connection}", "Open connections.");
 
     private static readonly Counter<long> PeerFaults =
         Weir.CreateCounter<long>("weir.network.peer_faults", "{fault}", "Connections closed because the peer broke the protocol.");

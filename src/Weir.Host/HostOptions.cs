@@ -1,4 +1,4 @@
-using Weir.Host.Tcp;
+using Weir.Host.Sockets;
 
 namespace Weir.Host;
 
@@ -14,8 +14,8 @@ public sealed record HostOptions
     /// </summary>
     public int MailboxBytes { get; init; } = 64 << 20;
 
-    /// <summary>The TCP transport.</summary>
-    public TcpOptions Tcp { get; init; } = TcpOptions.Default;
+    /// <summary>The sockets.</summary>
+    public SocketOptions Sockets { get; init; } = SocketOptions.Default;
 
     /// <summary>Checks every value and names all that are out of range.</summary>
     /// <exception cref="ArgumentException">At least one value is out of range; the message lists every one.</exception>
@@ -23,7 +23,7 @@ public sealed record HostOptions
     {
         var faults = new OptionFaults();
         faults.Range(nameof(MailboxBytes), MailboxBytes, 1 << 20, 1 << 30);
-        Tcp.Check(faults);
+        Sockets.Check(faults);
         faults.ThrowIfAny();
     }
 }

@@ -26,6 +26,8 @@ internal sealed class HostedNode(ILogger log, string name) : IMachine
 
     public void LinkDown(LinkId link, string reason, Instant now) => Node?.LinkDown(link, reason, now);
 
+    public void LinkHasRoom(LinkId link, Instant now) => Node?.LinkHasRoom(link, now);
+
     public void Tick(Instant now) => Node?.Tick(now);
 
     public void EndTurn()

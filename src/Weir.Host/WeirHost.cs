@@ -3,16 +3,27 @@ using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Weir.Client;
 using Weir.Host.Loops;
-using Weir.Host.Tcp;
+using Weir.Host.Sockets;
 using Weir.World;
 
 namespace Weir.Host;
 
-/// <summary>The entry points that reach the real world: a client over TCP, a cluster in this process, a server node.</summary>
+/// <summary>The entry points that reach the real world: a client over sockets, a cluster in this process, a server node.</summary>
 public static class WeirHost
 {
+    private const string InlineCompletionsVariable = "DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS";
+
+    /// <summary>
+    /// Has what follows a socket's read or write run on the thread that waits for all sockets, instead of on the thread pool: one switch of
+    /// threads less a message. It is a setting of the runtime, for all sockets of the process and of processes that it starts, and is read once:
+    /// call this before the process first uses an asynchronous socket, or set the environment variable
+    /// <c>DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS=1</c>; later it does nothing, as on Windows. Nothing of Weir blocks there, and your own code
+    /// never runs there after a call to Weir; an <see cref="ILogger"/> of yours does, and so must not block.
+    /// </summary>
+    public static void UseInlineCompletions() => Environment.SetEnvironmentVariable(InlineCompletionsVariable, "1");
+
     /// <summary>Connects to a cluster at any of its members' addresses.</summary>
-    /// <param name="addresses">One or more <c>host:port</c>.</param>
+    /// <param name="addresses">One or more <c>host:port</c> or <c>unix:/path/to.sock</c>.</param>
     /// <param name="options">How the client behaves; null for the defaults.</param>
     /// <param name="loggers">Where log lines go; null for nowhere.</param>
     /// <param name="cancellation">Ends the attempt.</param>
@@ -28,7 +39,7 @@ public static class WeirHost
 
         ILogger log = (loggers ?? NullLoggerFactory.Instance).CreateLogger("Weir.Client");
         var timers = new HostTimers();
-        var network = new TcpNetwork(TcpOptions.Default, log);
+        var network = new SocketNetwork(SocketOptions.Default, log);
         var core = new ClientCore(
             options ?? new ClientOptions(), network, timers, FramePool.Shared, new Rng(BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8))));
         var loop = new ClientLoop(core, timers, log, "client");
@@ -49,7 +60,7 @@ public static class WeirHost
     public static EmbeddedCluster StartEmbedded(EmbeddedOptions? options = null, ILoggerFactory? loggers = null) =>
         new(options ?? new EmbeddedOptions(), loggers);
 
-    /// <summary>Starts one server node over TCP in this process; see <see cref="WeirServer.StartAsync"/>.</summary>
+    /// <summary>Starts one server node over sockets in this process; see <see cref="WeirServer.StartAsync"/>.</summary>
     public static Task<WeirServer> ServeAsync(ServeOptions options, ILoggerFactory? loggers = null, CancellationToken cancellation = default) =>
         WeirServer.StartAsync(options, loggers, cancellation);
 }

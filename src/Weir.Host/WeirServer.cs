@@ -5,7 +5,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Weir.Client;
 using Weir.Host.Loops;
 using Weir.Host.Memory;
-using Weir.Host.Tcp;
+using Weir.Host.Sockets;
 using Weir.Keys;
 using Weir.Placement;
 using Weir.Server;
@@ -15,7 +15,10 @@ namespace Weir.Host;
 /// <summary>How a server node is started. Immutable.</summary>
 public sealed record ServeOptions
 {
-    /// <summary>Where it listens, <c>host:port</c>. Default 127.0.0.1:0, loopback and a free port: reach from outside is said aloud.</summary>
+    /// <summary>
+    /// Where it listens: <c>host:port</c>, or <c>unix:/path/to.sock</c> for a Unix domain socket, which this user's processes on this machine
+    /// reach. Default 127.0.0.1:0, loopback and a free port: reach from outside is said aloud.
+    /// </summary>
     public string Listen { get; init; } = "127.0.0.1:0";
 
     /// <summary>A member of the cluster to join; null starts a new cluster.</summary>
@@ -43,15 +46,15 @@ public sealed record ServeOptions
 }
 
 /// <summary>
-/// One server node of a cluster, over TCP, in this process. It holds rows in memory only: when it stops, what it held is gone.
+/// One server node of a cluster, over sockets, in this process. It holds rows in memory only: when it stops, what it held is gone.
 /// </summary>
 public sealed class WeirServer : IAsyncDisposable
 {
-    private readonly TcpNetwork _network;
+    private readonly SocketNetwork _network;
     private readonly NodeLoop _loop;
     private readonly ServerNode _node;
 
-    private WeirServer(TcpNetwork network, NodeLoop loop, ServerNode node, string address, ulong id)
+    private WeirServer(SocketNetwork network, NodeLoop loop, ServerNode node, string address, ulong id)
     {
         (_network, _loop, _node, Address) = (network, loop, node, address);
         Id = id.ToString("x16");
@@ -80,17 +83,21 @@ public sealed class WeirServer : IAsyncDisposable
             throw new ArgumentException(fault, nameof(options));
         }
 
-        IPEndPoint listen = parsed.ToEndPoint() as IPEndPoint
-            ?? new IPEndPoint((await Dns.GetHostAddressesAsync(parsed.Host, cancellation))[0], parsed.Port);
+        EndPoint listen = parsed.ToEndPoint();
+        if (listen is DnsEndPoint name)
+        {
+            listen = new IPEndPoint((await Dns.GetHostAddressesAsync(name.Host, cancellation))[0], name.Port);
+        }
+
         var hosted = new HostedNode(log, options.Listen);
         var timers = new HostTimers();
         var loop = new NodeLoop(hosted, timers, options.Host, log, $"server {options.Listen}");
-        var network = new TcpNetwork(options.Host.Tcp, log);
+        var network = new SocketNetwork(options.Host.Sockets, log);
         network.Attach(loop);
         ServerNode? node = null;
         try
         {
-            string address = network.Listen(listen).ToString();
+            string address = network.Listen(listen);
             ulong id = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1;
             node = new ServerNode(
                 new ServerOptions

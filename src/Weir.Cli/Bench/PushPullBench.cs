@@ -29,8 +29,8 @@ internal sealed class PushPullBench(PushPullSettings settings, ToolConsole conso
     public async Task<PushPullReport> RunAsync(CancellationToken cancellation)
     {
         await using ServerProcesses servers = await ServerProcesses.StartAsync(
-            1, settings.SegmentBits, console, NullLoggerFactory.Instance, cancellation);
-        await using RawLink raw = await RawLink.StartAsync(console.Error.WriteLine, cancellation);
+            1, settings.SegmentBits, settings.Transport, console, NullLoggerFactory.Instance, cancellation);
+        await using RawLink raw = await RawLink.StartAsync(settings.Transport, console.Error.WriteLine, cancellation);
         console.Say(string.Create(
             CultureInfo.InvariantCulture,
             $"{servers.Description}, {1 << settings.SegmentBits} segments; {settings.Keys:N0} keys of {settings.Width:N0} {(settings.Width == 1 ? "float" : "floats")}, rule {settings.RuleName}; {settings.RequestKeys:N0} keys a request, window {settings.Window}{(settings.Filters == Filters.None ? "" : $", filters {FilterOption.Text(settings.Filters)}")}"));

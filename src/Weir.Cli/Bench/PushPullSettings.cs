@@ -1,3 +1,4 @@
+using Weir.Cli.Processes;
 using Weir.Client;
 using Weir.Keys;
 
@@ -26,6 +27,9 @@ internal sealed record PushPullSettings
 
     /// <summary>The filters of the requests.</summary>
     public required Filters Filters { get; init; }
+
+    /// <summary>What kind of sockets the two processes talk over.</summary>
+    public required Transport Transport { get; init; }
 
     /// <summary>Slices of the key space, as a power of two.</summary>
     public required int SegmentBits { get; init; }

@@ -17,20 +17,22 @@ internal sealed class RawLink : IAsyncDisposable
     private const int PingsOfRound = 2000;
 
     private readonly ToolProcess _process;
-    private readonly Socket _socket = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+    private readonly ListenAddresses _listen;
+    private Socket? _socket;
     private readonly byte[] _piece = new byte[RawSink.PieceBytes];
     private readonly byte[] _answer = new byte[RawSink.HeaderBytes];
 
-    private RawLink(ToolProcess process) => _process = process;
+    private RawLink(ToolProcess process, ListenAddresses listen) => (_process, _listen) = (process, listen);
 
     /// <summary>The hidden command that the process at the other end runs.</summary>
     public const string SinkName = "bench-sink";
 
     /// <summary>Starts the other process and connects to it.</summary>
     /// <exception cref="ToolException">It did not start; the message is its own.</exception>
-    public static async Task<RawLink> StartAsync(Action<string> log, CancellationToken cancellation)
+    public static async Task<RawLink> StartAsync(Transport transport, Action<string> log, CancellationToken cancellation)
     {
-        var link = new RawLink(ToolProcess.Start(log, SinkName));
+        var listen = new ListenAddresses(transport);
+        var link = new RawLink(ToolProcess.Start(log, SinkName, listen.Next()), listen);
         try
         {
             string? line = await link._process.Output.ReadLineAsync(cancellation);
@@ -39,7 +41,8 @@ internal sealed class RawLink : IAsyncDisposable
                 throw new ToolException(link._process.Complaint ?? "the process that measures the bare socket ended before it listened");
             }
 
-            link._socket.Connect(IPEndPoint.Parse(line[ServeCommand.ServingAt.Length..]));
+            link._socket = RawSink.NewSocket(line[ServeCommand.ServingAt.Length..], out EndPoint endPoint);
+            link._socket.Connect(endPoint);
             return link;
         }
         catch
@@ -107,8 +110,9 @@ internal sealed class RawLink : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        _socket.Dispose();
+        _socket?.Dispose();
         await _process.DisposeAsync();
+        _listen.Dispose();
     }
 
     private void Send(long bytes)
@@ -116,13 +120,13 @@ internal sealed class RawLink : IAsyncDisposable
         BinaryPrimitives.WriteInt64LittleEndian(_piece, bytes);
         for (long left = RawSink.HeaderBytes + bytes; left > 0;)
         {
-            left -= _socket.Send(_piece.AsSpan(0, (int)Math.Min(left, _piece.Length)));
+            left -= _socket!.Send(_piece.AsSpan(0, (int)Math.Min(left, _piece.Length)));
         }
     }
 
     private void Receive()
     {
-        if (!RawSink.TryFill(_socket, _answer))
+        if (!RawSink.TryFill(_socket!, _answer))
         {
             throw new ToolException("the process that measures the bare socket died");
         }

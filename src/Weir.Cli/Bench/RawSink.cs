@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Net;
 using System.Net.Sockets;
+using Weir.Host.Sockets;
 
 namespace Weir.Cli.Bench;
 
@@ -16,18 +17,34 @@ internal sealed class RawSink : IDisposable
     /// <summary>The most bytes that one call of the socket reads or writes: a frame's most.</summary>
     public const int PieceBytes = 1 << 20;
 
-    private readonly Socket _listener = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+    private readonly Socket _listener;
 
-    /// <summary>Listens on a free port that is reached from this machine only.</summary>
-    public RawSink()
+    /// <summary>Listens on an address.</summary>
+    public RawSink(string address)
     {
-        _listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        _listener = NewSocket(address, out EndPoint endPoint);
+        _listener.Bind(endPoint);
         _listener.Listen();
         Start(Accept);
     }
 
     /// <summary>Where it listens.</summary>
-    public string Address => _listener.LocalEndPoint!.ToString()!;
+    public string Address => HostAddress.Text(_listener.LocalEndPoint!);
+
+    /// <summary>A socket of the kind that an address asks for, not connected yet.</summary>
+    /// <exception cref="ToolException">It is no address.</exception>
+    public static Socket NewSocket(string address, out EndPoint endPoint)
+    {
+        if (!HostAddress.TryParse(address, out HostAddress parsed, out string? fault))
+        {
+            throw new ToolException(fault);
+        }
+
+        endPoint = parsed.ToEndPoint();
+        Socket socket = HostAddress.NewSocket(endPoint);
+        Tune(socket);
+        return socket;
+    }
 
     /// <summary>Reads until the span is full; false where the peer has closed the connection.</summary>
     public static bool TryFill(Socket socket, Span<byte> bytes)
@@ -49,6 +66,15 @@ internal sealed class RawSink : IDisposable
     /// <summary>Ends the listening; connections end when their peers do.</summary>
     public void Dispose() => _listener.Dispose();
 
+    // As the product's own connections are.
+    private static void Tune(Socket socket)
+    {
+        if (socket.AddressFamily != AddressFamily.Unix)
+        {
+            socket.NoDelay = true;
+        }
+    }
+
     private static void Start(Action work) => new Thread(() =>
     {
         try
@@ -67,7 +93,7 @@ internal sealed class RawSink : IDisposable
     private static void Serve(Socket socket)
     {
         using Socket owned = socket;
-        socket.NoDelay = true;
+        Tune(socket);
         byte[] header = new byte[HeaderBytes];
         byte[] piece = new byte[PieceBytes];
         while (TryFill(socket, header))

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
 using Weir.Cli.Bench;
+using Weir.Cli.Processes;
 using Weir.Cli.Reports;
 using Weir.Client;
 
@@ -32,7 +33,7 @@ internal static class BenchPushPullCommand
             "--window", "Requests under way at a time. Default 4: the next are on their way while one is served.", 4, 1, 1024, "W");
         Option<Filters> filters = FilterOption.Create("What makes requests and answers shorter. Default none: every request carries its keys.");
         Option<int?> segments = TrainOptions.SegmentsOption("Slices of the key space, a power of two from 64 to 131072. Default 128: the smallest that gives a server 100.");
-        Option<string> transport = CheckedOption.Word("--transport", "How the two processes talk. Default tcp: what two machines use.", ["tcp"], ["unix"], "tcp");
+        Option<Transport> transport = TransportOption.Create("What the two processes talk over, and the bare socket too. Default tcp: what two machines use.");
         Option<double?> seconds = CheckedOption.Real(
             "--seconds", "Seconds for each kind of request, in five rounds. Default 5: a second a round hides a passing disturbance.", false, "S");
         Option<string?> report = CheckedOption.Text("--report", "Also write it as JSON. Default: no file.", "FILE.json");
@@ -56,6 +57,7 @@ internal static class BenchPushPullCommand
                 RequestKeys = (int)(parsed.GetValue(requestKeys) ?? Math.Min(rows, StandardRequestKeys)),
                 Filters = parsed.GetValue(filters),
                 Window = (int)parsed.GetValue(window),
+                Transport = parsed.GetValue(transport),
                 SegmentBits = parsed.GetValue(segments) ?? StandardSegmentBits,
                 Seconds = parsed.GetValue(seconds) ?? StandardSeconds,
             };

@@ -9,11 +9,13 @@ internal static class BenchSinkCommand
 {
     public static Command Create(ToolConsole console, StopSignals signals)
     {
-        var command = new Command(RawLink.SinkName, "The other end of the bare socket of weir bench.") { Hidden = true };
-        command.SetAction(async (_, _) =>
+        var address = new Argument<string>("address");
+        var command = new Command(RawLink.SinkName, "The other end of the bare socket of weir bench.") { address };
+        command.Hidden = true;
+        command.SetAction(async (parsed, cancellation) =>
         {
             signals.IgnoresInterrupt = true;
-            using var sink = new RawSink();
+            using var sink = new RawSink(parsed.GetValue(address)!);
             var stopped = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
             await using CancellationTokenRegistration stop = signals.Token.Register(stopped.SetResult);
             _ = ParentPipe.FollowAsync(ParentPipe.Open(), signals, _ => { });

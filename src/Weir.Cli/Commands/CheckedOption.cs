@@ -1,7 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
-using Weir.Host.Tcp;
+using Weir.Host.Sockets;
 
 namespace Weir.Cli.Commands;
 
@@ -75,7 +75,7 @@ internal static class CheckedOption
     public static Option<string?> Address(string name, string help, bool anyPort) => new(name)
     {
         Description = help,
-        HelpName = "HOST:PORT",
+        HelpName = "HOST:PORT|unix:PATH",
         CustomParser = result => ParseAddress(result, name, result.Tokens[0].Value, anyPort),
     };
 
@@ -83,7 +83,7 @@ internal static class CheckedOption
     public static Option<string[]?> Addresses(string name, string help) => new(name)
     {
         Description = help,
-        HelpName = "HOST:PORT,...",
+        HelpName = "ADDRESS,...",
         CustomParser = result =>
         {
             string[] texts = result.Tokens[0].Value.Split(',', StringSplitOptions.TrimEntries);
@@ -115,7 +115,7 @@ internal static class CheckedOption
             return null;
         }
 
-        if (address.Port == 0 && !anyPort)
+        if (address.IsAnyPort && !anyPort)
         {
             result.AddError($"{name}: '{text}' has port 0, where nobody can be reached; take the address that `weir serve` printed");
             return null;

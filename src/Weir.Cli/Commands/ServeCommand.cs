@@ -1,8 +1,10 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using Microsoft.Extensions.Logging;
 using Weir.Cli.Processes;
 using Weir.Cli.Reports;
 using Weir.Host;
+using Weir.Host.Sockets;
 
 namespace Weir.Cli.Commands;
 
@@ -18,6 +20,8 @@ internal static class ServeCommand
         Option<string?> listen = CheckedOption.Address(
             "--listen", "Where to listen; port 0 takes a free one. The default is reached from this machine only: others are a decision.", anyPort: true);
         listen.DefaultValueFactory = _ => standard.Listen;
+        Option<Transport> transport = TransportOption.Create(
+            "What to listen with where --listen is not given: tcp, or unix for a socket in the temporary folder. Default tcp: what other machines can reach.");
         Option<string?> join = CheckedOption.Address("--join", "A server of the cluster to join. Default: none, this is the first server of a new cluster.", anyPort: false);
         Option<long?> memory = CheckedOption.WholeOrNone(
             "--memory", "Memory for rows, state and index; beyond, new keys are refused. Default: no limit, what fits is the machine's matter.", 1 << 20, 1L << 50, "BYTES");
@@ -26,15 +30,17 @@ internal static class ServeCommand
         segments.Hidden = true;
         var withParent = new Option<bool>("--with-parent") { Hidden = true };
         var command = new Command(
-            "serve", $"Runs one server. It prints '{ServingAt}HOST:PORT' once it serves, logs to the error stream, and stops at Ctrl+C or SIGTERM. What it held is then gone.")
+            "serve", $"Runs one server. It prints '{ServingAt}ADDRESS' once it serves, logs to the error stream, and stops at Ctrl+C or SIGTERM. What it held is then gone.")
         {
-            listen, join, memory, report, segments, withParent,
+            listen, transport, join, memory, report, segments, withParent,
         };
+        command.Validators.Add(result => CheckTogether(result, listen, transport));
         command.SetAction((parsed, cancellation) =>
         {
+            bool chosen = parsed.GetResult(listen) is { Implicit: false };
             var options = new ServeOptions
             {
-                Listen = parsed.GetValue(listen)!,
+                Listen = chosen || parsed.GetValue(transport) == Transport.Tcp ? parsed.GetValue(listen)! : FreePath(),
                 Join = parsed.GetValue(join),
                 MemoryBytes = parsed.GetValue(memory) ?? standard.MemoryBytes,
                 SegmentBits = parsed.GetValue(segments) ?? standard.SegmentBits,
@@ -42,6 +48,18 @@ internal static class ServeCommand
             return RunAsync(options, parsed.GetValue(report), parsed.GetValue(withParent), console, signals, cancellation);
         });
         return command;
+    }
+
+    private static string FreePath() => HostAddress.UnixScheme + Path.Combine(Path.GetTempPath(), $"weir-{Guid.NewGuid().ToString("N")[..8]}.sock");
+
+    private static void CheckTogether(CommandResult result, Option<string?> listen, Option<Transport> transport)
+    {
+        if (result.IsGiven(listen) && result.IsGiven(transport) && result.GetResult(listen)?.Tokens is [Token address, ..]
+            && result.GetResult(transport)?.Tokens is [Token kind, ..]
+            && address.Value.StartsWith(HostAddress.UnixScheme, StringComparison.Ordinal) != kind.Value.Equals("unix", StringComparison.OrdinalIgnoreCase))
+        {
+            result.AddError($"--listen {address.Value} and --transport {kind.Value} contradict each other: the address says what it is listened on with");
+        }
     }
 
     private static async Task<int> RunAsync(

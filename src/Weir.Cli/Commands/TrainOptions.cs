@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
 using System.Numerics;
+using Weir.Cli.Processes;
 using Weir.Cli.Training;
 using Weir.Client;
 using Weir.Keys;
@@ -127,6 +128,10 @@ internal sealed class TrainOptions
         Description = "Every server and every worker's host is a process of its own. Default: all in this process, which starts sooner and copies less.",
     };
 
+    private readonly Option<Transport> _transport = TransportOption.Create(
+        "What the processes of --processes talk over: tcp, or unix for sockets in a temporary folder. Default tcp: what a cluster of many machines uses. "
+        + "Without --processes no sockets are used, and it makes no difference.");
+
     private readonly Option<string[]?> _cluster = CheckedOption.Addresses(
         "--cluster", $"Train on servers started with `weir serve`; gives up after {ClusterConnection.ConnectMs / 1000} s where nobody answers. Default: servers of its own.");
 
@@ -148,7 +153,7 @@ internal sealed class TrainOptions
     /// <summary>All of them, in the order of the help page.</summary>
     public IEnumerable<Option> All =>
         [_train, _test, _out, _report, _seed, _rule, _alpha, _beta, _l1, _l2, _admitAfter, _expireAfter, _passes, _batch, _servers, _workers, _delay, _aggregate, _segments,
-            _processes, _cluster, _filters, _initFrom, _evaluateEvery, _rows, _testRows];
+            _processes, _transport, _cluster, _filters, _initFrom, _evaluateEvery, _rows, _testRows];
 
     /// <summary>The option of a cluster's segments; its value is their number in bits.</summary>
     public static Option<int?> SegmentsOption(string help) => new("--segments")
@@ -175,6 +180,7 @@ internal sealed class TrainOptions
         Contradict(_test, _train, needs: true, "the generated click log has its own test rows");
         Contradict(_cluster, _servers, needs: false, "the cluster has the servers that it has");
         Contradict(_cluster, _segments, needs: false, "the first server fixed the number of segments");
+        Contradict(_cluster, _transport, needs: false, "the cluster's addresses say how it is reached");
         Contradict(_train, _rows, needs: false, "it is the click log's size");
         Contradict(_train, _testRows, needs: false, "it is the click log's size");
         if (result.IsGiven(_evaluateEvery) && result.IsGiven(_train) && !result.IsGiven(_test))
@@ -225,6 +231,7 @@ internal sealed class TrainOptions
             Workers = (int)parsed.GetValue(_workers),
             SegmentBits = parsed.GetValue(_segments),
             Processes = parsed.GetValue(_processes),
+            Transport = parsed.GetValue(_transport),
             // The parser's own default for a list is an empty one.
             Cluster = parsed.GetValue(_cluster) is { Length: > 0 } addresses ? addresses : null,
             Filters = parsed.GetValue(_filters),

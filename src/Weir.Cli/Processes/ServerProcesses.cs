@@ -12,22 +12,31 @@ internal sealed class ServerProcesses : ICluster
     private readonly List<(ToolProcess Process, string Address)> _servers = [];
     private readonly ToolConsole _console;
     private readonly ILoggerFactory _loggers;
+    private readonly ListenAddresses _listen;
     private readonly TaskCompletionSource<string> _died = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile bool _stopping;
 
-    private ServerProcesses(ToolConsole console, ILoggerFactory loggers) => (_console, _loggers) = (console, loggers);
+    private ServerProcesses(Transport transport, ToolConsole console, ILoggerFactory loggers)
+    {
+        (_console, _loggers) = (console, loggers);
+        _listen = new ListenAddresses(transport);
+        Over = transport == Transport.Unix ? " over Unix sockets" : "";
+    }
 
-    public string Description => $"{(_servers.Count == 1 ? "1 server process" : $"{_servers.Count} server processes")} ({string.Join(", ", _servers.Select(s => s.Process.Id))})";
+    public string Description => $"{(_servers.Count == 1 ? "1 server process" : $"{_servers.Count} server processes")} ({string.Join(", ", _servers.Select(s => s.Process.Id))}){Over}";
 
     public IReadOnlyList<string> Addresses => [.. _servers.Select(server => server.Address)];
 
     public Task<string> Died => _died.Task;
 
+    private string Over { get; }
+
     /// <summary>Starts the servers: the first, then the others, which join it.</summary>
     /// <exception cref="ToolException">One did not come to serve; the message is its own.</exception>
-    public static async Task<ServerProcesses> StartAsync(int servers, int segmentBits, ToolConsole console, ILoggerFactory loggers, CancellationToken cancellation)
+    public static async Task<ServerProcesses> StartAsync(
+        int servers, int segmentBits, Transport transport, ToolConsole console, ILoggerFactory loggers, CancellationToken cancellation)
     {
-        var cluster = new ServerProcesses(console, loggers);
+        var cluster = new ServerProcesses(transport, console, loggers);
         try
         {
             string segments = (1 << segmentBits).ToString(CultureInfo.InvariantCulture);
@@ -48,6 +57,7 @@ internal sealed class ServerProcesses : ICluster
     {
         _stopping = true;
         await Task.WhenAll(_servers.Select(server => server.Process.DisposeAsync().AsTask()));
+        _listen.Dispose();
     }
 
     private async Task AddAsync(int count, string[] arguments, CancellationToken cancellation)
@@ -55,7 +65,7 @@ internal sealed class ServerProcesses : ICluster
         int first = _servers.Count;
         for (int server = 0; server < count; server++)
         {
-            _servers.Add((ToolProcess.Start(Log, ["serve", "--with-parent", .. arguments]), ""));
+            _servers.Add((ToolProcess.Start(Log, ["serve", "--with-parent", "--listen", _listen.Next(), .. arguments]), ""));
         }
 
         for (int server = first; server < first + count; server++)

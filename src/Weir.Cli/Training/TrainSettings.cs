@@ -1,3 +1,4 @@
+using Weir.Cli.Processes;
 using Weir.Client;
 using Weir.Learn.Logistic;
 
@@ -34,6 +35,9 @@ internal sealed record TrainSettings
 
     /// <summary>Whether servers and workers' hosts are processes of their own.</summary>
     public bool Processes { get; init; }
+
+    /// <summary>What kind of sockets those processes talk over; servers in this process use none.</summary>
+    public Transport Transport { get; init; }
 
     /// <summary>A running cluster's addresses, or null to start servers.</summary>
     public IReadOnlyList<string>? Cluster { get; init; }

@@ -86,7 +86,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
         }
 
         return settings.Processes
-            ? await ServerProcesses.StartAsync(settings.Servers, settings.SegmentBits ?? ServeOptions.SegmentBitsFor(settings.Servers), console, loggers, stop)
+            ? await ServerProcesses.StartAsync(settings.Servers, settings.SegmentBits ?? ServeOptions.SegmentBitsFor(settings.Servers), settings.Transport, console, loggers, stop)
             : new EmbeddedServers(settings.Servers, settings.SegmentBits, loggers);
     }
 

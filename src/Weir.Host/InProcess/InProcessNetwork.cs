@@ -74,6 +74,10 @@ internal sealed class InProcessNetwork : INetwork, IAsyncDisposable
     }
 
     /// <inheritdoc/>
+    public bool HasRoom(LinkId link, long bytes) =>
+        !_ways.TryGetValue(link.Value, out Way? way) || way.Peer is not { } peer || peer._inbox.HasRoom(bytes, _inbox, link);
+
+    /// <inheritdoc/>
     public void Close(LinkId link)
     {
         if (!_ways.TryRemove(link.Value, out Way? way))

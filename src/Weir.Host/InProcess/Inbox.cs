@@ -18,11 +18,15 @@ internal sealed class Inbox(int maxQueuedBytes, TransportTally tally) : IThreadP
     // Below this a frame is less work than waking another thread; above it the sender and the receiver work at the same time.
     private const int InlineBytes = 4 << 10;
 
+    // As many bytes of frame buffers wait before nodes stop answering pulls; they go on at half of it. As over a socket.
+    private const int RoomBytes = 4 << 20;
+
     private const int NoteBytes = 256;
 
     private readonly Lock _gate = new();
     private readonly Queue<Item> _items = new();
     private readonly Item[] _batch = new Item[BatchItems];
+    private readonly HashSet<(Inbox Asker, LinkId Link)> _roomWanted = [];
     private IFrameSink? _sink;
     private long _queuedBytes;
     private bool _draining;
@@ -40,6 +44,21 @@ internal sealed class Inbox(int maxQueuedBytes, TransportTally tally) : IThreadP
     public bool TryPut(LinkId link, FrameBuffer frame) => TryPut(new Item(link, frame, null));
 
     public void PutDown(LinkId link, string reason) => TryPut(new Item(link, null, reason));
+
+    /// <summary>Whether what waits and so many bytes more stay below the bound; if not, the asker's sink hears of its link when half of it is free.</summary>
+    public bool HasRoom(long bytes, Inbox asker, LinkId link)
+    {
+        lock (_gate)
+        {
+            bool hasRoom = _ended || _queuedBytes + bytes < RoomBytes;
+            if (!hasRoom)
+            {
+                _roomWanted.Add((asker, link));
+            }
+
+            return hasRoom;
+        }
+    }
 
     /// <summary>Gives up what waits and takes nothing more.</summary>
     public void End()
@@ -128,6 +147,7 @@ internal sealed class Inbox(int maxQueuedBytes, TransportTally tally) : IThreadP
     private bool DrainBatch()
     {
         int count = 0;
+        (Inbox Asker, LinkId Link)[] haveRoom = [];
         lock (_gate)
         {
             while (count < BatchItems && _items.TryDequeue(out Item item))
@@ -141,6 +161,17 @@ internal sealed class Inbox(int maxQueuedBytes, TransportTally tally) : IThreadP
                 _draining = false;
                 return false;
             }
+
+            if (_roomWanted.Count > 0 && _queuedBytes <= RoomBytes / 2)
+            {
+                haveRoom = [.. _roomWanted];
+                _roomWanted.Clear();
+            }
+        }
+
+        foreach ((Inbox asker, LinkId link) in haveRoom)
+        {
+            asker._sink!.LinkHasRoom(link);
         }
 
         int frames = 0;

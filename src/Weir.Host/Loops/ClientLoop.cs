@@ -72,6 +72,12 @@ internal sealed class ClientLoop : IFrameSink, IAsyncDisposable
     public void LinkDown(LinkId link, string reason) => RunTurn(static (loop, down, why) => loop._machine.LinkDown(down, why!, loop._timers.Now), link, reason);
 
     /// <inheritdoc/>
+    public void LinkHasRoom(LinkId link) => ThreadPool.UnsafeQueueUserWorkItem(
+        static told => told.Loop.RunTurn(static (loop, has, _) => loop._machine.LinkHasRoom(has, loop._timers.Now), told.Link, null),
+        (Loop: this, Link: link),
+        preferLocal: true);
+
+    /// <inheritdoc/>
     public ValueTask RoomAsync() => ValueTask.CompletedTask;
 
     /// <summary>Stops ticking and drops what still comes in.</summary>

@@ -24,6 +24,9 @@ internal interface IFrameSink
     /// <summary>A link could not be opened or broke; the reason is a sentence for people.</summary>
     void LinkDown(LinkId link, string reason);
 
+    /// <summary>A link that had no room has some again. Returns at once and runs nothing on the caller's thread, which is about to write.</summary>
+    void LinkHasRoom(LinkId link);
+
     /// <summary>
     /// Complete while the sink can take more; otherwise completes when it can. A reader waits for it before it reads on, so a slow
     /// machine slows its peers' sockets down and not its own memory up.

@@ -118,6 +118,15 @@ internal sealed class NodeLoop : IFrameSink, IThreadPoolWorkItem, IAsyncDisposab
     /// <inheritdoc/>
     public void LinkDown(LinkId link, string reason) => Queue(new Post(link, null, reason));
 
+    /// <inheritdoc/>
+    public void LinkHasRoom(LinkId link)
+    {
+        if (Enqueue(new Post(link, null, Post.Room)) is true)
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: true);
+        }
+    }
+
     /// <summary>Runs a function between two frames, for instance to read the machine's state. Fails with the loop.</summary>
     public Task<T> AskAsync<T>(Func<Instant, T> question)
     {
@@ -198,27 +207,34 @@ internal sealed class NodeLoop : IFrameSink, IThreadPoolWorkItem, IAsyncDisposab
     /// <summary>The thread pool's turn.</summary>
     void IThreadPoolWorkItem.Execute() => Run();
 
+    // False where the loop has stopped.
     private bool Queue(Post post)
+    {
+        bool? begin = Enqueue(post);
+        if (begin is true)
+        {
+            Start();
+        }
+
+        return begin is not null;
+    }
+
+    // True where the caller has to run the loop, false where somebody does already, null where it has stopped.
+    private bool? Enqueue(Post post)
     {
         lock (_gate)
         {
             if (_stopped)
             {
-                return false;
+                return null;
             }
 
             _mailbox.Enqueue(post);
             _queuedBytes += post.Bytes;
-            if (_running)
-            {
-                return true;
-            }
-
+            bool begin = !_running;
             _running = true;
+            return begin;
         }
-
-        Start();
-        return true;
     }
 
     private void QueueTick()
@@ -344,6 +360,10 @@ internal sealed class NodeLoop : IFrameSink, IThreadPoolWorkItem, IAsyncDisposab
         else if (post.Note is string reason)
         {
             _machine.LinkDown(post.Link, reason, now);
+        }
+        else if (ReferenceEquals(post.Note, Post.Room))
+        {
+            _machine.LinkHasRoom(post.Link, now);
         }
         else if (post.Note is Action<Instant?> question)
         {

@@ -28,7 +28,7 @@ internal sealed class KeyWriter(ClientState state)
     public WrittenKeys Write(NodeLink node, uint table, uint segment, ReadOnlySpan<ulong> keys, bool sendsKeys, Span<byte> into)
     {
         KeyList? list = null;
-        if (state.Options.Filters.HasFlag(Filters.KeyCache) && keys.Length >= KeyList.FewestKeys)
+        if ((state.Options.Filters & Filters.KeyCache) != 0 && keys.Length >= KeyList.FewestKeys)
         {
             UInt128 hash = KeyList.HashOf(keys);
             (list, bool mayBeNamed) = node.KeyLists.Find(table, segment, hash);
@@ -41,7 +41,7 @@ internal sealed class KeyWriter(ClientState state)
             list ??= new KeyList(table, segment, hash, keys.ToArray());
         }
 
-        if (state.Options.Filters.HasFlag(Filters.DeltaVarint))
+        if ((state.Options.Filters & Filters.DeltaVarint) != 0)
         {
             KeyEncoding encoding = PackedKeys.Write(keys, KeyRange.OfSegment((int)segment, state.Map!.SegmentBits), into, out int bytes);
             return new WrittenKeys(encoding, bytes, list);

@@ -32,7 +32,7 @@ internal sealed class PullSender(ClientState state)
     public Action<NodeLink, ulong>? MapWanted { get; set; }
 
     /// <summary>Values of answers may come without their zeros.</summary>
-    public bool TakesZeroBitmap { get; } = state.Options.Filters.HasFlag(Filters.ZeroBitmap);
+    public bool TakesZeroBitmap { get; } = (state.Options.Filters & Filters.ZeroBitmap) != 0;
 
     public TaskCreationOptions Completions => state.Completions;
 

@@ -191,7 +191,7 @@ internal sealed class PushPacking(ClientState state)
         {
             Span<float> floats = MemoryMarshal.Cast<byte, float>(values);
             call.Slices.GatherRows(call.Values.Span, call.Table.Width, part.From, part.To, floats);
-            head.ValueBytes = state.Options.Filters.HasFlag(Filters.ZeroBitmap) ? ZeroBitmap.Shrink(floats) : values.Length;
+            head.ValueBytes = (state.Options.Filters & Filters.ZeroBitmap) != 0 ? ZeroBitmap.Shrink(floats) : values.Length;
             head.ValueEncoding = head.ValueBytes < values.Length ? ValueEncoding.ZeroBitmap : ValueEncoding.Raw;
         }
 

@@ -25,6 +25,9 @@ internal sealed class PushSender(ClientState state)
     private long _pendingDeleteBytes;
     private int _lastNode;
 
+    // Made once: a delegate is an object, and calls are admitted at every frame.
+    private Func<PushCall, bool>? _isNeeded;
+
     /// <summary>Raised where an iteration's counts fell: it may be sent or clocked now.</summary>
     public Action<PushSession>? IterationMoved { get; set; }
 
@@ -143,7 +146,12 @@ internal sealed class PushSender(ClientState state)
         for (int i = _calls.Count - 1; i >= 0; i--)
         {
             PushCall call = _calls[i];
-            if (call.Task.IsCompleted || call.Deadline <= now)
+            if (call.Task.IsCompleted)
+            {
+                BufferTakenBack(call);
+                _calls.RemoveAt(i);
+            }
+            else if (call.Deadline <= now)
             {
                 call.TrySetException(new WeirException(
                     Status.DeadlineExceeded, "a push was not acknowledged in time; it may still be applied, once" + (call.WaitsFor is null ? "" : $" ({call.WaitsFor})")));
@@ -237,7 +245,7 @@ internal sealed class PushSender(ClientState state)
 
     private void AdmitWaiting()
     {
-        while (_waiting.TakeNext(_pendingBytes < state.Options.PendingBytes, _pendingDeleteBytes < state.Options.PendingBytes, IsNeeded) is { } call)
+        while (_waiting.TakeNext(_pendingBytes < state.Options.PendingBytes, _pendingDeleteBytes < state.Options.PendingBytes, _isNeeded ??= IsNeeded) is { } call)
         {
             if (call.Iteration is not null)
             {

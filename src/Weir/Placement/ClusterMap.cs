@@ -105,7 +105,19 @@ internal sealed record ClusterMap
         return known.ById.GetValueOrDefault(id);
     }
 
-    public MapJob? Job(uint group) => Array.Find(Jobs, j => j.Group == group);
+    // No lambda: it would be an object for every pull of a job.
+    public MapJob? Job(uint group)
+    {
+        foreach (MapJob job in Jobs)
+        {
+            if (job.Group == group)
+            {
+                return job;
+            }
+        }
+
+        return null;
+    }
 
     /// <summary>Whose session this is; false for one that has ended or never began.</summary>
     public bool TryFindSession(ulong session, out WorkerId worker)

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Weir.Keys;
 using Weir.Wire;
 using Weir.World;
@@ -12,6 +13,7 @@ internal sealed class Outbox(INetwork network)
 {
     private readonly List<(LinkId Link, FrameBuffer Frame)> _urgent = [];
     private readonly List<(LinkId Link, FrameBuffer Frame)> _bulk = [];
+    private readonly Dictionary<LinkId, long> _bulkBytes = [];
     private readonly Dictionary<string, LinkId> _links = [];
 
     private const int KeptNotes = 1000;
@@ -48,7 +50,14 @@ internal sealed class Outbox(INetwork network)
         where TBody : IBody => _urgent.Add((link, Frames.Build(Pool, header, body)));
 
     /// <summary>A frame of rows: it goes after what the turn has to say in few bytes.</summary>
-    public void SendBulk(LinkId link, FrameBuffer frame) => _bulk.Add((link, frame));
+    public void SendBulk(LinkId link, FrameBuffer frame)
+    {
+        _bulk.Add((link, frame));
+        CollectionsMarshal.GetValueRefOrAddDefault(_bulkBytes, link, out _) += frame.Capacity;
+    }
+
+    /// <summary>Whether a link takes more rows, with those that this turn has for it already; see <see cref="INetwork.HasRoom"/>.</summary>
+    public bool HasRoom(LinkId link) => network.HasRoom(link, _bulkBytes.GetValueOrDefault(link));
 
     public void SendStatus(LinkId link, in FrameHeader header, Status status, string text = "") =>
         Send(link, header, new StatusBody(status, text));
@@ -57,6 +66,7 @@ internal sealed class Outbox(INetwork network)
     {
         Flush(_urgent);
         Flush(_bulk);
+        _bulkBytes.Clear();
     }
 
     private void Flush(List<(LinkId Link, FrameBuffer Frame)> frames)

@@ -1,5 +1,5 @@
+using System.Runtime.InteropServices;
 using Weir.Keys;
-using Weir.Placement;
 using Weir.Wire;
 using Weir.World;
 
@@ -13,7 +13,8 @@ internal sealed class PullPath(NodeState node)
 {
     // Ordered by arrival, so that a replay serves them in the same order.
     private readonly List<Waiting> _waiting = [];
-    private readonly KeyReader _keys = new(node);
+    private readonly PullAnswers _answers = new(node);
+    private readonly List<PushPath.Outcome> _parts = [];
     private long _waitingBytes;
     private bool _clocksRose;
 
@@ -21,8 +22,16 @@ internal sealed class PullPath(NodeState node)
 
     public int WaitingCount => _waiting.Count;
 
+    /// <summary>Answers that have begun and whose links have no room for the rest.</summary>
+    public int UnfinishedCount => _answers.UnfinishedCount;
+
     /// <summary>A clock rose, an iteration closed or the map changed: waiting pulls are looked at again at the end of the turn.</summary>
     public void ClocksRose() => _clocksRose = true;
+
+    /// <summary>A link may have room again.</summary>
+    public void RoomMade() => _answers.RoomMade();
+
+    public void LinkDown(LinkId link) => _answers.LinkDown(link);
 
     /// <summary>Handles the items of a whole frame whose parts, if any, were handled before.</summary>
     public void Handle(LinkId link, in FrameHeader header, FrameBuffer frame, ref DataRequestReader reader, List<PushPath.Outcome> parts, Instant now)
@@ -39,6 +48,11 @@ internal sealed class PullPath(NodeState node)
             node.Counters.KeysPulled += item.Rows;
         }
 
+        if (_answers.IsUnderWay(link, header.RequestId))
+        {
+            return;
+        }
+
         bool pushStands = parts.TrueForAll(p => p.Status <= Status.Failed);
         if (pushStands && Unmet(reader) is { } unmet)
         {
@@ -46,14 +60,14 @@ internal sealed class PullPath(NodeState node)
             return;
         }
 
-        Answer(link, header, frame.Span[FrameHeader.Size..], ref reader, parts);
+        _answers.Begin(link, header, frame, reader, CollectionsMarshal.AsSpan(parts), now);
     }
 
     /// <summary>At the end of a turn: answers what no longer has to wait, and what has waited too long.</summary>
     public void Serve(Instant now)
     {
-        bool expired = _waiting.Exists(w => w.Deadline <= now);
-        if (!_clocksRose && !expired)
+        _answers.Resume(now);
+        if (!_clocksRose && !AnyExpired(now))
         {
             return;
         }
@@ -78,7 +92,7 @@ internal sealed class PullPath(NodeState node)
             }
             else
             {
-                List<PushPath.Outcome> parts = SkipParts(ref reader);
+                SkipParts(ref reader);
                 if (Unmet(reader) is { } unmet)
                 {
                     // Another item of the frame has a stricter bound, or one of another group.
@@ -87,7 +101,7 @@ internal sealed class PullPath(NodeState node)
                 }
 
                 RemoveAt(i);
-                Answer(waiting.Link, header, waiting.Frame.Span[FrameHeader.Size..], ref reader, parts);
+                _answers.Begin(waiting.Link, header, waiting.Frame, reader, CollectionsMarshal.AsSpan(_parts), now);
             }
 
             waiting.Frame.Release();
@@ -119,17 +133,18 @@ internal sealed class PullPath(NodeState node)
     public void Refuse(LinkId link, in FrameHeader header, ref DataRequestReader reader, Status status, string text)
     {
         SkipParts(ref reader);
-        List<PullReplyItem> items = [];
-        for (int index = 0; reader.NextItem(out PullItem item, out _); index++)
+        var reply = new PullReplyWriter(node, link, header);
+        for (int index = 0; reader.NextItem(out _, out _); index++)
         {
-            items.Add(Refusal(index, item, status, text));
+            reply.Refuse(PullAnswers.Refusal(index, status, text));
         }
 
-        SendRefusals(link, header, items);
+        reply.Finish();
     }
 
     public void Dispose()
     {
+        _answers.Dispose();
         foreach (Waiting waiting in _waiting)
         {
             waiting.Frame.Release();
@@ -170,105 +185,32 @@ internal sealed class PullPath(NodeState node)
         _waiting.RemoveAt(index);
     }
 
-    private static List<PushPath.Outcome> SkipParts(ref DataRequestReader reader)
+    private bool AnyExpired(Instant now)
     {
-        List<PushPath.Outcome> parts = [];
+        foreach (Waiting waiting in _waiting)
+        {
+            if (waiting.Deadline <= now)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    // Leaves what became of the parts in _parts: a pull waits only behind a push that stands.
+    private void SkipParts(ref DataRequestReader reader)
+    {
+        _parts.Clear();
         while (true)
         {
             int position = reader.Position;
             if (!reader.NextPart(out _, out _, out _))
             {
-                return parts;
+                return;
             }
 
-            parts.Add(new PushPath.Outcome(Status.Acked, position, ""));
+            _parts.Add(new PushPath.Outcome(Status.Acked, position, ""));
         }
-    }
-
-    private void Answer(LinkId link, in FrameHeader header, ReadOnlySpan<byte> body, ref DataRequestReader reader, List<PushPath.Outcome> parts)
-    {
-        var reply = new PullReplyWriter(node, link, header);
-        for (int index = 0; reader.NextItem(out PullItem item, out ReadOnlySpan<byte> keyBytes); index++)
-        {
-            KeyListHead list = KeyListHead.Of(item);
-            if (item.KeyEncoding == KeyEncoding.OfPart)
-            {
-                PushPath.Outcome part = parts[item.KeyBytes];
-                if (part.Status > Status.Failed)
-                {
-                    // The push half has yet to be accepted: the asker pulls again after it was.
-                    reply.Refuse(Refusal(index, item, part.Status, part.Text));
-                    continue;
-                }
-
-                var at = new ByteReader(body[part.Position..]);
-                var named = PartHeader.Read(ref at);
-                list = KeyListHead.Of(named);
-                keyBytes = at.Take(named.KeyBytes);
-            }
-
-            if (Find(item, list, keyBytes, out ReadOnlySpan<ulong> keys, out TableSegment? rows, out Status status, out string text))
-            {
-                reply.Add(index, item, keys, rows);
-            }
-            else
-            {
-                reply.Refuse(Refusal(index, item, status, text));
-            }
-        }
-
-        reply.Finish();
-    }
-
-    private bool Find(
-        in PullItem item, in KeyListHead list, ReadOnlySpan<byte> keyBytes, out ReadOnlySpan<ulong> keys, out TableSegment rows, out Status status, out string text)
-    {
-        keys = default;
-        rows = null!;
-        text = "";
-        ClusterMap map = node.Map!;
-        if (node.Segment(item.Segment) is not { } segment)
-        {
-            status = Status.NotOwner;
-            return false;
-        }
-
-        if (map.Table(item.Table) is not { } table)
-        {
-            (status, text) = (Status.UnknownTable, $"there is no table {item.Table}");
-            return false;
-        }
-
-        if (item.Group != 0 && map.Job(item.Group) is null)
-        {
-            (status, text) = (Status.Ended, $"job {item.Group} has ended");
-            return false;
-        }
-
-        status = list.Segment == item.Segment ? _keys.Read(list, keyBytes, out keys) : Status.Malformed;
-        if (status != Status.Acked)
-        {
-            text = status == Status.Malformed
-                ? $"the keys of an item lie in its segment and rise in the order of their hash; those for segment {item.Segment} do not"
-                : "";
-            return false;
-        }
-
-        rows = node.TableSegment(segment, table);
-        return true;
-    }
-
-    private static PullReplyItem Refusal(int index, in PullItem item, Status status, string text) =>
-        new() { Item = index, Status = status, Text = text };
-
-    private void SendRefusals(LinkId link, in FrameHeader header, List<PullReplyItem> items)
-    {
-        var reply = new PullReplyWriter(node, link, header);
-        foreach (PullReplyItem item in items)
-        {
-            reply.Refuse(item);
-        }
-
-        reply.Finish();
     }
 }

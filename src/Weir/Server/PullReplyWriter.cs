@@ -15,14 +15,21 @@ internal struct PullReplyWriter(NodeState node, LinkId link, FrameHeader request
     private int _position;
     private int _items;
 
-    /// <summary>Appends the rows of an item, cut over frames where they do not fit.</summary>
-    public void Add(int index, in PullItem item, ReadOnlySpan<ulong> keys, TableSegment rows)
+    /// <summary>
+    /// Appends the rows of an item from <paramref name="first"/> on, cut over frames where they do not fit. False where the link has no room
+    /// for another frame; first then says which row the rest begins with.
+    /// </summary>
+    public bool TryAdd(int index, in PullItem item, ReadOnlySpan<ulong> keys, TableSegment rows, ref int first)
     {
         int width = rows.Table.Width;
         int rowBytes = width * sizeof(float);
-        int first = 0;
         do
         {
+            if (_frame is null && !node.Outbox.HasRoom(link))
+            {
+                return false;
+            }
+
             int left = keys.Length - first;
             int fits = RowsThatFit(rowBytes, left);
             if (fits == 0 && left > 0)
@@ -45,6 +52,7 @@ internal struct PullReplyWriter(NodeState node, LinkId link, FrameHeader request
             first += fits;
         }
         while (first < keys.Length);
+        return true;
     }
 
     /// <summary>Appends an item's refusal.</summary>

@@ -27,6 +27,9 @@ internal sealed class PushPath(NodeState node)
 
     public List<Outcome> Outcomes { get; } = [];
 
+    /// <summary>Whether the last frame had a part for a table that aggregates.</summary>
+    public bool HadAggregated { get; private set; }
+
     private string MemoryLimit => $"the memory limit of {node.Budget.Limit} bytes at {node.Options.Address} is reached";
 
     /// <summary>Handles all parts in a body that is whole, and answers with one PushReply.</summary>
@@ -34,6 +37,7 @@ internal sealed class PushPath(NodeState node)
     {
         _replies.Clear();
         Outcomes.Clear();
+        HadAggregated = false;
         node.Counters.PushRequests++;
         node.Counters.PushBytes += header.BodyLength + FrameHeader.Size;
         int textBytes = 0;
@@ -186,6 +190,7 @@ internal sealed class PushPath(NodeState node)
     private PartReply Aggregated(
         LinkId link, in FrameHeader header, in PartHeader part, ReadOnlySpan<ulong> keys, ReadOnlySpan<float> values, TableSegment rows, Aggregation aggregation, WorkerId worker)
     {
+        HadAggregated = true;
         LastPush last = rows.Updates.GetValueOrDefault(worker, LastPush.None);
         LastPush received = aggregation.Received(worker, last);
         ulong receivedN = received.NIn(header.Session);
@@ -267,8 +272,13 @@ internal sealed class PushPath(NodeState node)
         if (part.ValueEncoding == ValueEncoding.Raw)
         {
             values = MemoryMarshal.Cast<byte, float>(bytes);
+            if (part.ValueBytes == valueBytes)
+            {
+                return true;
+            }
+
             fault = $"a part of {part.Rows} rows for table {table.Name} (width {table.Width}) has {part.ValueBytes} bytes of values; expected {valueBytes}";
-            return part.ValueBytes == valueBytes;
+            return false;
         }
 
         int floats = (int)(valueBytes / sizeof(float));
@@ -278,8 +288,13 @@ internal sealed class PushPath(NodeState node)
         }
 
         values = _values.AsSpan(0, floats);
+        if (ZeroBitmap.TryRead(bytes, _values.AsSpan(0, floats)))
+        {
+            return true;
+        }
+
         fault = $"a part of {part.Rows} rows for table {table.Name} (width {table.Width}) has values whose bitmap does not fit them";
-        return ZeroBitmap.TryRead(bytes, _values.AsSpan(0, floats));
+        return false;
     }
 
     // x * 0 is 0 for finite x and NaN otherwise; the sum of products is 0 only where all are finite.

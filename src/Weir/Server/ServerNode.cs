@@ -71,6 +71,9 @@ internal sealed class ServerNode : IMachine, IDisposable
     /// <summary>Streams of pushes that last[] remembers, over all tables and segments: they end with their sessions and jobs.</summary>
     public int RememberedStreams => _state.Segments.SelectMany(s => s.Tables).Sum(t => t.Updates.Count + t.Deletes.Count);
 
+    /// <summary>Pulls that are being answered and whose links have no room for the rest.</summary>
+    public int UnfinishedAnswers => _pulls.UnfinishedCount;
+
     /// <summary>Why this node must stop: it is no member any more. Null while it is well.</summary>
     public string? StopReason { get; private set; }
 
@@ -81,7 +84,7 @@ internal sealed class ServerNode : IMachine, IDisposable
         string jobs = string.Join(" ", (map?.Jobs ?? []).SelectMany(j => j.Workers.Select((w, i) => $"w{i}={w.Process % 1000}/{w.Session}/{w.FinishedThrough}")));
         string clocks = string.Join(" ", _state.Clocks.Entries(0).Select(e => $"{e.Worker}:{e.Clock}"));
         string open = string.Join(" ", _state.Segments.SelectMany(s => s.Tables).Where(t => t.Aggregation is { Open.Count: > 0 }).Select(t => t.Aggregation!.Describe()));
-        return $"map {map?.Version} jobs [{jobs}] clocks [{clocks}] waiting {_pulls.WaitingCount} open [{open}]";
+        return $"map {map?.Version} jobs [{jobs}] clocks [{clocks}] waiting {_pulls.WaitingCount} unfinished {_pulls.UnfinishedCount} open [{open}]";
     }
 
     public void Receive(LinkId link, FrameBuffer frame, Instant now)
@@ -104,6 +107,13 @@ internal sealed class ServerNode : IMachine, IDisposable
     {
         _now = now;
         _admin.Forget(link);
+        _pulls.LinkDown(link);
+    }
+
+    public void LinkHasRoom(LinkId link, Instant now)
+    {
+        _now = now;
+        _pulls.RoomMade();
     }
 
     public void Tick(Instant now)
@@ -113,6 +123,9 @@ internal sealed class ServerNode : IMachine, IDisposable
         _follower.Tick(now);
         _admin.Tick(now);
         _expiry.Tick();
+
+        // That a link has room again is a hint, and hints may be missed.
+        _pulls.RoomMade();
         if (now >= _nextHeartbeat && _state.Map is { } map && Membership is null)
         {
             _nextHeartbeat = now.AfterMs(_state.Limits.HeartbeatMs);
@@ -266,7 +279,7 @@ internal sealed class ServerNode : IMachine, IDisposable
                 if (reader.Parts > 0)
                 {
                     _pushes.Handle(link, header, ref reader);
-                    if (_state.Map!.TryFindSession(header.Session, out WorkerId worker) && worker.Group != 0)
+                    if (_pushes.HadAggregated && _state.Map!.TryFindSession(header.Session, out WorkerId worker))
                     {
                         _iterations.Received(worker.Group);
                     }

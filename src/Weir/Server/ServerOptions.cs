@@ -72,10 +72,10 @@ internal sealed record ServerOptions
 /// <summary>The bounds of a node's queues and waits. Each queue has one, so that no peer can grow its memory.</summary>
 internal sealed record ServerLimits
 {
-    /// <summary>Pulls that wait for clocks; beyond, Busy. Ten windows of a hundred workers.</summary>
+    /// <summary>Pulls that wait for clocks, and as many whose answers wait for room on their links; beyond, Busy. Ten windows of a hundred workers.</summary>
     public int WaitingPulls { get; init; } = 4096;
 
-    /// <summary>Bytes of frames that wait for clocks or a newer map.</summary>
+    /// <summary>Bytes of frames that wait for clocks, for room on their links, or for a newer map; each of the three has so many.</summary>
     public long WaitingBytes { get; init; } = 256L << 20;
 
     /// <summary>How long a frame waits for the map version it names before it is answered Behind, in milliseconds.</summary>

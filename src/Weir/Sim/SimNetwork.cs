@@ -16,6 +16,9 @@ internal sealed record SimFaults
     /// <summary>Frames that take many times longer than others, so that later ones overtake them.</summary>
     public int ReorderPerMille { get; init; }
 
+    /// <summary>Answers of <see cref="INetwork.HasRoom"/> that say no; the word that there is room comes as late as a frame.</summary>
+    public int FullPerMille { get; init; }
+
     public long MinDelayUs { get; init; } = 50;
 
     public long MaxDelayUs { get; init; } = 500;
@@ -32,6 +35,8 @@ internal sealed class SimTally
     public long Duplicated { get; set; }
 
     public long Reordered { get; set; }
+
+    public long Full { get; set; }
 
     public long Slowed { get; set; }
 
@@ -77,6 +82,8 @@ internal sealed class SimPort(SimNetwork network, string address) : INetwork
 
         network.Carry(this, peer, link, frame);
     }
+
+    public bool HasRoom(LinkId link, long bytes) => network.HasRoom(this, link);
 
     public void Close(LinkId link) => _peers.Remove(link);
 
@@ -129,6 +136,25 @@ internal sealed class SimNetwork(SimScheduler scheduler, Rng rng, SimTally tally
     {
         Note($"{(isCut ? "cut" : "healed")}: {from.Address} to {to.Address}");
         _ = isCut ? _cuts.Add((from, to)) : _cuts.Remove((from, to));
+    }
+
+    public bool HasRoom(SimPort port, LinkId link)
+    {
+        if (Faults.FullPerMille == 0 || !rng.Chance(Faults.FullPerMille, 1000))
+        {
+            return true;
+        }
+
+        tally.Full++;
+        scheduler.At(scheduler.Now.AfterUs(Faults.MaxDelayUs), () =>
+        {
+            if (!port.IsDead && port.Machine is { } machine)
+            {
+                machine.LinkHasRoom(link, scheduler.Now);
+                machine.EndTurn();
+            }
+        });
+        return false;
     }
 
     public void Carry(SimPort from, SimPort to, LinkId link, FrameBuffer frame)

@@ -72,10 +72,11 @@ internal readonly struct PushReplyBody(IReadOnlyList<PartReply> parts) : IBody
     {
         get
         {
+            // By index: an enumerator of the interface would be an object, at every push.
             int bytes = CountSize;
-            foreach (PartReply part in parts)
+            for (int i = 0; i < parts.Count; i++)
             {
-                bytes += part.TotalBytes;
+                bytes += parts[i].TotalBytes;
             }
 
             return bytes;
@@ -86,9 +87,9 @@ internal readonly struct PushReplyBody(IReadOnlyList<PartReply> parts) : IBody
     {
         writer.Int32(parts.Count);
         writer.UInt32(0);
-        foreach (PartReply part in parts)
+        for (int i = 0; i < parts.Count; i++)
         {
-            part.Write(ref writer);
+            parts[i].Write(ref writer);
         }
     }
 

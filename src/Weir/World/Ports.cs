@@ -20,6 +20,13 @@ internal interface INetwork
     /// <summary>Sends a frame and takes over one reference to it. A link that is down drops it.</summary>
     void Send(LinkId link, FrameBuffer frame);
 
+    /// <summary>
+    /// Whether a link takes more rows now. False where what waits for it, and <paramref name="bytes"/> that its machine has yet to send,
+    /// reach the network's bound; <see cref="IMachine.LinkHasRoom"/> then follows. Whoever has much to say asks before each frame: a queue
+    /// that is filled regardless breaks its link.
+    /// </summary>
+    bool HasRoom(LinkId link, long bytes);
+
     /// <summary>Ends a link: a peer that broke the protocol, or one no longer needed. What was queued may be lost.</summary>
     void Close(LinkId link);
 }
@@ -44,6 +51,11 @@ internal interface IMachine
 
     /// <summary>A hint that a link could not be opened or broke; the reason is for people.</summary>
     void LinkDown(LinkId link, string reason, Instant now);
+
+    /// <summary>A hint that a link on which <see cref="INetwork.HasRoom"/> said no has drained, or mostly. Only who asks needs to listen.</summary>
+    void LinkHasRoom(LinkId link, Instant now)
+    {
+    }
 
     /// <summary>Called about every <see cref="TickMs"/> milliseconds: retries, deadlines, heartbeats.</summary>
     void Tick(Instant now);

@@ -4,6 +4,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
 using Weir.Cli;
+using Weir.Cli.Bench;
 using Weir.Learn.Data;
 using Weir.Tests.Learn;
 
@@ -18,18 +19,22 @@ public sealed class ProcessTests : IDisposable
 
     public void Dispose() => _folder.Dispose();
 
-    [Fact]
-    public async Task With_processes_every_server_and_every_worker_s_host_is_one_and_the_model_is_the_embedded_run_s()
+    [Theory]
+    [InlineData("tcp")]
+    [InlineData("unix")]
+    public async Task With_processes_every_server_and_every_worker_s_host_is_one_and_the_model_is_the_embedded_run_s(string transport)
     {
         string[] run = [.. Small, "--delay", "0"];
         (await ToolRun.Of([.. run, "--out", _folder["embedded"]])).IsDone();
-        await using var tool = new ToolChild([.. run, "--processes", "--out", _folder["processes"], "--report", _folder["r.json"]]);
+        await using var tool = new ToolChild([.. run, "--processes", "--transport", transport, "--out", _folder["processes"], "--report", _folder["r.json"]]);
         string line = await tool.LineAsync("worker processes");
+        Assert.Equal(transport == "unix", line.Contains("over Unix sockets", StringComparison.Ordinal));
         Assert.True(await tool.ExitAsync() == ExitCode.Done, tool.Text);
         using JsonDocument report = JsonDocument.Parse(File.ReadAllBytes(_folder["r.json"]));
         JsonElement cluster = report.RootElement.GetProperty("cluster");
         Assert.Equal(ToolChild.Processes(line, "server").Order(), Pids(cluster.GetProperty("servers")).Order());
         Assert.Equal(ToolChild.Processes(line, "worker").Order(), Pids(cluster.GetProperty("workers")).Order());
+        Assert.All(cluster.GetProperty("servers").EnumerateArray(), server => Assert.StartsWith(Scheme(transport), server.GetProperty("address").GetString()));
         Assert.Equal([6000, 6000], cluster.GetProperty("workers").EnumerateArray().Select(worker => worker.GetProperty("rows").GetInt32()));
         Assert.True(report.RootElement.GetProperty("wire").GetProperty("pushBytes").GetInt64() > 100_000);
         Assert.Equal(Model("embedded"), Model("processes"));
@@ -81,12 +86,15 @@ public sealed class ProcessTests : IDisposable
         Assert.All(ToolChild.Processes(line, "server").Concat(ToolChild.Processes(line, "worker")), id => Assert.False(IsRunning(id)));
     }
 
-    [Fact]
-    public async Task Servers_are_started_joined_trained_on_looked_at_and_stopped()
+    [Theory]
+    [InlineData("tcp")]
+    [InlineData("unix")]
+    public async Task Servers_are_started_joined_trained_on_looked_at_and_stopped(string transport)
     {
-        await using var first = new ToolChild("serve", "--report", _folder["s.json"]);
+        await using var first = new ToolChild("serve", "--transport", transport, "--report", _folder["s.json"]);
         string address = (await first.LineAsync("serving at "))["serving at ".Length..];
-        await using var second = new ToolChild("serve", "--join", address);
+        Assert.StartsWith(Scheme(transport), address);
+        await using var second = new ToolChild("serve", "--transport", transport, "--join", address);
         string other = (await second.LineAsync("serving at "))["serving at ".Length..];
         using JsonDocument served = JsonDocument.Parse(File.ReadAllBytes(_folder["s.json"]));
         Assert.Equal(["id", "pid", "address"], served.RootElement.EnumerateObject().Select(property => property.Name));
@@ -118,19 +126,22 @@ public sealed class ProcessTests : IDisposable
     /// <summary>A peer that speaks no Weir: the server says so in its log, closes, and serves on.</summary>
     private static async Task GarbageAsync(string address)
     {
-        using var peer = new TcpClient();
-        await peer.ConnectAsync(IPEndPoint.Parse(address), TestContext.Current.CancellationToken);
-        await peer.GetStream().WriteAsync("GET / HTTP/1.1\r\nHost: somebody-who-took-this-for-a-web-server.example.org\r\n\r\n"u8.ToArray(), TestContext.Current.CancellationToken);
+        using Socket peer = RawSink.NewSocket(address, out EndPoint endPoint);
+        await peer.ConnectAsync(endPoint, TestContext.Current.CancellationToken);
+        await using var stream = new NetworkStream(peer);
+        await stream.WriteAsync("GET / HTTP/1.1\r\nHost: somebody-who-took-this-for-a-web-server.example.org\r\n\r\n"u8.ToArray(), TestContext.Current.CancellationToken);
         try
         {
             // What the server has to say of it, then the end of the stream.
-            await peer.GetStream().CopyToAsync(Stream.Null, TestContext.Current.CancellationToken);
+            await stream.CopyToAsync(Stream.Null, TestContext.Current.CancellationToken);
         }
         catch (IOException)
         {
             // Closed with what it had not read: a reset.
         }
     }
+
+    private static string Scheme(string transport) => transport == "unix" ? "unix:" : "127.0.0.1:";
 
     private static int[] Pids(JsonElement members) => [.. members.EnumerateArray().Select(member => member.GetProperty("pid").GetInt32())];
 

@@ -52,7 +52,11 @@ public class UsageTests
     [InlineData("bench push-pull --filters gzip", "--filters is 'gzip'; it must be none, or one or more of key-cache, delta-varint, zero-bitmap and lossless")]
     [InlineData("train --filters none,key-cache", "--filters is 'none,key-cache'")]
     [InlineData("train --filters key-cache,", "--filters is 'key-cache,'")]
-    [InlineData("bench push-pull --transport unix", "--transport is 'unix'; it is planned, only tcp is supported so far")]
+    [InlineData("bench push-pull --transport udp", "--transport is 'udp'; it must be tcp or unix")]
+    [InlineData("serve --listen unix:weir.sock", "the path of a socket begins at the root")]
+    [InlineData("serve --listen 127.0.0.1:0 --transport unix", "--listen 127.0.0.1:0 and --transport unix contradict each other")]
+    [InlineData("serve --listen unix:/run/weir.sock --transport tcp", "--listen unix:/run/weir.sock and --transport tcp contradict each other")]
+    [InlineData("train --cluster 127.0.0.1:1 --transport unix", "--cluster and --transport contradict each other: the cluster's addresses say how it is reached")]
     [InlineData("bench push-pull --keys 5 --request-keys 7", "a request cannot have more keys than the table")]
     [InlineData("bench push-pull --keys 100000 --width 65536", "at most 268,435,456 floats")]
     [InlineData("bench store --rows 0", "--rows is '0'; it must be a whole number from 1 to 1,000,000,000")]
@@ -91,7 +95,7 @@ public class UsageTests
         string[] options = [.. run.Output.Split('\n').Where(text => text.StartsWith("  --", StringComparison.Ordinal))];
         Assert.Equal(
             ["--train", "--test", "--out", "--report", "--seed", "--rule", "--alpha", "--beta", "--l1", "--l2", "--admit-after", "--expire-after", "--passes", "--batch", "--servers", "--workers",
-                "--delay", "--aggregate", "--segments", "--processes", "--cluster", "--filters", "--init-from", "--evaluate-every"],
+                "--delay", "--aggregate", "--segments", "--processes", "--transport", "--cluster", "--filters", "--init-from", "--evaluate-every"],
             options.Select(text => text.Trim().Split(' ')[0]));
         Assert.All(options, text => Assert.Contains("default", text, StringComparison.OrdinalIgnoreCase));
         string help = (await ToolRun.Of("--help")).Output;

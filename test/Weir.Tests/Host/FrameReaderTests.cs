@@ -1,7 +1,8 @@
+using System.Runtime.InteropServices;
 using CsCheck;
 using Weir.Host;
 using Weir.Host.Loops;
-using Weir.Host.Tcp;
+using Weir.Host.Sockets;
 using Weir.Keys;
 using Weir.Wire;
 using Weir.World;
@@ -48,6 +49,20 @@ public class FrameReaderTests
         var sink = new Sink();
         Assert.Null(Feed(sink, stream, 1));
         Assert.Equal([10, 0, 5000], sink.Bodies);
+    }
+
+    [Fact]
+    public void The_rest_of_a_large_frame_is_received_where_the_sink_placed_it()
+    {
+        byte[] stream = TestFrames.Bytes(1, 500_000);
+        var sink = new Sink();
+        var reader = new FrameReader(sink, new LinkId(1), new UnfinishedBytes(1 << 30), new TransportTally());
+        Assert.Null(Put(reader, stream[..100]));
+        Assert.True(MemoryMarshal.TryGetArray(reader.Free, out ArraySegment<byte> free));
+        Assert.Same(sink.LastPlaced!.Array, free.Array);
+        Assert.Equal((100, stream.Length - 100), (free.Offset, free.Count));
+        Assert.Null(Put(reader, stream[100..]));
+        Assert.Equal([500_000], sink.Bodies);
     }
 
     [Theory]
@@ -151,10 +166,13 @@ public class FrameReaderTests
 
         public int Placed { get; private set; }
 
+        public FrameBuffer? LastPlaced { get; private set; }
+
         public FrameBuffer Place(in FrameHeader header)
         {
             Placed++;
-            return Pool.Rent(FrameHeader.Size + header.BodyLength);
+            LastPlaced = Pool.Rent(FrameHeader.Size + header.BodyLength);
+            return LastPlaced;
         }
 
         public void Receive(LinkId link, FrameBuffer frame)
@@ -165,6 +183,10 @@ public class FrameReaderTests
         }
 
         public void EndReceive()
+        {
+        }
+
+        public void LinkHasRoom(LinkId link)
         {
         }
 

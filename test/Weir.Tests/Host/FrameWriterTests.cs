@@ -2,7 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using Weir.Host;
 using Weir.Host.Loops;
-using Weir.Host.Tcp;
+using Weir.Host.Sockets;
 using Weir.Wire;
 using Weir.World;
 
@@ -16,7 +16,7 @@ public class FrameWriterTests
         (Socket from, Socket to) = await PairAsync();
         var pool = new FramePool();
         var failures = new List<string>();
-        using var writer = new FrameWriter(from, 1 << 30, new TransportTally(), failures.Add);
+        using var writer = new FrameWriter(from, SocketOptions.Default with { MaxQueuedBytes = 1 << 30 }, new TransportTally(), failures.Add, () => { });
         const int Threads = 4;
         const int PerThread = 100_000;
         Task<int> reading = CountFramesAsync(to, Threads * PerThread);
@@ -44,7 +44,7 @@ public class FrameWriterTests
     {
         (Socket from, Socket to) = await PairAsync();
         var pool = new FramePool();
-        using var writer = new FrameWriter(from, 64 << 20, new TransportTally(), Assert.Fail);
+        using var writer = new FrameWriter(from, SocketOptions.Default, new TransportTally(), Assert.Fail, () => { });
         Turn.Enter();
         writer.Send(TestFrames.Make(pool, 1, 100, FrameKind.Push));
         writer.Send(TestFrames.Make(pool, 2, 10_000, FrameKind.PullReply));
@@ -70,20 +70,102 @@ public class FrameWriterTests
         to.Dispose();
     }
 
+    [Fact]
+    public async Task A_heartbeat_passes_the_rows_that_wait_but_not_those_under_way()
+    {
+        const int Rows = 60;
+        (Socket from, Socket to) = await PairAsync();
+        var pool = new FramePool();
+        using var writer = new FrameWriter(from, SocketOptions.Default, new TransportTally(), Assert.Fail, () => { });
+
+        // More than the system's own buffers take, as nobody reads yet.
+        for (int i = 0; i < Rows; i++)
+        {
+            writer.Send(TestFrames.Make(pool, (ulong)i, 250_000, FrameKind.PullReply));
+        }
+
+        writer.Send(TestFrames.Make(pool, Rows, 100, FrameKind.Heartbeat));
+        var sink = new CountingSink();
+        await ReadAsync(to, sink, Rows + 1);
+        Assert.InRange(sink.RequestIds.IndexOf(Rows), 1, Rows - 1);
+        await writer.DrainAsync();
+        Assert.Equal(0, pool.Rented);
+        from.Dispose();
+        to.Dispose();
+    }
+
+    [Fact]
+    public async Task A_large_frame_is_written_from_where_it_lies()
+    {
+        (Socket from, Socket to) = await PairAsync();
+        var pool = new FramePool();
+        var tally = new TransportTally();
+
+        // Less than the frame: the end of it still lies with the writer after it was sent.
+        from.SendBufferSize = 64 << 10;
+        to.ReceiveBufferSize = 64 << 10;
+        using var writer = new FrameWriter(from, SocketOptions.Default, tally, Assert.Fail, () => { });
+        FrameBuffer frame = TestFrames.Make(pool, 1, FrameHeader.MaxBodyBytes).Retain();
+        writer.Send(frame);
+        Assert.Equal(0, tally.FramesOut);
+        frame.Span[^1] ^= 0xFF;
+        byte[] stream = await to.ReadAsync(FramePool.MaxFrameBytes);
+        Assert.Equal(frame.Span.ToArray(), stream);
+        frame.Release();
+        await writer.DrainAsync();
+        from.Dispose();
+        to.Dispose();
+    }
+
+    [Fact]
+    public async Task A_queue_that_had_no_room_says_once_when_half_of_it_is_sent()
+    {
+        (Socket from, Socket to) = await PairAsync();
+        var pool = new FramePool();
+        int told = 0;
+        SocketOptions options = SocketOptions.Default with { RoomBytes = 1 << 20 };
+        using var writer = new FrameWriter(from, options, new TransportTally(), Assert.Fail, () => Interlocked.Increment(ref told));
+        Assert.True(writer.HasRoom(0));
+        Assert.False(writer.HasRoom(1 << 20));
+
+        // The system's own buffers take some; the rest waits, as nobody reads.
+        int frames = 0;
+        for (; writer.HasRoom(0); frames++)
+        {
+            writer.Send(TestFrames.Make(pool, (ulong)frames, 250_000));
+        }
+
+        int before = Volatile.Read(ref told);
+        writer.Send(TestFrames.Make(pool, (ulong)frames++, 250_000));
+        Assert.False(writer.HasRoom(0));
+        Assert.Equal(before, Volatile.Read(ref told));
+        await CountFramesAsync(to, frames);
+        await writer.DrainAsync();
+        Assert.Equal(before + 1, told);
+        Assert.True(writer.HasRoom(0));
+        Assert.Equal(0, pool.Rented);
+        from.Dispose();
+        to.Dispose();
+    }
+
     private static async Task<int> CountFramesAsync(Socket socket, int frames)
     {
         var sink = new CountingSink();
+        await ReadAsync(socket, sink, frames);
+        return sink.RequestIds.Count;
+    }
+
+    private static async Task ReadAsync(Socket socket, CountingSink sink, int frames)
+    {
         var reader = new FrameReader(sink, new LinkId(1), new UnfinishedBytes(1 << 30), new TransportTally());
-        while (sink.Frames < frames)
+        while (sink.RequestIds.Count < frames)
         {
-            int count = await socket.ReceiveAsync(reader.Free);
+            int count = await socket.ReceiveAsync(reader.Free).AsTask().WaitAsync(ListeningMachine.Patience);
             if (count == 0 || reader.Advance(count) is not null)
             {
                 break;
             }
         }
-
-        return sink.Frames;
     }
 
     private static async Task<(Socket From, Socket To)> PairAsync()
@@ -98,17 +180,22 @@ public class FrameWriterTests
 
     private sealed class CountingSink : IFrameSink
     {
-        public int Frames { get; private set; }
+        public List<ulong> RequestIds { get; } = [];
 
         public FrameBuffer Place(in FrameHeader header) => FramePool.Shared.Rent(FrameHeader.Size + header.BodyLength);
 
         public void Receive(LinkId link, FrameBuffer frame)
         {
-            Frames++;
+            FrameHeader.TryRead(frame.Span, out FrameHeader header);
+            RequestIds.Add(header.RequestId);
             frame.Release();
         }
 
         public void EndReceive()
+        {
+        }
+
+        public void LinkHasRoom(LinkId link)
         {
         }
 

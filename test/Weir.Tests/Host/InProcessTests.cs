@@ -72,7 +72,7 @@ public class InProcessTests
         await using var clientLoop = new ClientLoop(inProcess, new HostTimers(), NullLogger.Instance, "client");
         client.Attach(clientLoop);
         await using var tcpServer = new EchoServer();
-        await using var tcp = new TcpClientSide<CallingMachine>(network => new CallingMachine(network));
+        await using var tcp = new SocketClientSide<CallingMachine>(network => new CallingMachine(network));
 
         for (int i = 0; i < 20; i++)
         {

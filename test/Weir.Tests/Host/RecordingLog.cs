@@ -4,7 +4,7 @@ using Microsoft.Extensions.Logging;
 namespace Weir.Tests.Host;
 
 /// <summary>Keeps every line, as a person would read it.</summary>
-internal sealed class RecordingLog : ILogger
+internal sealed class RecordingLog : ILogger, ILoggerFactory
 {
     public ConcurrentQueue<string> Lines { get; } = new();
 
@@ -15,4 +15,12 @@ internal sealed class RecordingLog : ILogger
 
     public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
         Lines.Enqueue($"{logLevel} {eventId.Id} {formatter(state, exception)}");
+
+    public ILogger CreateLogger(string categoryName) => this;
+
+    public void AddProvider(ILoggerProvider provider) => throw new NotSupportedException();
+
+    public void Dispose()
+    {
+    }
 }

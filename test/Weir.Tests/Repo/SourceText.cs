@@ -25,7 +25,7 @@ internal sealed partial class SourceText
     /// <summary>Declared types, nested ones too, each with the text of its list of bases.</summary>
     public IReadOnlyList<(string Name, string Bases)> Types { get; }
 
-    /// <summary>The namespace that the folder asks for: src/Weir.Host/Tcp is Weir.Host.Tcp.</summary>
+    /// <summary>The namespace that the folder asks for: src/Weir.Host/Sockets is Weir.Host.Sockets.</summary>
     public string FolderNamespace => string.Join('.', File.Split('/')[1..^1]);
 
     /// <summary>The folder under src/Weir; null for a file in its root.</summary>

@@ -20,7 +20,7 @@ public class SeededClusterTests
             SimTally tally = run.Tally;
             foreach ((string fault, long count) in new (string, long)[]
             {
-                ("loss", tally.Lost), ("duplicate", tally.Duplicated), ("reorder", tally.Reordered), ("slow node", tally.Slowed),
+                ("loss", tally.Lost), ("duplicate", tally.Duplicated), ("reorder", tally.Reordered), ("link without room", tally.Full), ("slow node", tally.Slowed),
                 ("death of a hosting process", tally.ProcessDeaths), ("a living process cut off", tally.Cut), ("superseded redo", run.Superseded), ("held part", run.Held),
                 ("key list named", run.KeyLists.Hits), ("key list forgotten", run.KeyLists.Misses),
             })

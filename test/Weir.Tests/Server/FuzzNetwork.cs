@@ -39,6 +39,8 @@ internal sealed class FuzzNetwork(LinkId kept) : INetwork
         frame.Release();
     }
 
+    public bool HasRoom(LinkId link, long bytes) => true;
+
     public void Close(LinkId link)
     {
     }

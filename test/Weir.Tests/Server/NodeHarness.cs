@@ -43,9 +43,14 @@ internal sealed class NodeHarness : INetwork, IDisposable
 
     public ulong MapVersion => Node.Map!.Version;
 
+    /// <summary>Bytes that the link takes in one turn.</summary>
+    public long Room { get; set; } = long.MaxValue;
+
     public LinkId Open(string address) => Link;
 
     public void Send(LinkId link, FrameBuffer frame) => _sent.Add(frame);
+
+    public bool HasRoom(LinkId link, long bytes) => bytes < Room;
 
     public void Close(LinkId link)
     {
@@ -81,14 +86,15 @@ internal sealed class NodeHarness : INetwork, IDisposable
         return reply;
     }
 
-    public void Receive<TBody>(FrameKind kind, TBody body, ulong session = 0, ulong? mapVersion = null, uint generation = 1, uint deadlineUs = 0, ulong cluster = Cluster)
+    public void Receive<TBody>(FrameKind kind, TBody body, ulong session = 0, ulong? mapVersion = null, uint generation = 1, uint deadlineUs = 0, ulong cluster = Cluster, bool again = false)
         where TBody : IBody
     {
         ReleaseSent();
+        _request += again ? 0UL : 1;
         var header = new FrameHeader
         {
             Kind = kind,
-            RequestId = ++_request,
+            RequestId = _request,
             Cluster = cluster,
             Generation = generation,
             MapVersion = mapVersion ?? MapVersion,
@@ -128,12 +134,28 @@ internal sealed class NodeHarness : INetwork, IDisposable
         return (item.Status, item.Found == 1 ? MemoryMarshal.Read<float>(values) : 0, item.Text);
     }
 
+    public void LinkDown()
+    {
+        ReleaseSent();
+        Node.LinkDown(Link, "closed by the peer", Now);
+        Node.EndTurn();
+    }
+
+    public void LinkHasRoom()
+    {
+        ReleaseSent();
+        Node.LinkHasRoom(Link, Now);
+        Node.EndTurn();
+    }
+
     public void Tick()
     {
         ReleaseSent();
         Node.Tick(Now);
         Node.EndTurn();
     }
+
+    public IEnumerable<byte[]> Bodies(FrameKind kind) => _sent.Where(f => f.Span[5] == (byte)kind).Select(f => f.Span[FrameHeader.Size..].ToArray());
 
     public FrameBuffer? Find(FrameKind kind) => _sent.Find(f => f.Span[5] == (byte)kind);
 

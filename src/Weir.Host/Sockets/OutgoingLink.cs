@@ -2,17 +2,17 @@ using System.Net;
 using System.Net.Sockets;
 using Weir.World;
 
-namespace Weir.Host.Tcp;
+namespace Weir.Host.Sockets;
 
 /// <summary>
 /// A link to an address. It connects when the first frame is sent, and again when one is sent after the connection broke, with a pause
 /// that doubles with each failure. Frames wait for a bounded time and number while it connects and are dropped in the pause. Thread-safe.
 /// </summary>
-internal sealed class OutgoingLink(LinkId link, string address, TcpNetwork network, TcpOptions options) : ITcpLink
+internal sealed class OutgoingLink(LinkId link, string address, SocketNetwork network, SocketOptions options) : ISocketLink
 {
     private readonly Lock _gate = new();
     private readonly Queue<FrameBuffer> _waiting = new();
-    private TcpConnection? _connection;
+    private SocketConnection? _connection;
     private long _waitingBytes;
     private long _retryAtMs;
     private int _backoffMs = options.FirstBackoffMs;
@@ -22,7 +22,7 @@ internal sealed class OutgoingLink(LinkId link, string address, TcpNetwork netwo
     /// <inheritdoc/>
     public void Send(FrameBuffer frame)
     {
-        TcpConnection? connection;
+        SocketConnection? connection;
         bool begin = false;
         lock (_gate)
         {
@@ -58,9 +58,22 @@ internal sealed class OutgoingLink(LinkId link, string address, TcpNetwork netwo
     }
 
     /// <inheritdoc/>
+    public bool HasRoom(long bytes)
+    {
+        SocketConnection? connection;
+        lock (_gate)
+        {
+            connection = _connection;
+        }
+
+        // While it connects, what is sent waits in a bound of its own, or is dropped.
+        return connection is null || connection.HasRoom(bytes);
+    }
+
+    /// <inheritdoc/>
     public void Close()
     {
-        TcpConnection? connection;
+        SocketConnection? connection;
         lock (_gate)
         {
             _closed = true;
@@ -71,7 +84,7 @@ internal sealed class OutgoingLink(LinkId link, string address, TcpNetwork netwo
     }
 
     /// <summary>The connection is gone; the next send makes a new one, at once if this one had worked.</summary>
-    public void Down(TcpConnection connection)
+    public void Down(SocketConnection connection)
     {
         lock (_gate)
         {
@@ -97,7 +110,7 @@ internal sealed class OutgoingLink(LinkId link, string address, TcpNetwork netwo
             return;
         }
 
-        TcpConnection? connection = network.Connected(socket, link, address);
+        SocketConnection? connection = network.Connected(socket, link, address);
         if (connection is null)
         {
             socket.Dispose();
@@ -135,37 +148,34 @@ internal sealed class OutgoingLink(LinkId link, string address, TcpNetwork netwo
             return (null, fault);
         }
 
-        if (parsed.Port == 0)
+        if (parsed.IsAnyPort)
         {
             return (null, $"'{address}' cannot be connected to: port 0 stands for a free port of a listener");
         }
 
         EndPoint endPoint = parsed.ToEndPoint();
-        // A name may have addresses of both kinds, for which a dual-mode socket serves.
         Socket? socket = null;
         using var timeout = new CancellationTokenSource(options.ConnectTimeoutMs);
         try
         {
-            socket = endPoint is IPEndPoint ip
-                ? new Socket(ip.AddressFamily, SocketType.Stream, ProtocolType.Tcp)
-                : new Socket(SocketType.Stream, ProtocolType.Tcp);
+            socket = HostAddress.NewSocket(endPoint);
             await socket.ConnectAsync(endPoint, timeout.Token).ConfigureAwait(false);
 
             // On loopback a socket that connects to a free port of the ephemeral range can meet itself. Nobody else is there.
-            if (!Equals(socket.LocalEndPoint, socket.RemoteEndPoint))
+            if (parsed.Path is not null || !Equals(socket.LocalEndPoint, socket.RemoteEndPoint))
             {
                 return (socket, "");
             }
 
-            fault = SocketFaults.DescribeConnect(address, SocketError.ConnectionRefused, options.ConnectTimeoutMs);
+            fault = SocketFaults.DescribeConnect(parsed, SocketError.ConnectionRefused, options.ConnectTimeoutMs);
         }
         catch (OperationCanceledException)
         {
-            fault = SocketFaults.DescribeConnect(address, SocketError.TimedOut, options.ConnectTimeoutMs);
+            fault = SocketFaults.DescribeConnect(parsed, SocketError.TimedOut, options.ConnectTimeoutMs);
         }
         catch (SocketException failed)
         {
-            fault = SocketFaults.DescribeConnect(address, failed.SocketErrorCode, options.ConnectTimeoutMs);
+            fault = SocketFaults.DescribeConnect(parsed, failed.SocketErrorCode, options.ConnectTimeoutMs);
         }
 
         socket?.Dispose();

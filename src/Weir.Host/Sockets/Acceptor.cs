@@ -4,7 +4,7 @@ using Microsoft.Extensions.Logging;
 using Weir.Client;
 using Weir.Keys;
 
-namespace Weir.Host.Tcp;
+namespace Weir.Host.Sockets;
 
 /// <summary>Accepts connections on one address until it is stopped.</summary>
 internal sealed class Acceptor : IAsyncDisposable
@@ -14,7 +14,7 @@ internal sealed class Acceptor : IAsyncDisposable
     private const int RefusalsLogMs = 1_000;
 
     private readonly Socket _listener;
-    private readonly TcpNetwork _network;
+    private readonly SocketNetwork _network;
     private readonly ILogger _log;
     private readonly int _maxConnections;
     private readonly Task _accepting;
@@ -22,42 +22,62 @@ internal sealed class Acceptor : IAsyncDisposable
     private long _refusalsLoggedMs;
 
     /// <exception cref="WeirException">The address cannot be listened on; the message names it and says what to do.</exception>
-    public Acceptor(TcpNetwork network, IPEndPoint wanted, TcpOptions options, ILogger log)
+    public Acceptor(SocketNetwork network, EndPoint wanted, SocketOptions options, ILogger log)
     {
         _network = network;
         _log = log;
         _maxConnections = options.MaxConnections;
-        _listener = new Socket(wanted.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        _listener = HostAddress.NewSocket(wanted);
         try
         {
-            if (wanted.Address.Equals(IPAddress.IPv6Any))
-            {
-                _listener.DualMode = true;
-            }
-
-            _listener.Bind(wanted);
+            Bind(wanted);
             _listener.Listen(options.Backlog);
         }
         catch (SocketException fault)
         {
             _listener.Dispose();
-            string address = wanted.ToString();
-            throw new WeirException(Status.Conflict, SocketFaults.DescribeListen(address, fault.SocketErrorCode), address);
+            string address = HostAddress.Text(wanted);
+            string reason = wanted is UnixDomainSocketEndPoint
+                ? UnixListener.Describe(address, fault.SocketErrorCode)
+                : SocketFaults.DescribeListen(address, fault.SocketErrorCode);
+            throw new WeirException(Status.Conflict, reason, address);
+        }
+        catch (WeirException)
+        {
+            _listener.Dispose();
+            throw;
         }
 
-        EndPoint = (IPEndPoint)_listener.LocalEndPoint!;
-        Log.Listening(_log, EndPoint.ToString());
+        Address = HostAddress.Text(_listener.LocalEndPoint!);
+        Log.Listening(_log, Address);
         _accepting = AcceptAsync();
     }
 
     /// <summary>The address in use, with the port that the system chose if 0 was asked for.</summary>
-    public IPEndPoint EndPoint { get; }
+    public string Address { get; }
 
+    /// <summary>Ends the listening; the file of a Unix domain socket goes with it.</summary>
     public async ValueTask DisposeAsync()
     {
         _listener.Dispose();
         await _accepting.ConfigureAwait(false);
-        Log.StoppedListening(_log, EndPoint.ToString());
+        Log.StoppedListening(_log, Address);
+    }
+
+    private void Bind(EndPoint wanted)
+    {
+        if (wanted is UnixDomainSocketEndPoint path)
+        {
+            UnixListener.Bind(_listener, path);
+            return;
+        }
+
+        if (wanted is IPEndPoint { Address: var ip } && ip.Equals(IPAddress.IPv6Any))
+        {
+            _listener.DualMode = true;
+        }
+
+        _listener.Bind(wanted);
     }
 
     private async Task AcceptAsync()
@@ -79,7 +99,7 @@ internal sealed class Acceptor : IAsyncDisposable
             }
             catch (SocketException fault)
             {
-                Log.AcceptFailed(_log, EndPoint.ToString(), fault.Message, PauseMs);
+                Log.AcceptFailed(_log, Address, fault.Message, PauseMs);
                 await Task.Delay(PauseMs).ConfigureAwait(false);
             }
         }
@@ -109,7 +129,7 @@ internal sealed class Acceptor : IAsyncDisposable
         long nowMs = Environment.TickCount64;
         if (nowMs - _refusalsLoggedMs >= RefusalsLogMs)
         {
-            Log.TooManyConnections(_log, EndPoint.ToString(), _refused, _maxConnections);
+            Log.TooManyConnections(_log, Address, _refused, _maxConnections);
             _refused = 0;
             _refusalsLoggedMs = nowMs;
         }

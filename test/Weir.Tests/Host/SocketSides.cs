@@ -4,7 +4,7 @@ using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Weir.Host;
 using Weir.Host.Loops;
-using Weir.Host.Tcp;
+using Weir.Host.Sockets;
 using Weir.World;
 
 namespace Weir.Tests.Host;
@@ -12,32 +12,33 @@ namespace Weir.Tests.Host;
 /// <summary>A node that echoes over TCP, with a pool of its own so that a leak shows.</summary>
 internal sealed class EchoServer : IAsyncDisposable
 {
-    public EchoServer(TcpOptions? options = null, int port = 0, ILogger? log = null, bool atEndOfTurn = true)
+    public EchoServer(SocketOptions? options = null, int port = 0, ILogger? log = null, bool atEndOfTurn = true, string? listen = null)
     {
-        Network = new TcpNetwork(options ?? TcpOptions.Default, log ?? NullLogger.Instance);
+        Network = new SocketNetwork(options ?? SocketOptions.Default, log ?? NullLogger.Instance);
         Machine = new EchoMachine(Network, atEndOfTurn);
         Loop = new NodeLoop(Machine, new HostTimers(), HostOptions.Default, NullLogger.Instance, "echo", Pool);
         Network.Attach(Loop);
-        EndPoint = Network.Listen(new IPEndPoint(IPAddress.Loopback, port));
+        Assert.True(HostAddress.TryParse(listen ?? $"127.0.0.1:{port}", out HostAddress wanted, out string? fault), fault);
+        Address = Network.Listen(wanted.ToEndPoint());
     }
 
     public FramePool Pool { get; } = new();
 
-    public TcpNetwork Network { get; }
+    public SocketNetwork Network { get; }
 
     public EchoMachine Machine { get; }
 
     public NodeLoop Loop { get; }
 
-    public IPEndPoint EndPoint { get; }
+    public string Address { get; }
 
-    public string Address => EndPoint.ToString();
+    public int Port => IPEndPoint.Parse(Address).Port;
 
     /// <summary>A plain socket to the server, for bytes that no client of Weir would send.</summary>
     public async Task<Socket> ConnectAsync()
     {
         var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
-        await socket.ConnectAsync(EndPoint, TestContext.Current.CancellationToken);
+        await socket.ConnectAsync(IPEndPoint.Parse(Address), TestContext.Current.CancellationToken);
         return socket;
     }
 
@@ -49,13 +50,13 @@ internal sealed class EchoServer : IAsyncDisposable
 }
 
 /// <summary>A client's side of TCP around a machine that the test chooses.</summary>
-internal sealed class TcpClientSide<TMachine> : IAsyncDisposable
+internal sealed class SocketClientSide<TMachine> : IAsyncDisposable
     where TMachine : IMachine
 {
-    public TcpClientSide(Func<INetwork, TMachine> machine, TcpOptions? options = null)
+    public SocketClientSide(Func<INetwork, TMachine> machine, SocketOptions? options = null)
     {
         // Tests send all at once, however slowly the connection comes about.
-        Network = new TcpNetwork(options ?? TcpOptions.Default with { MaxConnectingBytes = 64 << 20 }, NullLogger.Instance);
+        Network = new SocketNetwork(options ?? SocketOptions.Default with { MaxConnectingBytes = 64 << 20 }, NullLogger.Instance);
         Machine = machine(Network);
         Loop = new ClientLoop(Machine, new HostTimers(), NullLogger.Instance, "client", Pool);
         Network.Attach(Loop);
@@ -63,7 +64,7 @@ internal sealed class TcpClientSide<TMachine> : IAsyncDisposable
 
     public FramePool Pool { get; } = new();
 
-    public TcpNetwork Network { get; }
+    public SocketNetwork Network { get; }
 
     public TMachine Machine { get; }
 

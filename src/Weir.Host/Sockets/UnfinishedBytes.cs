@@ -1,4 +1,4 @@
-namespace Weir.Host.Tcp;
+namespace Weir.Host.Sockets;
 
 /// <summary>The buffers of large frames of which a part has come, over all connections, against their bound. Thread-safe.</summary>
 internal sealed class UnfinishedBytes(long limitBytes)

@@ -1,14 +1,15 @@
 using System.Diagnostics.Metrics;
 using System.Net;
 using Microsoft.Extensions.Logging.Abstractions;
+using Weir.Client;
 using Weir.Host;
 using Weir.Host.Loops;
-using Weir.Host.Tcp;
+using Weir.Host.Sockets;
 using Weir.World;
 
 namespace Weir.Tests.Host;
 
-public class TcpBackPressureTests
+public class SocketBackPressureTests
 {
     [Fact]
     public async Task While_a_node_is_busy_its_reader_stops_reading_and_nothing_is_lost()
@@ -17,13 +18,13 @@ public class TcpBackPressureTests
         const int Frames = 60;
         var pool = new FramePool();
         var machine = new CountingMachine();
-        await using var network = new TcpNetwork(TcpOptions.Default, NullLogger.Instance);
+        await using var network = new SocketNetwork(SocketOptions.Default, NullLogger.Instance);
         await using var loop = new NodeLoop(
             machine, new HostTimers(), HostOptions.Default with { MailboxBytes = Bound }, NullLogger.Instance, "node", pool);
         network.Attach(loop);
-        IPEndPoint endPoint = network.Listen(new IPEndPoint(IPAddress.Loopback, 0));
-        await using var client = new TcpClientSide<ListeningMachine>(_ => new ListeningMachine());
-        LinkId link = client.Network.Open(endPoint.ToString());
+        string address = network.Listen(new IPEndPoint(IPAddress.Loopback, 0));
+        await using var client = new SocketClientSide<ListeningMachine>(_ => new ListeningMachine());
+        LinkId link = client.Network.Open(address);
 
         // A thread of the test's own is kept inside the loop, so that the transport's threads stay free.
         using var gate = new SemaphoreSlim(0);
@@ -54,6 +55,32 @@ public class TcpBackPressureTests
         Assert.Equal(0, pool.Rented);
     }
 
+    /// <summary>A pull of many times what a connection may queue: the node sends as the client reads, and the connection stands.</summary>
+    [Fact]
+    public async Task A_pull_of_far_more_than_a_connection_queues_is_answered_over_it()
+    {
+        const int Rows = 600;
+        const int Width = 16_384;
+        SocketOptions sockets = SocketOptions.Default with { MaxQueuedBytes = 4 << 20, RoomBytes = 1 << 20, MaxConnectingBytes = 4 << 20 };
+        using var log = new RecordingLog();
+        await using WeirServer server = await WeirHost.ServeAsync(
+            new ServeOptions { SegmentBits = 6, Host = HostOptions.Default with { Sockets = sockets } }, log, TestContext.Current.CancellationToken);
+        await using WeirClient client = await WeirHost.ConnectAsync([server.Address], cancellation: TestContext.Current.CancellationToken);
+        WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "wide", Width = Width }, TestContext.Current.CancellationToken);
+        ulong[] keys = [.. Enumerable.Range(0, Rows).Select(key => (ulong)key)];
+        float[] values = new float[Rows * Width];
+        for (int row = 0; row < Rows; row++)
+        {
+            values.AsSpan(row * Width, Width).Fill(row + 1);
+        }
+
+        await client.SetAsync(table, keys, values, TestContext.Current.CancellationToken);
+        float[] pulled = new float[values.Length];
+        await client.PullAsync(table, keys, pulled, TestContext.Current.CancellationToken);
+        Assert.Equal(values, pulled);
+        Assert.Equal(1, log.Lines.Count(line => line.Contains(" 1002 connected", StringComparison.Ordinal)));
+    }
+
     [Fact]
     public async Task The_meters_count_frames_bytes_and_connections()
     {
@@ -73,7 +100,7 @@ public class TcpBackPressureTests
         });
         listener.Start();
         await using (var server = new EchoServer())
-        await using (var client = new TcpClientSide<CallingMachine>(network => new CallingMachine(network)))
+        await using (var client = new SocketClientSide<CallingMachine>(network => new CallingMachine(network)))
         {
             await client.Machine.CallAsync(client.Network.Open(server.Address), TestFrames.Make(client.Pool, 1, 1000));
             listener.RecordObservableInstruments();

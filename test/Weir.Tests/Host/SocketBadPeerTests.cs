@@ -1,12 +1,12 @@
 using System.Net.Sockets;
 using System.Text;
-using Weir.Host.Tcp;
+using Weir.Host.Sockets;
 using Weir.Keys;
 using Weir.Wire;
 
 namespace Weir.Tests.Host;
 
-public class TcpBadPeerTests
+public class SocketBadPeerTests
 {
     public static TheoryData<string, Status, string> Bad => new()
     {
@@ -82,7 +82,7 @@ public class TcpBadPeerTests
     [Fact]
     public async Task A_peer_that_never_speaks_is_closed()
     {
-        await using var server = new EchoServer(TcpOptions.Default with { FirstHeaderTimeoutMs = 50 });
+        await using var server = new EchoServer(SocketOptions.Default with { FirstHeaderTimeoutMs = 50 });
         using Socket silent = await server.ConnectAsync();
         using Socket half = await server.ConnectAsync();
         await half.WriteAsync(TestFrames.Bytes(1, 0)[..40]);
@@ -94,7 +94,7 @@ public class TcpBadPeerTests
     [Fact]
     public async Task A_peer_that_stops_inside_a_frame_is_closed_but_one_that_rests_between_frames_is_not()
     {
-        await using var server = new EchoServer(TcpOptions.Default with { StallTimeoutMs = 200 });
+        await using var server = new EchoServer(SocketOptions.Default with { StallTimeoutMs = 200 });
         using Socket resting = await server.ConnectAsync();
         using Socket stalled = await server.ConnectAsync();
         byte[] frame = TestFrames.Bytes(1, 100);
@@ -111,7 +111,7 @@ public class TcpBadPeerTests
     public async Task Connections_beyond_the_limit_are_closed_and_the_others_are_served()
     {
         var log = new RecordingLog();
-        await using var server = new EchoServer(TcpOptions.Default with { MaxConnections = 2 }, log: log);
+        await using var server = new EchoServer(SocketOptions.Default with { MaxConnections = 2 }, log: log);
         byte[] frame = TestFrames.Bytes(1, 100);
         var sockets = new List<Socket>();
         for (int i = 0; i < 2; i++)

@@ -6,44 +6,44 @@ using Weir.Client;
 using Weir.Host.Loops;
 using Weir.World;
 
-namespace Weir.Host.Tcp;
+namespace Weir.Host.Sockets;
 
 /// <summary>
-/// The network over TCP: raw sockets, a connection for each peer, frames with checked headers and bodies. A peer that breaks the protocol
-/// gets one error frame and loses its connection; the others are served on. Thread-safe; no call blocks.
+/// The network over TCP and Unix domain sockets: raw sockets, a connection for each peer, frames with checked headers and bodies. A peer that
+/// breaks the protocol gets one error frame and loses its connection; the others are served on. Thread-safe; no call blocks.
 /// <para>
-/// Set DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS=1 in the environment to have sockets' completions run on the thread that waits for
-/// all sockets: more throughput on few connections. Nothing here blocks, so it is safe; the effect on latency depends on the load.
+/// Its completions may run on the thread that waits for all sockets (<see cref="WeirHost.UseInlineCompletions"/>): nothing here blocks, and
+/// what completes a caller's task does so on the thread pool.
 /// </para>
 /// </summary>
-internal sealed class TcpNetwork : INetwork, IAsyncDisposable
+internal sealed class SocketNetwork : INetwork, IAsyncDisposable
 {
     // Timeouts are looked at this often at least; a shorter timeout is looked at four times in its span.
     private const int SlowestSweepMs = 1_000;
 
-    private readonly TcpOptions _options;
+    private readonly SocketOptions _options;
     private readonly ILogger _log;
     private readonly UnfinishedBytes _unfinished;
-    private readonly ConcurrentDictionary<long, ITcpLink> _links = new();
+    private readonly ConcurrentDictionary<long, ISocketLink> _links = new();
     private readonly ConcurrentDictionary<string, LinkId> _byAddress = new();
-    private readonly ConcurrentDictionary<TcpConnection, Task> _connections = new();
+    private readonly ConcurrentDictionary<SocketConnection, Task> _connections = new();
     private readonly List<Acceptor> _acceptors = [];
     private readonly Lock _gate = new();
     private readonly Timer _sweeper;
-    private TcpShared? _shared;
+    private SocketShared? _shared;
     private long _lastLink;
     private int _acceptedNow;
     private volatile bool _stopping;
 
     /// <exception cref="ArgumentException">An option is out of range.</exception>
-    public TcpNetwork(TcpOptions options, ILogger log)
+    public SocketNetwork(SocketOptions options, ILogger log)
     {
         options.Validate();
         _options = options;
         _log = log;
         _unfinished = new UnfinishedBytes(options.MaxUnfinishedBytes);
         int sweepMs = Math.Clamp(Math.Min(options.FirstHeaderTimeoutMs, options.StallTimeoutMs) / 4, 1, SlowestSweepMs);
-        _sweeper = new Timer(static network => ((TcpNetwork)network!).Sweep(), this, sweepMs, sweepMs);
+        _sweeper = new Timer(static network => ((SocketNetwork)network!).Sweep(), this, sweepMs, sweepMs);
         HostMeters.Watch(this, "send", () => _connections.Keys.Sum(connection => connection.QueuedBytes));
     }
 
@@ -57,13 +57,13 @@ internal sealed class TcpNetwork : INetwork, IAsyncDisposable
     public void Attach(IFrameSink sink)
     {
         Invariant.That(_shared is null, "a network has one sink");
-        _shared = new TcpShared(_options, sink, Tally, _unfinished, _log);
+        _shared = new SocketShared(_options, sink, Tally, _unfinished, _log);
     }
 
     /// <summary>Accepts connections on an address from now on. Port 0 picks a free one.</summary>
     /// <returns>The address in use.</returns>
     /// <exception cref="WeirException">The address cannot be listened on; the message names it and says what to do.</exception>
-    public IPEndPoint Listen(IPEndPoint endPoint)
+    public string Listen(EndPoint endPoint)
     {
         Invariant.That(_shared is not null, "a network has its sink before it listens");
         lock (_gate)
@@ -71,7 +71,7 @@ internal sealed class TcpNetwork : INetwork, IAsyncDisposable
             ObjectDisposedException.ThrowIf(_stopping, this);
             var acceptor = new Acceptor(this, endPoint, _options, _log);
             _acceptors.Add(acceptor);
-            return acceptor.EndPoint;
+            return acceptor.Address;
         }
     }
 
@@ -99,7 +99,7 @@ internal sealed class TcpNetwork : INetwork, IAsyncDisposable
     /// <inheritdoc/>
     public void Send(LinkId link, FrameBuffer frame)
     {
-        if (!_stopping && _links.TryGetValue(link.Value, out ITcpLink? open))
+        if (!_stopping && _links.TryGetValue(link.Value, out ISocketLink? open))
         {
             open.Send(frame);
             return;
@@ -110,9 +110,12 @@ internal sealed class TcpNetwork : INetwork, IAsyncDisposable
     }
 
     /// <inheritdoc/>
+    public bool HasRoom(LinkId link, long bytes) => !_links.TryGetValue(link.Value, out ISocketLink? open) || open.HasRoom(bytes);
+
+    /// <inheritdoc/>
     public void Close(LinkId link)
     {
-        if (!_links.TryRemove(link.Value, out ITcpLink? open))
+        if (!_links.TryRemove(link.Value, out ISocketLink? open))
         {
             return;
         }
@@ -125,7 +128,7 @@ internal sealed class TcpNetwork : INetwork, IAsyncDisposable
         open.Close();
     }
 
-    /// <summary>Stops accepting, sends what is queued for at most <see cref="TcpOptions.FlushTimeoutMs"/>, then closes every connection.</summary>
+    /// <summary>Stops accepting, sends what is queued for at most <see cref="SocketOptions.FlushTimeoutMs"/>, then closes every connection.</summary>
     public async ValueTask DisposeAsync()
     {
         Acceptor[] acceptors;
@@ -148,7 +151,7 @@ internal sealed class TcpNetwork : INetwork, IAsyncDisposable
         // A connect that was under way while stopping may add one more.
         while (!_connections.IsEmpty)
         {
-            KeyValuePair<TcpConnection, Task>[] open = [.. _connections];
+            KeyValuePair<SocketConnection, Task>[] open = [.. _connections];
             await Task.WhenAll(open.Select(entry => entry.Key.CloseAsync("this side stops"))).ConfigureAwait(false);
             await Task.WhenAll(open.Select(entry => entry.Value)).ConfigureAwait(false);
         }
@@ -168,8 +171,8 @@ internal sealed class TcpNetwork : INetwork, IAsyncDisposable
 
         try
         {
-            string peer = socket.RemoteEndPoint?.ToString() ?? "unknown";
-            var connection = new TcpConnection(socket, NextLink(), peer, accepted: true, _shared!);
+            string peer = socket.AddressFamily == AddressFamily.Unix ? $"a process at {HostAddress.Text(socket.LocalEndPoint!)}" : socket.RemoteEndPoint?.ToString() ?? "unknown";
+            var connection = new SocketConnection(socket, NextLink(), peer, accepted: true, _shared!);
             _links[connection.Link.Value] = connection;
             Run(connection, null);
             return true;
@@ -182,11 +185,11 @@ internal sealed class TcpNetwork : INetwork, IAsyncDisposable
     }
 
     /// <summary>A connection over a socket that an outgoing link opened, or null where the network stops.</summary>
-    internal TcpConnection? Connected(Socket socket, LinkId link, string address)
+    internal SocketConnection? Connected(Socket socket, LinkId link, string address)
     {
         try
         {
-            return _stopping ? null : new TcpConnection(socket, link, address, accepted: false, _shared!);
+            return _stopping ? null : new SocketConnection(socket, link, address, accepted: false, _shared!);
         }
         catch (SocketException)
         {
@@ -205,7 +208,7 @@ internal sealed class TcpNetwork : INetwork, IAsyncDisposable
     }
 
     /// <summary>Runs a connection until it ends, then tells the sink.</summary>
-    internal void Run(TcpConnection connection, OutgoingLink? outgoing)
+    internal void Run(SocketConnection connection, OutgoingLink? outgoing)
     {
         var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         _connections[connection] = ended.Task;
@@ -219,7 +222,7 @@ internal sealed class TcpNetwork : INetwork, IAsyncDisposable
         }
     }
 
-    private async Task RunAsync(TcpConnection connection, OutgoingLink? outgoing, TaskCompletionSource ended)
+    private async Task RunAsync(SocketConnection connection, OutgoingLink? outgoing, TaskCompletionSource ended)
     {
         string reason = await connection.RunAsync().ConfigureAwait(false);
         HostMeters.ConnectionClosed();
@@ -250,7 +253,7 @@ internal sealed class TcpNetwork : INetwork, IAsyncDisposable
     private void Sweep()
     {
         long nowMs = Environment.TickCount64;
-        foreach (TcpConnection connection in _connections.Keys)
+        foreach (SocketConnection connection in _connections.Keys)
         {
             connection.EndIfStalled(nowMs);
         }

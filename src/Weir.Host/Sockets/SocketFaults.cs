@@ -1,6 +1,6 @@
 using System.Net.Sockets;
 
-namespace Weir.Host.Tcp;
+namespace Weir.Host.Sockets;
 
 /// <summary>Socket errors in words that a person can act on.</summary>
 internal static class SocketFaults
@@ -31,8 +31,12 @@ internal static class SocketFaults
     };
 
     /// <summary>Why a connection could not be opened.</summary>
-    public static string DescribeConnect(string address, SocketError error, int timeoutMs) => error switch
+    public static string DescribeConnect(HostAddress address, SocketError error, int timeoutMs) => error switch
     {
+        SocketError.AddressNotAvailable when address.Path is not null => $"there is no {address}: no server listens there",
+        SocketError.ConnectionRefused when address.Path is not null => $"{address} refused the connection: the server that made it has died",
+        SocketError.AccessDenied when address.Path is not null => $"no connection to {address}: it is for the user who started the server",
+        SocketError.WouldBlock when address.Path is not null => $"no connection to {address}: too many wait there to be accepted",
         SocketError.ConnectionRefused => $"{address} refused the connection: nobody listens there",
         SocketError.HostNotFound or SocketError.NoData or SocketError.TryAgain => $"the host name in {address} is not known",
         SocketError.TimedOut => $"no answer from {address} in {timeoutMs / 1000.0:0.###} s",

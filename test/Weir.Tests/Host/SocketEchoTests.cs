@@ -1,19 +1,23 @@
 using Weir.Host;
-using Weir.Host.Tcp;
+using Weir.Host.Sockets;
+using Weir.Tests.Learn;
 using Weir.Wire;
 using Weir.World;
 
 namespace Weir.Tests.Host;
 
-public class TcpEchoTests
+public class SocketEchoTests
 {
     [Theory]
-    [InlineData(true)]
-    [InlineData(false)]
-    public async Task Frames_of_every_size_come_back_whole_and_in_order(bool atEndOfTurn)
+    [InlineData(true, false)]
+    [InlineData(false, false)]
+    [InlineData(true, true)]
+    [InlineData(false, true)]
+    public async Task Frames_of_every_size_come_back_whole_and_in_order(bool atEndOfTurn, bool unix)
     {
-        await using var server = new EchoServer(atEndOfTurn: atEndOfTurn);
-        await using var client = new TcpClientSide<ListeningMachine>(_ => new ListeningMachine());
+        using var folder = new ScratchFolder();
+        await using var server = new EchoServer(atEndOfTurn: atEndOfTurn, listen: unix ? $"unix:{folder["echo"]}" : null);
+        await using var client = new SocketClientSide<ListeningMachine>(_ => new ListeningMachine());
         LinkId link = client.Network.Open(server.Address);
         int[] bodies = [0, 1, 63, 64, 447, 448, 449, 4000, 4032, 16_320, 16_321, 32_700, 65_000, 100_000, 262_080, 262_081, 500_000, FrameHeader.MaxBodyBytes];
         for (int i = 0; i < bodies.Length; i++)
@@ -36,7 +40,7 @@ public class TcpEchoTests
     public async Task Two_hundred_callers_at_once_each_get_their_own_answers()
     {
         await using var server = new EchoServer();
-        await using var client = new TcpClientSide<CallingMachine>(network => new CallingMachine(network));
+        await using var client = new SocketClientSide<CallingMachine>(network => new CallingMachine(network));
         LinkId link = client.Network.Open(server.Address);
         await Parallel.ForEachAsync(
             Enumerable.Range(0, 200),
@@ -57,7 +61,7 @@ public class TcpEchoTests
     public async Task Many_threads_that_send_over_one_connection_as_it_falls_idle_lose_and_tear_nothing()
     {
         await using var server = new EchoServer(atEndOfTurn: false);
-        await using var client = new TcpClientSide<CallingMachine>(network => new CallingMachine(network));
+        await using var client = new SocketClientSide<CallingMachine>(network => new CallingMachine(network));
         LinkId link = client.Network.Open(server.Address);
         const int Threads = 4;
         const int PerThread = 10_000;
@@ -87,7 +91,7 @@ public class TcpEchoTests
     public async Task What_both_sides_count_is_the_same()
     {
         await using var server = new EchoServer();
-        await using var client = new TcpClientSide<CallingMachine>(network => new CallingMachine(network));
+        await using var client = new SocketClientSide<CallingMachine>(network => new CallingMachine(network));
         LinkId link = client.Network.Open(server.Address);
         for (ulong i = 0; i < 10; i++)
         {
@@ -103,7 +107,7 @@ public class TcpEchoTests
     [Fact]
     public async Task A_node_that_stops_first_sends_what_it_has_queued()
     {
-        await using var client = new TcpClientSide<ListeningMachine>(_ => new ListeningMachine());
+        await using var client = new SocketClientSide<ListeningMachine>(_ => new ListeningMachine());
         var server = new EchoServer();
         LinkId link = client.Network.Open(server.Address);
         const int Frames = 20;
@@ -128,7 +132,7 @@ public class TcpEchoTests
     [Fact]
     public async Task A_peer_that_does_not_read_is_given_up_at_the_bound_and_its_frames_come_back_to_the_pool()
     {
-        var options = TcpOptions.Default with { MaxQueuedBytes = 4 << 20, MaxConnectingBytes = 2 << 20 };
+        var options = SocketOptions.Default with { MaxQueuedBytes = 4 << 20, RoomBytes = 1 << 20, MaxConnectingBytes = 2 << 20 };
         await using var server = new EchoServer(options);
         using System.Net.Sockets.Socket silent = await server.ConnectAsync();
         byte[] frame = TestFrames.Bytes(1, 900_000);

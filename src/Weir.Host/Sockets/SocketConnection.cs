@@ -3,17 +3,17 @@ using Microsoft.Extensions.Logging;
 using Weir.Host.Loops;
 using Weir.World;
 
-namespace Weir.Host.Tcp;
+namespace Weir.Host.Sockets;
 
-/// <summary>One open TCP connection: the loop that reads it, its send queue, and how it ends. Thread-safe.</summary>
-internal sealed class TcpConnection : ITcpLink, IDisposable
+/// <summary>One open connection: the loop that reads it, its send queue, and how it ends. Thread-safe.</summary>
+internal sealed class SocketConnection : ISocketLink, IDisposable
 {
     // A peer that always has more to read gives the thread back to others after so many reads.
     private const int ReadsBeforeYield = 64;
 
     private readonly Socket _socket;
     private readonly IFrameSink _sink;
-    private readonly TcpOptions _options;
+    private readonly SocketOptions _options;
     private readonly ILogger _log;
     private readonly FrameReader _reader;
     private readonly FrameWriter _writer;
@@ -33,7 +33,7 @@ internal sealed class TcpConnection : ITcpLink, IDisposable
     /// <param name="peer">The other side's address, for people.</param>
     /// <param name="accepted">True where the peer connected to this side, and so must speak first.</param>
     /// <param name="shared">What the connections of one network have in common.</param>
-    public TcpConnection(Socket socket, LinkId link, string peer, bool accepted, TcpShared shared)
+    public SocketConnection(Socket socket, LinkId link, string peer, bool accepted, SocketShared shared)
     {
         _socket = socket;
         _sink = shared.Sink;
@@ -43,9 +43,12 @@ internal sealed class TcpConnection : ITcpLink, IDisposable
         Link = link;
         Peer = peer;
         _reader = new FrameReader(shared.Sink, link, shared.Unfinished, shared.Tally);
-        _writer = new FrameWriter(socket, shared.Options.MaxQueuedBytes, shared.Tally, Abort);
-        socket.NoDelay = true;
-        SocketFaults.KeepAlive(socket);
+        _writer = new FrameWriter(socket, shared.Options, shared.Tally, Abort, () => shared.Sink.LinkHasRoom(link));
+        if (socket.AddressFamily != AddressFamily.Unix)
+        {
+            socket.NoDelay = true;
+            SocketFaults.KeepAlive(socket);
+        }
     }
 
     public LinkId Link { get; }
@@ -58,6 +61,8 @@ internal sealed class TcpConnection : ITcpLink, IDisposable
     public long QueuedBytes => _writer.QueuedBytes;
 
     public void Send(FrameBuffer frame) => _writer.Send(frame);
+
+    public bool HasRoom(long bytes) => _writer.HasRoom(bytes);
 
     /// <summary>Reads until the connection ends. Completes with the reason, in words for people; never fails.</summary>
     public async Task<string> RunAsync()
@@ -87,7 +92,7 @@ internal sealed class TcpConnection : ITcpLink, IDisposable
         return _reason!;
     }
 
-    /// <summary>Ends the connection once what is queued was sent, or after <see cref="TcpOptions.FlushTimeoutMs"/>. What still comes in is dropped.</summary>
+    /// <summary>Ends the connection once what is queued was sent, or after <see cref="SocketOptions.FlushTimeoutMs"/>. What still comes in is dropped.</summary>
     public async Task CloseAsync(string reason)
     {
         if (Interlocked.Exchange(ref _closing, 1) != 0)
@@ -115,7 +120,7 @@ internal sealed class TcpConnection : ITcpLink, IDisposable
         Abort(reason);
     }
 
-    void ITcpLink.Close() => _ = CloseAsync("closed on this side");
+    void ISocketLink.Close() => _ = CloseAsync("closed on this side");
 
     /// <summary>Ends the connection at once.</summary>
     public void Dispose() => Abort("closed on this side");

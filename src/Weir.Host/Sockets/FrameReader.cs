@@ -2,7 +2,7 @@ using Weir.Host.Loops;
 using Weir.Wire;
 using Weir.World;
 
-namespace Weir.Host.Tcp;
+namespace Weir.Host.Sockets;
 
 /// <summary>
 /// Cuts a stream of bytes into frames: the caller fills <see cref="Free"/> and says with <see cref="Advance"/> how much came. Small frames

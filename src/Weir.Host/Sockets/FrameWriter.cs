@@ -4,7 +4,7 @@ using Weir.Host.Loops;
 using Weir.Wire;
 using Weir.World;
 
-namespace Weir.Host.Tcp;
+namespace Weir.Host.Sockets;
 
 /// <summary>
 /// One connection's send queue and the writes that empty it. Whoever queues a frame and finds no write under way begins it; inside a
@@ -22,8 +22,10 @@ internal sealed class FrameWriter : IThreadPoolWorkItem, IDisposable
 
     private readonly Socket _socket;
     private readonly int _maxQueuedBytes;
+    private readonly int _roomBytes;
     private readonly TransportTally _tally;
     private readonly Action<string> _failed;
+    private readonly Action _roomMade;
 
     // True: no execution context flows into completions, which carry none.
     private readonly SocketAsyncEventArgs _send = new(true);
@@ -35,6 +37,7 @@ internal sealed class FrameWriter : IThreadPoolWorkItem, IDisposable
     private long _queuedBytes;
     private bool _sending;
     private bool _deferred;
+    private bool _roomWanted;
     private bool _ended;
 
     // These belong to whoever set _sending.
@@ -45,15 +48,18 @@ internal sealed class FrameWriter : IThreadPoolWorkItem, IDisposable
     private long _writeBeganMs;
 
     /// <param name="socket">A connected stream socket; the writer does not close it.</param>
-    /// <param name="maxQueuedBytes">See <see cref="TcpOptions.MaxQueuedBytes"/>.</param>
+    /// <param name="options">The queue's bounds.</param>
     /// <param name="tally">Counts what was written.</param>
     /// <param name="failed">Called, from any thread, when the connection cannot go on.</param>
-    public FrameWriter(Socket socket, int maxQueuedBytes, TransportTally tally, Action<string> failed)
+    /// <param name="roomMade">Called, from any thread, when the queue has drained after <see cref="HasRoom"/> said no.</param>
+    public FrameWriter(Socket socket, SocketOptions options, TransportTally tally, Action<string> failed, Action roomMade)
     {
         _socket = socket;
-        _maxQueuedBytes = maxQueuedBytes;
+        _maxQueuedBytes = options.MaxQueuedBytes;
+        _roomBytes = options.RoomBytes;
         _tally = tally;
         _failed = failed;
+        _roomMade = roomMade;
         _send.Completed += (_, _) => Completed();
     }
 
@@ -95,6 +101,17 @@ internal sealed class FrameWriter : IThreadPoolWorkItem, IDisposable
         if (full)
         {
             _failed($"the peer does not keep up: {_maxQueuedBytes} bytes wait to be sent to it");
+        }
+    }
+
+    /// <summary>Whether the queue and so many bytes more stay below <see cref="SocketOptions.RoomBytes"/>; if not, it says when half of it is free.</summary>
+    public bool HasRoom(long bytes)
+    {
+        lock (_gate)
+        {
+            bool hasRoom = _ended || _queuedBytes + bytes < _roomBytes;
+            _roomWanted |= !hasRoom;
+            return hasRoom;
         }
     }
 
@@ -176,22 +193,27 @@ internal sealed class FrameWriter : IThreadPoolWorkItem, IDisposable
 
     private void Pump()
     {
-        while (TakeChunk())
+        while (TakeChunk(out bool roomMade))
         {
+            bool pending = false;
             try
             {
                 _send.SetBuffer(_unsent);
-                if (_socket.SendAsync(_send))
-                {
-                    return;
-                }
+                pending = _socket.SendAsync(_send);
             }
             catch (Exception closed) when (closed is ObjectDisposedException or SocketException)
             {
                 _send.SocketError = SocketError.OperationAborted;
             }
 
-            if (!Written())
+            // Only now, so that the socket has work while the machine makes more. A pending write may have ended on another thread, to
+            // which the fields belong then.
+            if (roomMade)
+            {
+                _roomMade();
+            }
+
+            if (pending || !Written())
             {
                 return;
             }
@@ -223,8 +245,9 @@ internal sealed class FrameWriter : IThreadPoolWorkItem, IDisposable
     }
 
     // False where the queue is empty or given up.
-    private bool TakeChunk()
+    private bool TakeChunk(out bool roomMade)
     {
+        roomMade = false;
         if (!_unsent.IsEmpty)
         {
             return true;
@@ -238,6 +261,8 @@ internal sealed class FrameWriter : IThreadPoolWorkItem, IDisposable
         {
             ended = _ended;
             taken = !ended && TakeFrames();
+            roomMade = taken && _roomWanted && _queuedBytes <= _roomBytes / 2;
+            _roomWanted &= !roomMade;
             if (!ended && !taken)
             {
                 // From here on another thread may write; nothing below touches the writer's own fields.

@@ -1,18 +1,18 @@
 using System.Net;
 using System.Net.Sockets;
 using Weir.Client;
-using Weir.Host.Tcp;
+using Weir.Host.Sockets;
 using Weir.World;
 
 namespace Weir.Tests.Host;
 
-public class TcpConnectTests
+public class SocketConnectTests
 {
     [Fact]
     public async Task A_port_in_use_is_named_with_what_to_do()
     {
         await using var first = new EchoServer();
-        var fault = Assert.Throws<WeirException>(() => new EchoServer(port: first.EndPoint.Port));
+        var fault = Assert.Throws<WeirException>(() => new EchoServer(port: first.Port));
         Assert.Equal($"cannot listen on {first.Address}: the port is in use; end the process that uses it or choose another port (0 picks a free one)", fault.Message);
         Assert.Equal(first.Address, fault.Node);
     }
@@ -20,8 +20,8 @@ public class TcpConnectTests
     [Fact]
     public async Task An_address_of_another_machine_cannot_be_listened_on()
     {
-        await using var network = new TcpNetwork(TcpOptions.Default, Microsoft.Extensions.Logging.Abstractions.NullLogger.Instance);
-        await using var client = new TcpClientSide<ListeningMachine>(_ => new ListeningMachine());
+        await using var network = new SocketNetwork(SocketOptions.Default, Microsoft.Extensions.Logging.Abstractions.NullLogger.Instance);
+        await using var client = new SocketClientSide<ListeningMachine>(_ => new ListeningMachine());
         var fault = Assert.Throws<WeirException>(() => client.Network.Listen(new IPEndPoint(IPAddress.Parse("192.0.2.1"), 0)));
         Assert.Contains("192.0.2.1:0: this machine has no such address", fault.Message, StringComparison.Ordinal);
     }
@@ -67,17 +67,17 @@ public class TcpConnectTests
 
         Assert.Equal(
             $"no answer from {endPoint} in 0.1 s",
-            await DownOf(endPoint.ToString(), TcpOptions.Default with { ConnectTimeoutMs = 100 }));
+            await DownOf(endPoint.ToString(), SocketOptions.Default with { ConnectTimeoutMs = 100 }));
         crowd.ForEach(socket => socket.Dispose());
     }
 
     [Fact]
     public async Task A_link_finds_the_server_again_after_it_restarts_on_the_same_port()
     {
-        await using var client = new TcpClientSide<ListeningMachine>(
-            _ => new ListeningMachine(), TcpOptions.Default with { FirstBackoffMs = 5, LastBackoffMs = 20 });
+        await using var client = new SocketClientSide<ListeningMachine>(
+            _ => new ListeningMachine(), SocketOptions.Default with { FirstBackoffMs = 5, LastBackoffMs = 20 });
         var server = new EchoServer();
-        int port = server.EndPoint.Port;
+        int port = server.Port;
         LinkId link = client.Network.Open(server.Address);
         for (int restart = 0; restart < 3; restart++)
         {
@@ -112,7 +112,7 @@ public class TcpConnectTests
     public async Task The_same_address_is_the_same_link_until_it_is_closed()
     {
         await using var server = new EchoServer();
-        await using var client = new TcpClientSide<ListeningMachine>(_ => new ListeningMachine());
+        await using var client = new SocketClientSide<ListeningMachine>(_ => new ListeningMachine());
         LinkId link = client.Network.Open(server.Address);
         Assert.Equal(link, client.Network.Open(server.Address));
         client.Network.Send(link, TestFrames.Make(client.Pool, 1, 10));
@@ -128,7 +128,7 @@ public class TcpConnectTests
     public async Task Every_fault_of_the_options_is_listed_at_once()
     {
         await Task.CompletedTask;
-        TcpOptions options = TcpOptions.Default with { MaxConnections = 0, ConnectTimeoutMs = -3, FirstBackoffMs = 5000 };
+        SocketOptions options = SocketOptions.Default with { MaxConnections = 0, ConnectTimeoutMs = -3, FirstBackoffMs = 5000 };
         string message = Assert.Throws<ArgumentException>(options.Validate).Message;
         Assert.Contains("MaxConnections is 0, and must be from 1 to 1000000", message, StringComparison.Ordinal);
         Assert.Contains("ConnectTimeoutMs is -3", message, StringComparison.Ordinal);
@@ -136,7 +136,7 @@ public class TcpConnectTests
     }
 
     // Between two servers a question may have been refused, too.
-    private static async Task NextDownIs(TcpClientSide<ListeningMachine> client, string reason)
+    private static async Task NextDownIs(SocketClientSide<ListeningMachine> client, string reason)
     {
         string heard;
         do
@@ -147,9 +147,9 @@ public class TcpConnectTests
         Assert.Equal(reason, heard);
     }
 
-    private static async Task<string> DownOf(string address, TcpOptions? options = null)
+    private static async Task<string> DownOf(string address, SocketOptions? options = null)
     {
-        await using var client = new TcpClientSide<ListeningMachine>(_ => new ListeningMachine(), options);
+        await using var client = new SocketClientSide<ListeningMachine>(_ => new ListeningMachine(), options);
         client.Network.Send(client.Network.Open(address), TestFrames.Make(client.Pool, 1, 10));
         string reason = await client.Machine.NextDownAsync();
         Assert.Equal(0, client.Pool.Rented);
@@ -157,7 +157,7 @@ public class TcpConnectTests
     }
 
     // Asks again and again, as a client does, and takes no answer to an earlier question.
-    private static async Task AskUntilAnswered(TcpClientSide<ListeningMachine> client, LinkId link, ulong question)
+    private static async Task AskUntilAnswered(SocketClientSide<ListeningMachine> client, LinkId link, ulong question)
     {
         while (true)
         {

@@ -3,7 +3,7 @@ using Weir.Keys;
 using Weir.Wire;
 using Weir.World;
 
-namespace Weir.Host.Tcp;
+namespace Weir.Host.Sockets;
 
 /// <summary>What a peer did wrong, told to it in one error frame before its connection is closed.</summary>
 /// <param name="Status">Conflict: it speaks another protocol version. Busy: a bound was reached. Malformed: its bytes make no sense.</param>

@@ -1,0 +1,64 @@
+using Weir.Client;
+using Weir.Host;
+
+namespace Weir.Tests.Host;
+
+/// <summary>What a request allocates once all buffers exist. Run alone: the runtime counts the bytes of the whole process.</summary>
+[Collection(nameof(AllocationTests))]
+[CollectionDefinition(nameof(AllocationTests), DisableParallelization = true)]
+public class AllocationTests
+{
+    /// <summary>Less than the smallest object of the runtime, 24 bytes; what is left are the ticks of the loops, which go by time.</summary>
+    private const double NoObject = 16;
+
+    private const double TaskBytes = 300;
+
+    [Theory]
+    [InlineData(1, false)]
+    [InlineData(1000, false)]
+    [InlineData(1, true)]
+    [InlineData(1000, true)]
+    public async Task A_server_allocates_nothing_for_a_request(int keys, bool ofJob)
+    {
+        await using WeirServer server = await WeirHost.ServeAsync(new ServeOptions { SegmentBits = 6 }, cancellation: TestContext.Current.CancellationToken);
+        using var peer = new RawPeer(server.Address, keys, ofJob);
+        Assert.InRange(BytesOf(peer.Push), 0, NoObject);
+        Assert.InRange(BytesOf(peer.Pull), 0, NoObject);
+    }
+
+    /// <summary>Server and client in one: the call's task and its source, 200 to 250 bytes, however many keys there are.</summary>
+    [Theory]
+    [InlineData(1)]
+    [InlineData(1000)]
+    public async Task A_call_allocates_its_task_and_no_more(int keys)
+    {
+        CancellationToken stop = TestContext.Current.CancellationToken;
+        await using WeirServer server = await WeirHost.ServeAsync(new ServeOptions { SegmentBits = 6 }, cancellation: stop);
+        await using WeirClient client = await WeirHost.ConnectAsync([server.Address], cancellation: stop);
+        WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t" }, stop);
+        ulong[] names = [.. Enumerable.Range(0, keys).Select(key => (ulong)key)];
+        float[] values = new float[keys];
+        Assert.InRange(BytesOf(() => client.PushAsync(table, names, values).GetAwaiter().GetResult()), 1, TaskBytes);
+        Assert.InRange(BytesOf(() => client.PullAsync(table, names, values).GetAwaiter().GetResult()), 1, TaskBytes);
+    }
+
+    // The least of some rounds: what a request makes, every round has; what happens beside it, not every one.
+    private static double BytesOf(Action request)
+    {
+        const int Rounds = 6;
+        const int Requests = 200;
+        double least = double.MaxValue;
+        for (int round = 0; round < Rounds; round++)
+        {
+            long before = GC.GetTotalAllocatedBytes(precise: true);
+            for (int i = 0; i < Requests; i++)
+            {
+                request();
+            }
+
+            least = Math.Min(least, (GC.GetTotalAllocatedBytes(precise: true) - before) / (double)Requests);
+        }
+
+        return least;
+    }
+}
