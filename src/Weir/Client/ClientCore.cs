@@ -51,6 +51,7 @@ internal sealed class ClientCore : IMachine, IDisposable
         Pushes = new PushSender(State);
         Pulls = new PullSender(State);
         Clocks = new ClockSender(State, Pushes);
+        Changes = new PlannedChanges(State, Pushes);
         Pushes.IterationMoved = Clocks.Moved;
         Pushes.MapWanted = WantMap;
         Pulls.MapWanted = WantMap;
@@ -63,6 +64,8 @@ internal sealed class ClientCore : IMachine, IDisposable
     public PullSender Pulls { get; }
 
     public ClockSender Clocks { get; }
+
+    public PlannedChanges Changes { get; }
 
     public void Receive(LinkId link, FrameBuffer frame, Instant now)
     {
@@ -114,6 +117,7 @@ internal sealed class ClientCore : IMachine, IDisposable
                 Pushes.Tick(now);
                 Pulls.Tick(now);
                 Clocks.Tick(now);
+                Changes.Tick(now);
                 if (_mapWanted > State.Map.Version && now >= _nextMapRead)
                 {
                     ReadMap(State.LinkTo(State.Map.Register.Address), now);
@@ -212,6 +216,7 @@ internal sealed class ClientCore : IMachine, IDisposable
             Pushes.MapChanged(now);
             Pulls.MapChanged();
             Clocks.MapChanged();
+            Changes.MapChanged();
         }
     }
 

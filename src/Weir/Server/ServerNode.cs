@@ -70,7 +70,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     public string Describe()
     {
         ClusterMap? map = _state.Map;
-        string jobs = string.Join(" ", (map?.Jobs ?? []).SelectMany(j => j.Workers.Select((w, i) => $"w{i}={w.Process % 1000}/{w.Session}/{w.FinishedThrough}")));
+        string jobs = string.Join(" ", (map?.Jobs ?? []).SelectMany(j => j.Workers.Select((w, i) => $"w{i}={w.Process % 1000}/{w.Session}/{w.From}-{w.Through}/{w.FinishedThrough}")));
         string clocks = string.Join(" ", _state.Clocks.Entries(0).Select(e => $"{e.Worker}:{e.Clock}"));
         string open = string.Join(" ", _state.Segments.SelectMany(s => s.Tables).Where(t => t.Aggregation is { Open.Count: > 0 }).Select(t => t.Aggregation!.Describe()));
         return $"map {map?.Version} jobs [{jobs}] clocks [{clocks}] waiting {_pulls.WaitingCount} open [{open}]";
@@ -341,7 +341,7 @@ internal sealed class ServerNode : IMachine, IDisposable
             : Array.Exists(map.Processes, p => p.Process == beat.Id && p.Incarnation == beat.Incarnation);
         if (member)
         {
-            Membership?.Heard(beat.Role, beat.Id, beat.StoredRows, _now);
+            Membership?.Heard(beat.Role, beat.Id, beat.StoredRows, header.MapVersion, _now);
         }
 
         RaiseClocks();

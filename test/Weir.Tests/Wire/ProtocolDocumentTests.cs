@@ -29,7 +29,7 @@ public partial class ProtocolDocumentTests
     public void The_frames_that_people_ask_for_are_worked()
     {
         Assert.Equal(
-            ["Push", "PushReply Acked", "PushReply Gap", "Pull", "PullReply", "Clock", "Sent", "OpenTable", "AdminReply", "ReadMapReply"],
+            ["Push", "PushReply Acked", "PushReply Gap", "Pull", "PullReply", "Clock", "Sent", "OpenTable", "AdminReply", "AddWorkers", "RemoveWorker", "Begun", "ReadMapReply"],
             Blocks.Keys);
     }
 
