@@ -41,8 +41,8 @@ internal readonly record struct MapChange(ulong Announced, ulong Nonce, long Not
 {
     /// <summary>
     /// How many iterations a host may begin after it answered and before it has read the decision (the M of R8), so that training goes on
-    /// meanwhile: from the answer to the decision read are three messages one after another, and an iteration that pulls and pushes has at
-    /// least four.
+    /// meanwhile. To agree takes a few round trips and a tick of 10 ms, hardly longer than four iterations; a larger margin would only put the
+    /// change off.
     /// </summary>
     public const long MarginIterations = 4;
 }

@@ -390,6 +390,9 @@ internal sealed class ServerNode : IMachine, IDisposable
 
         _state.Adopt(map);
         _mapChanged = true;
+
+        // A change of workers waits until every node has said that it has read of it (design R8).
+        _nextHeartbeat = Array.Exists(map.Jobs, j => j.Change.Announced != 0) ? now : _nextHeartbeat;
         _admin.Announce(map);
     }
 

@@ -1,4 +1,8 @@
 using System.Globalization;
+using Weir.Client;
+using Weir.Keys;
+using Weir.Placement;
+using Weir.Sim;
 
 namespace Weir.Tests.Scenarios;
 
@@ -30,6 +34,129 @@ public class JoinLeaveTests
 
         TestContext.Current.TestOutputHelper?.WriteLine(string.Join(", ", hit.Select(h => $"{h.Key}: {h.Value}")));
         Assert.All(hit, h => Assert.True(h.Value >= 10, $"'{h.Key}' was hit in {h.Value} of {Seeds} seeds; at least 10 are needed"));
+    }
+
+    /// <summary>
+    /// The host answers and then hears nothing of the decision, from the register or from the node that it trains on: it goes on by the margin
+    /// and no further, and so begins no iteration that a worker it does not know of takes part in.
+    /// </summary>
+    [Fact]
+    public void A_host_that_has_not_read_the_decision_begins_no_iteration_above_its_answer_and_the_margin()
+    {
+        using var cluster = new SimCluster(1, servers: 2);
+        cluster.Run(async () =>
+        {
+            WeirClient host = await cluster.ConnectAsync("host");
+            WeirClient asker = await cluster.ConnectAsync("asker");
+            Job job = await asker.OpenJobAsync(new JobOptions { Name = "j", Workers = 1 });
+            WeirTable table = await asker.OpenTableAsync(new TableOptions { Name = "t", Job = job });
+            ClusterMap map = cluster.Nodes[0].Map!;
+            ulong key = Enumerable.Range(0, 1000).Select(k => (ulong)k).First(k => map.Head(Mix.Segment(k, map.SegmentBits))!.Value.Node == 2);
+            long begun = 0;
+            bool isCut = false;
+            MapJob Decided() => cluster.Nodes[0].Map!.Job(job.Group)!;
+            cluster.Scheduler.Stepped = () =>
+            {
+                bool answered = host.Core.Pushes.Sessions.Any(s => s.Span.MayBegin != long.MaxValue);
+                if (!isCut && answered && cluster.Nodes[1].Map!.Version >= Decided().Change.Announced)
+                {
+                    isCut = true;
+                    cluster.Cut(host, 0, toServer: false, toProcess: true);
+                    cluster.CutServers(0, 1, true);
+                }
+            };
+            Task hosting = host.HostWorkersAsync(job, async (worker, stop) =>
+            {
+                while (worker.Clock < 3000)
+                {
+                    begun = worker.Index == 0 ? worker.Clock + 1 : begun;
+                    float[] row = new float[1];
+                    await worker.PullAsync(table, new[] { key }, row, null, stop);
+                    await worker.PushAsync(table, new[] { key }, new float[] { 1 }, stop);
+                    await worker.ClockAsync(stop);
+                }
+            });
+            await cluster.Scheduler.Delay(20, CancellationToken.None);
+            Task<JoinedWorkers> joining = asker.AddWorkersAsync(job, 1);
+            while (!isCut || Decided().Change.Announced != 0)
+            {
+                await cluster.Scheduler.Delay(1, CancellationToken.None);
+            }
+
+            await cluster.Scheduler.Delay(1000, CancellationToken.None);
+            long answer = host.Core.Pushes.Sessions.Single(s => s.Worker == 0).Span.Answer.Begun;
+            Assert.InRange(begun, answer, Decided().Workers[1].From - 1);
+            Assert.Equal(answer + MapChange.MarginIterations, begun);
+            cluster.Cut(host, 0, toServer: false, toProcess: false);
+            cluster.CutServers(0, 1, false);
+            Assert.True((await joining).FirstIteration > answer + MapChange.MarginIterations);
+            await hosting;
+            Assert.All(Decided().Workers, w => Assert.Equal(3000, w.FinishedThrough));
+        });
+    }
+
+    /// <summary>Iterations may be ended without waiting: calls that come before the next has begun wait for it, in the order they were made in.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Calls_of_an_iteration_that_is_held_back_are_made_in_their_order_once_it_begins_or_end_where_the_worker_has_left(bool stays)
+    {
+        using var cluster = new SimCluster(1, servers: 1);
+        cluster.Run(async () =>
+        {
+            WeirClient host = await cluster.ConnectAsync("host");
+            WeirClient asker = await cluster.ConnectAsync("asker");
+            Job job = await asker.OpenJobAsync(new JobOptions { Name = "j", Workers = 2 });
+            WeirTable table = await asker.OpenTableAsync(new TableOptions { Name = "t", Job = job, Rule = UpdateRule.Assign });
+            var announced = new TaskCompletionSource();
+            cluster.Scheduler.Stepped = () =>
+            {
+                if (host.Core.Pushes.Sessions.Any(s => s.Span.MayBegin != long.MaxValue) && announced.TrySetResult())
+                {
+                    // The decision is not heard of for a while.
+                    cluster.Cut(host, 0, toServer: true, toProcess: true);
+                }
+            };
+            float[] read = new float[1];
+            List<Task> late = [];
+            var over = new TaskCompletionSource();
+            Task<bool>[] clocks = [];
+            Task hosting = host.HostWorkersAsync(job, async (worker, stop) =>
+            {
+                if (worker.Index > 0)
+                {
+                    await over.Task;
+                    return;
+                }
+
+                await announced.Task;
+                clocks = [.. Enumerable.Range(0, (int)MapChange.MarginIterations + 1).Select(_ => worker.ClockAsync(stop))];
+                Assert.NotNull(host.Core.Pushes.Sessions.Single(s => s.Worker == 0).Span.Held);
+                using var cancelled = new CancellationTokenSource();
+                Task taken = worker.PushAsync(table, new ulong[] { 1 }, new float[] { 1 }, cancelled.Token);
+                late.AddRange(Enumerable.Range(2, 20).Select(value => worker.PushAsync(table, new ulong[] { 1 }, new[] { (float)value }, stop)));
+                late.Add(worker.PullAsync(table, new ulong[] { 1 }, new float[1], null, stop));
+                late.Add(worker.ClockAsync(stop));
+                cancelled.Cancel();
+                await Assert.ThrowsAnyAsync<OperationCanceledException>(() => taken);
+                await cluster.Scheduler.Delay(100, CancellationToken.None);
+                Assert.All(late, call => Assert.False(call.IsCompleted));
+                cluster.Cut(host, 0, toServer: false, toProcess: false);
+                await Task.WhenAny(Task.WhenAll(late));
+                over.SetResult();
+                await Task.WhenAll(late);
+            });
+            await cluster.Scheduler.Delay(20, CancellationToken.None);
+            Task change = stays ? asker.AddWorkersAsync(job, 1) : asker.RemoveWorkerAsync(job, 0);
+            await announced.Task;
+            await hosting;
+            await change;
+            Assert.All(clocks[..^1], clock => Assert.True(clock.Result));
+            Assert.Equal(stays, clocks[^1].Result);
+            await asker.PullAsync(table, new ulong[] { 1 }, read);
+            Assert.Equal(stays ? 21 : 0, read[0]);
+            Assert.All(late, call => Assert.Equal(stays, call.IsCompletedSuccessfully));
+        });
     }
 
     private static JoinLeaveRun Run(ulong seed)
