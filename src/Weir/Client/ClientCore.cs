@@ -241,6 +241,7 @@ internal sealed class ClientCore : IMachine, IDisposable
                 Pushes.Fail(session, new WeirException(Status.Ended, "the client was closed while the call was under way"));
             }
 
+            Changes.FailHeld();
             Pulls.Fail(new WeirException(Status.Ended, "the client was closed while the call was under way"), _ => true);
             Over.TrySetException(closed);
             Pushes.DropFrames();

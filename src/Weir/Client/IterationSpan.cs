@@ -66,10 +66,33 @@ internal sealed class IterationSpan(TaskCreationOptions completions)
     }
 
     /// <summary>A call that must wait takes its place behind those before it: pushes are numbered in the order of the calls.</summary>
-    public Task TakeTurn(Task issued)
+    public CallTurn TakeTurn()
     {
-        Task before = _lastInTurn;
-        _lastInTurn = issued;
-        return before;
+        var turn = new CallTurn(_lastInTurn, new TaskCompletionSource(completions));
+        _lastInTurn = turn.Over;
+        return turn;
+    }
+}
+
+/// <summary>The place of one call among those that wait for an iteration to begin.</summary>
+internal sealed class CallTurn(Task before, TaskCompletionSource over)
+{
+    /// <summary>Done when all calls before this one have been made, or given up.</summary>
+    public Task Before => before;
+
+    /// <summary>Done when this call has as well.</summary>
+    public Task Over => over.Task;
+
+    /// <summary>The call has been made. One that is given up before its turn lets nobody past those that wait before it.</summary>
+    public void End()
+    {
+        if (before.IsCompleted)
+        {
+            over.SetResult();
+        }
+        else
+        {
+            before.ContinueWith(_ => over.SetResult(), CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+        }
     }
 }

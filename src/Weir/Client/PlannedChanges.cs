@@ -57,15 +57,25 @@ internal sealed class PlannedChanges(ClientState state, PushSender pushes)
                 Send(session);
             }
 
-            if (span.Held is { } held && session.Failure is { } failure)
+            if (span.Held is { } held && span.HeldDeadline <= now)
             {
-                held.TrySetException(failure);
-            }
-            else if (span.Held is { } late && span.HeldDeadline <= now)
-            {
-                late.TrySetException(new WeirException(
+                held.TrySetException(new WeirException(
                     Status.DeadlineExceeded,
                     $"iteration {session.Iteration} of worker {session.Worker} did not begin in time: it waits for the join or leave of workers announced in map {span.Answer.Announced}"));
+            }
+        }
+
+        FailHeld();
+    }
+
+    /// <summary>What waits for the next iteration of a session that has failed waits for nothing.</summary>
+    public void FailHeld()
+    {
+        foreach (PushSession session in pushes.Sessions)
+        {
+            if (session.Failure is { } failure)
+            {
+                session.Span.Held?.TrySetException(failure);
             }
         }
     }

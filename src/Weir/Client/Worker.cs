@@ -216,23 +216,23 @@ public sealed class Worker
     /// <exception cref="WeirException">Ended: there is no such iteration, the worker has left.</exception>
     private async Task<T> InTurnAsync<T>(Func<Task<T>> call, CancellationToken cancellation)
     {
-        var issued = new TaskCompletionSource(_client.State.Completions);
+        CallTurn turn;
+        lock (_client.State.Gate)
+        {
+            turn = _session.Span.TakeTurn();
+        }
+
         Task<T> made;
         try
         {
-            Task? before;
-            lock (_client.State.Gate)
+            Task? waits = turn.Before;
+            while (waits is not null)
             {
-                before = _session.Span.TakeTurn(issued.Task);
-            }
-
-            while (before is not null)
-            {
-                await before.WaitAsync(cancellation);
+                await waits.WaitAsync(cancellation);
                 lock (_client.State.Gate)
                 {
                     ThrowIfOver();
-                    before = _session.Span.Held?.Task;
+                    waits = _session.Span.Held?.Task;
                 }
             }
 
@@ -240,7 +240,7 @@ public sealed class Worker
         }
         finally
         {
-            issued.SetResult();
+            turn.End();
         }
 
         return await made;

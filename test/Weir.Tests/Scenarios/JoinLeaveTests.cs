@@ -3,6 +3,7 @@ using Weir.Client;
 using Weir.Keys;
 using Weir.Placement;
 using Weir.Sim;
+using Weir.Wire;
 
 namespace Weir.Tests.Scenarios;
 
@@ -156,6 +157,45 @@ public class JoinLeaveTests
             await asker.PullAsync(table, new ulong[] { 1 }, read);
             Assert.Equal(stays ? 21 : 0, read[0]);
             Assert.All(late, call => Assert.Equal(stays, call.IsCompletedSuccessfully));
+        });
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void An_iteration_that_waits_to_begin_fails_when_its_client_is_closed_or_its_deadline_passes(bool closes)
+    {
+        using var cluster = new SimCluster(1, servers: 1);
+        cluster.Run(async () =>
+        {
+            WeirClient host = await cluster.ConnectAsync("host", new ClientOptions { DeadlineMs = 1500 });
+            WeirClient asker = await cluster.ConnectAsync("asker");
+            Job job = await asker.OpenJobAsync(new JobOptions { Name = "j", Workers = 2, Hosts = 2 });
+
+            // A process that takes on a worker and answers nothing: the change is never decided.
+            await asker.ChangeAsync(FrameKind.JoinProcess, new JoinProcessBody(asker.State.Process, asker.State.Incarnation, job.Group, ""), CancellationToken.None);
+            Task<bool>? held = null;
+            Task hosting = host.HostWorkersAsync(job, async (worker, stop) =>
+            {
+                _ = asker.AddWorkersAsync(job, 1, cancellation: CancellationToken.None);
+                IterationSpan span = host.Core.Pushes.Sessions.Single().Span;
+                while (span.Held is null)
+                {
+                    held = worker.ClockAsync(stop);
+                    await cluster.Scheduler.Delay(5, CancellationToken.None);
+                }
+
+                if (closes)
+                {
+                    await host.DisposeAsync();
+                }
+
+                await held!;
+            });
+            await Task.WhenAny(hosting);
+            WeirException failed = await Assert.ThrowsAsync<WeirException>(() => held!);
+            Assert.Equal(closes ? Status.Ended : Status.DeadlineExceeded, failed.Status);
+            Assert.Contains(closes ? "the client was closed" : "did not begin in time: it waits for the join or leave of workers announced in map", failed.Message);
         });
     }
 
