@@ -34,11 +34,11 @@ public class TrainingBench
         var weights = new LocalWeights(_options);
         var batch = new NumberedBatch(_options.EffectiveInterceptKey);
         long perPass = _summary.BatchesPerPass(1, _batchRows);
-        using var batches = new BatchSequence(_rows, 0, 1, _batchRows, perPass);
+        using var batches = new BatchSequence(_rows, _batchRows);
         double loss = 0;
-        for (long iteration = 1; iteration <= _options.Passes * perPass; iteration++)
+        for (long iteration = 0; iteration < _options.Passes * perPass; iteration++)
         {
-            batches.Read(iteration, batch);
+            batches.Read(iteration % perPass, 1, batch);
             weights.Read(batch.Keys.Span, batch.Weights.Span);
             loss += batch.ComputeGradient();
             weights.Update(batch.Gradient.Span);

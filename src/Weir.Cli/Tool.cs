@@ -58,6 +58,7 @@ internal static class Tool
         ExportCommand.Create(console),
         ServeCommand.Create(console, signals),
         StatusCommand.Create(console),
+        WorkersCommand.Create(console),
         new Command("bench", "Measures how fast Weir is on this machine.") { BenchPushPullCommand.Create(console), BenchStoreCommand.Create(console) },
         HostWorkersCommand.Create(console, signals),
         BenchSinkCommand.Create(console, signals),

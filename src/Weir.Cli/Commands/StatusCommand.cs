@@ -55,8 +55,8 @@ internal static class StatusCommand
             ? (string[])[server.Id, Text(server.ProcessId), server.Address, Text(server.Segments), Text(server.Rows), Text(server.Bytes), Text(server.PushRequests), Text(server.PullRequests), Text(server.PullsWaiting)]
             : [server.Id, "", server.Address, Text(server.Segments), "does not answer", "", "", "", ""]));
         Print(terminal, ["table", "width", "rule", "rows"], status.Tables.Select(table => (string[])[table.Name, Text(table.Width), table.Rule, Text(table.Rows)]));
-        Print(terminal, ["job", "worker", "hosted by", "clock"], status.Workers.Select(worker =>
-            (string[])[worker.Job, Text(worker.Index), worker.Process, Text(worker.Clock) + (worker.Finished ? " (finished)" : "")]));
+        Print(terminal, ["job", "worker", "hosted by", "takes part", "clock"], status.Workers.Select(worker =>
+            (string[])[worker.Job, Text(worker.Index), worker.Process, Span(worker), Text(worker.Clock) + (worker.Finished ? " (finished)" : "")]));
         foreach (string loss in status.Losses)
         {
             terminal.WriteLine($"lost: {loss}");
@@ -81,6 +81,10 @@ internal static class StatusCommand
             terminal.Write(table);
         }
     }
+
+    private static string Span(WorkerStatus worker) => worker.FirstIteration == 0
+        ? "about to join"
+        : $"from {Text(worker.FirstIteration)}{(worker.LastIteration is { } last ? $" through {Text(last)}" : "")}";
 
     private static string Text(long number) => number.ToString(CultureInfo.InvariantCulture);
 }

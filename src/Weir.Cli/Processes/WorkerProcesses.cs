@@ -10,10 +10,14 @@ namespace Weir.Cli.Processes;
 internal sealed class WorkerProcesses : IWorkerHosts, IAsyncDisposable
 {
     private readonly List<Child> _children = [];
+    private readonly List<Task> _following = [];
+    private readonly Lock _lock = new();
+    private readonly string _order;
     private readonly TrainingMeter _meter;
     private readonly Action<string> _note;
     private readonly TaskCompletionSource _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile bool _stopping;
+    private int _lifted;
 
     /// <summary>Starts the processes; they begin to train once all of them have offered to host.</summary>
     /// <param name="count">How many.</param>
@@ -22,13 +26,10 @@ internal sealed class WorkerProcesses : IWorkerHosts, IAsyncDisposable
     /// <param name="note">Called with lines for people.</param>
     public WorkerProcesses(int count, HostOrder order, TrainingMeter meter, Action<string> note)
     {
-        (_meter, _note) = (meter, note);
-        string line = HostLineJson.Write(order);
+        (_order, _meter, _note) = (HostLineJson.Write(order), meter, note);
         for (int child = 0; child < count; child++)
         {
-            var process = ToolProcess.Start(note, HostWorkersName);
-            process.Send(line);
-            _children.Add(new Child(process));
+            Start();
         }
     }
 
@@ -37,14 +38,30 @@ internal sealed class WorkerProcesses : IWorkerHosts, IAsyncDisposable
 
     public string Description => $"{(_children.Count == 1 ? "1 worker process" : $"{_children.Count} worker processes")} ({string.Join(", ", _children.Select(child => child.Process.Id))})";
 
-    public ClientCounters Wire => _children.Aggregate(default(ClientCounters), (sum, child) => Sum(sum, child.Wire));
+    public ClientCounters Wire
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _children.Aggregate(default(ClientCounters), (sum, child) => Sum(sum, child.Wire));
+            }
+        }
+    }
 
     public async Task RunAsync(CancellationToken cancellation)
     {
-        Task all = Task.WhenAll(_children.Select(FollowAsync));
+        lock (_lock)
+        {
+            _following.AddRange(_children.Select(FollowAsync));
+        }
+
         try
         {
-            await await Task.WhenAny(all, _failed.Task).WaitAsync(cancellation);
+            while (Unfinished() is { Length: > 0 } following)
+            {
+                await await Task.WhenAny(Task.WhenAll(following), _failed.Task).WaitAsync(cancellation);
+            }
         }
         catch (OperationCanceledException)
         {
@@ -59,12 +76,56 @@ internal sealed class WorkerProcesses : IWorkerHosts, IAsyncDisposable
         }
     }
 
-    public void Lift(int pauses) => _children.ForEach(child => child.Process.Send(pauses.ToString(CultureInfo.InvariantCulture)));
+    public void Joined(int workers)
+    {
+        lock (_lock)
+        {
+            while (_children.Count < workers && !_stopping && _following.Count > 0)
+            {
+                Child child = Start();
+                if (_lifted > 0)
+                {
+                    child.Process.Send(_lifted.ToString(CultureInfo.InvariantCulture));
+                }
+
+                _following.Add(FollowAsync(child));
+            }
+        }
+    }
+
+    public void Lift(int pauses)
+    {
+        lock (_lock)
+        {
+            _lifted = pauses;
+            _children.ForEach(child => child.Process.Send(pauses.ToString(CultureInfo.InvariantCulture)));
+        }
+    }
 
     public async ValueTask DisposeAsync()
     {
-        _stopping = true;
+        lock (_lock)
+        {
+            _stopping = true;
+        }
+
         await Task.WhenAll(_children.Select(child => child.Process.DisposeAsync().AsTask()));
+    }
+
+    private Child Start()
+    {
+        var child = new Child(ToolProcess.Start(_note, HostWorkersName));
+        child.Process.Send(_order);
+        _children.Add(child);
+        return child;
+    }
+
+    private Task[] Unfinished()
+    {
+        lock (_lock)
+        {
+            return [.. _following.Where(following => !following.IsCompletedSuccessfully)];
+        }
     }
 
     private async Task FollowAsync(Child child)

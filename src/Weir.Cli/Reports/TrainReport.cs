@@ -52,7 +52,11 @@ internal sealed record ServerOfRun(string Id, int Pid, string Address, long Rows
 /// <param name="Pid">The process that hosted it last.</param>
 /// <param name="Rows">Rows it went through, over all passes.</param>
 /// <param name="Clock">Its last finished iteration.</param>
-internal sealed record WorkerOfRun(int Id, int Pid, long Rows, long Clock);
+/// <param name="FirstIteration">The first iteration that it took part in: 1, or where it joined.</param>
+/// <param name="LastIteration">The last one: where it left, or the end.</param>
+/// <param name="Staleness">The largest of t - 1 - m over its iterations t, where m was the smallest clock of all workers when the weights for t
+/// were read: no bound was broken where it is at most the delay. Null where it pulled nothing.</param>
+internal sealed record WorkerOfRun(int Id, int Pid, long Rows, long Clock, long FirstIteration, long LastIteration, long? Staleness);
 
 /// <summary>What the workers' hosts sent and received.</summary>
 /// <param name="PushBytes">Bytes of pushes and their replies, headers included.</param>

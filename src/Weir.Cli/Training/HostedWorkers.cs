@@ -19,8 +19,8 @@ internal sealed class HostedWorkers(LogisticTraining training, WeirTable table, 
 
     private async Task RunHereAsync(Worker worker, CancellationToken cancellation)
     {
-        report(new WorkerStep(worker.Index, worker.Clock, 0, 0));
-        for (int pause = 0; pause < pauses.Count; pause++)
+        report(new WorkerStep(worker.Index, worker.Clock, 0, 0, -1));
+        for (int pause = 0; pause < pauses.Count && !(worker.Clock >= worker.LastIteration); pause++)
         {
             await training.RunThroughAsync(worker, table, pauses[pause], Report, cancellation);
             await gate.PassAsync(pause, cancellation);
@@ -29,5 +29,5 @@ internal sealed class HostedWorkers(LogisticTraining training, WeirTable table, 
         await training.RunAsync(worker, table, Report, cancellation);
     }
 
-    private void Report(TrainingStep step) => report(new WorkerStep(step.Worker, step.Iteration, step.Rows, step.LossSum));
+    private void Report(TrainingStep step) => report(new WorkerStep(step.Worker, step.Iteration, step.Rows, step.LossSum, step.Staleness));
 }

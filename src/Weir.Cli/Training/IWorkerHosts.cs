@@ -14,6 +14,9 @@ internal interface IWorkerHosts
     /// <summary>Hosts the workers until all have finished.</summary>
     Task RunAsync(CancellationToken cancellation);
 
+    /// <summary>The job has so many workers by now: some joined.</summary>
+    void Joined(int workers);
+
     /// <summary>Lets the workers through the first <paramref name="pauses"/> pauses.</summary>
     void Lift(int pauses);
 }

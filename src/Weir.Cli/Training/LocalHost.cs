@@ -11,5 +11,10 @@ internal sealed class LocalHost(WeirClient client, Job job, HostedWorkers worker
 
     public Task RunAsync(CancellationToken cancellation) => client.HostWorkersAsync(job, workers.RunAsync, cancellation);
 
+    public void Joined(int workers)
+    {
+        // This process hosts them with the others.
+    }
+
     public void Lift(int pauses) => gate.Lift(pauses);
 }

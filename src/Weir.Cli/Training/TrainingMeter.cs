@@ -1,20 +1,21 @@
 using System.Diagnostics;
+using Weir.Client;
 using Weir.Learn.Logistic;
 
 namespace Weir.Cli.Training;
 
 /// <summary>How a run stands at one moment.</summary>
-/// <param name="Share">The share of all iterations that are done, 0 to 1.</param>
+/// <param name="Share">The share of all rows of all passes that are done, 0 to 1.</param>
 /// <param name="Rows">Rows gone through, over all passes.</param>
 /// <param name="RowsPerSecond">Over the whole run so far.</param>
 /// <param name="Loss">Mean log-loss of the latest rows before their update, in nats; NaN before the first.</param>
 /// <param name="Left">Time left at the rate so far.</param>
-/// <param name="Pass">The pass that the slowest worker is in, counted from 1.</param>
+/// <param name="Pass">The pass that the workers are in, counted from 1.</param>
 internal readonly record struct TrainingMoment(double Share, long Rows, double RowsPerSecond, double Loss, TimeSpan Left, int Pass);
 
 /// <summary>
 /// Sums what the workers' hosts report. A host that died may have reported an iteration that is redone elsewhere, or not have reported one
-/// that is not: rows follow from the clocks alone. Thread-safe.
+/// that is not: rows follow from the clocks and the schedule of the workers alone. Thread-safe.
 /// </summary>
 internal sealed class TrainingMeter(LogisticTraining training, int workers, int passes)
 {
@@ -22,17 +23,56 @@ internal sealed class TrainingMeter(LogisticTraining training, int workers, int 
     private const double LossMemory = 0.1;
 
     private readonly Lock _lock = new();
-    private readonly long[] _clocks = new long[workers];
-    private readonly int[] _processes = new int[workers];
+    private readonly List<Told> _told = [.. Enumerable.Range(0, workers).Select(_ => new Told())];
     private readonly List<(long Iteration, TaskCompletionSource Reached)> _awaited = [];
-    private readonly long _iterations = training.Iterations(workers);
-    private readonly double _lossRows = Math.Max(1, training.RowsThrough(0, workers, training.Iterations(workers)) * LossMemory * workers / passes);
+    private readonly double _lossRows = Math.Max(1, RowsOf(training, WorkerSchedule.Of(workers)) * LossMemory / passes);
     private readonly Stopwatch _since = new();
     private double _recentLoss;
     private double _recentRows;
+    private WorkerSchedule _schedule = WorkerSchedule.Of(workers);
 
-    /// <summary>Iterations of every worker.</summary>
-    public long Iterations => _iterations;
+    /// <summary>What the hosts told of one worker.</summary>
+    private sealed class Told
+    {
+        public long Clock { get; set; }
+
+        public int Process { get; set; }
+
+        public long Staleness { get; set; } = -1;
+    }
+
+    /// <summary>Iterations of all passes, with the workers that are known to take part.</summary>
+    public long Iterations
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return training.Iterations(_schedule);
+            }
+        }
+    }
+
+    /// <summary>Which workers take part in which iterations.</summary>
+    public WorkerSchedule Schedule
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _schedule;
+            }
+        }
+
+        set
+        {
+            lock (_lock)
+            {
+                _schedule = value;
+                Release();
+            }
+        }
+    }
 
     /// <summary>Seconds since training began.</summary>
     public double Seconds => _since.Elapsed.TotalSeconds;
@@ -44,7 +84,7 @@ internal sealed class TrainingMeter(LogisticTraining training, int workers, int 
         {
             lock (_lock)
             {
-                return _clocks.Min();
+                return Least();
             }
         }
     }
@@ -60,32 +100,28 @@ internal sealed class TrainingMeter(LogisticTraining training, int workers, int 
     {
         lock (_lock)
         {
-            _processes[step.Worker] = process;
-            if (step.Iteration <= _clocks[step.Worker])
+            Told told = Of(step.Worker);
+            told.Process = process;
+            told.Staleness = Math.Max(told.Staleness, step.Staleness);
+            if (step.Iteration <= told.Clock)
             {
                 return;
             }
 
-            _clocks[step.Worker] = step.Iteration;
+            told.Clock = step.Iteration;
             double kept = Math.Max(0, 1 - (step.Rows / _lossRows));
             _recentLoss = (_recentLoss * kept) + step.LossSum;
             _recentRows = (_recentRows * kept) + step.Rows;
-            long least = _clocks.Min();
-            foreach ((_, TaskCompletionSource reached) in _awaited.Where(awaited => awaited.Iteration <= least))
-            {
-                reached.TrySetResult();
-            }
-
-            _awaited.RemoveAll(awaited => awaited.Iteration <= least);
+            Release();
         }
     }
 
-    /// <summary>Done once every worker has finished the iteration.</summary>
+    /// <summary>Done once every worker has finished the iteration, or what it takes part in.</summary>
     public Task ReachedAsync(long iteration)
     {
         lock (_lock)
         {
-            if (_clocks.Min() >= iteration)
+            if (Least() >= iteration)
             {
                 return Task.CompletedTask;
             }
@@ -96,12 +132,13 @@ internal sealed class TrainingMeter(LogisticTraining training, int workers, int 
         }
     }
 
-    /// <summary>A worker's last host, the rows it went through and its clock.</summary>
-    public (int Process, long Rows, long Clock) Worker(int worker)
+    /// <summary>A worker's last host, the rows it went through, its clock, and the largest staleness of what it pulled, -1 for nothing.</summary>
+    public (int Process, long Rows, long Clock, long Staleness) Worker(int worker)
     {
         lock (_lock)
         {
-            return (_processes[worker], training.RowsThrough(worker, workers, _clocks[worker]), _clocks[worker]);
+            Told told = Of(worker);
+            return (told.Process, training.RowsThrough(worker, _schedule, told.Clock), told.Clock, told.Staleness);
         }
     }
 
@@ -110,17 +147,58 @@ internal sealed class TrainingMeter(LogisticTraining training, int workers, int 
     {
         lock (_lock)
         {
-            double share = (double)_clocks.Sum() / ((double)_iterations * workers);
             long rows = 0;
-            for (int worker = 0; worker < workers; worker++)
+            for (int worker = 0; worker < _schedule.Workers; worker++)
             {
-                rows += training.RowsThrough(worker, workers, _clocks[worker]);
+                rows += training.RowsThrough(worker, _schedule, Of(worker).Clock);
             }
 
+            double share = (double)rows / RowsOf(training, _schedule);
             double seconds = Math.Max(Seconds, 1e-9);
             double left = share > 0 ? seconds * (1 - share) / share : 0;
-            int pass = (int)Math.Min(passes, (_clocks.Min() * passes / _iterations) + 1);
+            int pass = (int)Math.Min(passes, (share * passes) + 1);
             return new TrainingMoment(share, rows, rows / seconds, _recentRows > 0 ? _recentLoss / _recentRows : double.NaN, TimeSpan.FromSeconds(left), pass);
         }
+    }
+
+    private static long RowsOf(LogisticTraining training, WorkerSchedule schedule)
+    {
+        long iterations = training.Iterations(schedule);
+        return Enumerable.Range(0, schedule.Workers).Sum(worker => training.RowsThrough(worker, schedule, iterations));
+    }
+
+    private Told Of(int worker)
+    {
+        while (_told.Count <= worker)
+        {
+            _told.Add(new Told());
+        }
+
+        return _told[worker];
+    }
+
+    /// <summary>The clock of the slowest worker: one that is yet to join, or that has left, keeps nobody waiting.</summary>
+    private long Least()
+    {
+        long least = long.MaxValue;
+        for (int worker = 0; worker < _schedule.Workers; worker++)
+        {
+            (long first, long last) = (_schedule.FirstIteration(worker), _schedule.LastIteration(worker));
+            long clock = Math.Max(Of(worker).Clock, first - 1);
+            least = first > 0 && clock < last ? Math.Min(least, clock) : least;
+        }
+
+        return least;
+    }
+
+    private void Release()
+    {
+        long least = Least();
+        foreach ((_, TaskCompletionSource reached) in _awaited.Where(awaited => awaited.Iteration <= least))
+        {
+            reached.TrySetResult();
+        }
+
+        _awaited.RemoveAll(awaited => awaited.Iteration <= least);
     }
 }

@@ -57,7 +57,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
 
         try
         {
-            await TrainAsync(cluster, hosts, table, meter, pauses, best, stop);
+            await TrainAsync(cluster, client, hosts, table, meter, pauses, best, stop);
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
@@ -67,6 +67,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
         WireOfRun wire = Wire(hosts.Wire);
         BinaryQuality? last = await best.OfferAsync(await table.ReadAsync(stop), stop);
         ClusterStatus status = await client.GetStatusAsync(stop);
+        meter.Schedule = client.ScheduleOf(table.Job);
         output.Write(best.Model!.Model);
         TrainReport report = Report(data, meter, best, output.ModelPath, status, wire);
         SayResult(report, last, best);
@@ -127,12 +128,13 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
     }
 
     private async Task TrainAsync(
-        ICluster cluster, IWorkerHosts hosts, ModelTable table, TrainingMeter meter, long[] pauses, BestModel best, CancellationToken stop)
+        ICluster cluster, WeirClient client, IWorkerHosts hosts, ModelTable table, TrainingMeter meter, long[] pauses, BestModel best, CancellationToken stop)
     {
         using var end = CancellationTokenSource.CreateLinkedTokenSource(stop);
         meter.Start();
         Task work = hosts.RunAsync(end.Token);
-        Task measuring = MeasureAsync(hosts, table, meter, pauses, best, end.Token);
+        Task measuring = MeasureAsync(hosts, work, table, meter, pauses, best, end.Token);
+        Task following = FollowScheduleAsync(client, table.Job, hosts, meter, end.Token);
         Task all = Task.WhenAll(work, measuring);
         try
         {
@@ -160,15 +162,51 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
         {
             await end.CancelAsync();
             await Task.WhenAny(all);
+            await Task.WhenAny(following);
         }
     }
 
-    /// <summary>At each pause, once all workers have come to it: measures the model, then lets them go on.</summary>
-    private async Task MeasureAsync(IWorkerHosts hosts, ModelTable table, TrainingMeter meter, long[] pauses, BestModel best, CancellationToken cancellation)
+    /// <summary>Tells of workers that join and leave, and has the hosts know of them.</summary>
+    private async Task FollowScheduleAsync(WeirClient client, Job job, IWorkerHosts hosts, TrainingMeter meter, CancellationToken cancellation)
+    {
+        WorkerSchedule told = meter.Schedule;
+        while (true)
+        {
+            WorkerSchedule schedule = await client.ScheduleAfterAsync(job, told, cancellation);
+            meter.Schedule = schedule;
+            hosts.Joined(schedule.Workers);
+            for (int worker = 0; worker < schedule.Workers; worker++)
+            {
+                (long first, long last) = (schedule.FirstIteration(worker), schedule.LastIteration(worker));
+                if (first > 1 && (worker >= told.Workers || told.FirstIteration(worker) != first))
+                {
+                    _display.Say($"worker {worker} joins from iteration {first} on");
+                }
+
+                if (last != long.MaxValue && (worker >= told.Workers || told.LastIteration(worker) != last))
+                {
+                    _display.Say($"worker {worker} leaves after iteration {last}");
+                }
+            }
+
+            told = schedule;
+        }
+    }
+
+    /// <summary>
+    /// At each pause, once all workers have come to it: measures the model, then lets them go on. Where workers joined, the passes may be over
+    /// before the last pauses.
+    /// </summary>
+    private async Task MeasureAsync(IWorkerHosts hosts, Task work, ModelTable table, TrainingMeter meter, long[] pauses, BestModel best, CancellationToken cancellation)
     {
         for (int pause = 0; pause < pauses.Length; pause++)
         {
-            await meter.ReachedAsync(pauses[pause]).WaitAsync(cancellation);
+            Task reached = meter.ReachedAsync(pauses[pause]);
+            if (await Task.WhenAny(reached, work).WaitAsync(cancellation) != reached)
+            {
+                return;
+            }
+
             BinaryQuality quality = (await best.OfferAsync(await table.ReadAsync(cancellation), cancellation))!;
             double pass = (double)pauses[pause] * settings.Learning.Passes / meter.Iterations;
             _display.Say(string.Create(CultureInfo.InvariantCulture, $"after {pass:0.##} passes: test log-loss {quality.LogLoss:F4}, AUC {quality.Auc:F4}"));
@@ -198,11 +236,13 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
     {
         long rows = 0;
         var workers = new List<WorkerOfRun>();
-        for (int worker = 0; worker < settings.Workers; worker++)
+        WorkerSchedule schedule = meter.Schedule;
+        for (int worker = 0; worker < schedule.Workers; worker++)
         {
-            (int process, long gone, long clock) = meter.Worker(worker);
+            (int process, long gone, long clock, long staleness) = meter.Worker(worker);
             rows += gone;
-            workers.Add(new WorkerOfRun(worker, process, gone, clock));
+            workers.Add(new WorkerOfRun(
+                worker, process, gone, clock, schedule.FirstIteration(worker), Math.Min(clock, schedule.LastIteration(worker)), staleness < 0 ? null : staleness));
         }
 
         return new TrainReport(

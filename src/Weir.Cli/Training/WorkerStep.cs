@@ -5,4 +5,5 @@ namespace Weir.Cli.Training;
 /// <param name="Iteration">Its last finished iteration.</param>
 /// <param name="Rows">Rows of the iteration.</param>
 /// <param name="LossSum">The sum of their log-losses in nats before the update.</param>
-internal readonly record struct WorkerStep(int Worker, long Iteration, int Rows, double LossSum);
+/// <param name="Staleness">By how many iterations the weights may have been behind (<see cref="Weir.Learn.Logistic.TrainingStep"/>); -1 for none pulled.</param>
+internal readonly record struct WorkerStep(int Worker, long Iteration, int Rows, double LossSum, long Staleness);

@@ -3,28 +3,30 @@ using Weir.Learn.Data;
 namespace Weir.Learn.Logistic;
 
 /// <summary>
-/// The batches of one worker over all passes, by iteration number: iteration t has batch (t - 1) mod batchesPerPass of a pass. Read in
-/// order it opens the source once a pass. Not thread-safe.
+/// The batches of one worker: read in order, the source is opened once a pass, and once more where workers have joined or left. Not
+/// thread-safe.
 /// </summary>
-internal sealed class BatchSequence(ISparseSource source, int shard, int shards, int batchRows, long batchesPerPass) : IDisposable
+internal sealed class BatchSequence(ISparseSource source, int batchRows) : IDisposable
 {
     private ISparseReader? _reader;
-    private long _next;
+    private (long Block, int Step) _next;
 
-    /// <summary>Reads the batch of an iteration, counted from 1; empty where the shard has none left in the pass.</summary>
-    public void Read(long iteration, NumberedBatch batch)
+    /// <summary>Reads a block, where the next is to be <paramref name="step"/> blocks on.</summary>
+    public void Read(long block, int step, NumberedBatch batch)
     {
-        long round = (iteration - 1) % batchesPerPass;
-        if (_reader is null || round == 0 || iteration != _next)
+        if (_reader is null || _next != (block, step))
         {
-            _reader?.Dispose();
-            _reader = null;
-            _reader = source.Open(shard, shards, batchRows, round);
+            Dispose();
+            _reader = source.Open((int)(block % step), step, batchRows, block / step);
         }
 
         batch.Read(_reader);
-        _next = iteration + 1;
+        _next = (block + step, step);
     }
 
-    public void Dispose() => _reader?.Dispose();
+    public void Dispose()
+    {
+        _reader?.Dispose();
+        _reader = null;
+    }
 }

@@ -1,3 +1,5 @@
+using Weir.Client;
+
 namespace Weir.Learn.Logistic;
 
 /// <summary>
@@ -6,20 +8,20 @@ namespace Weir.Learn.Logistic;
 /// </summary>
 internal interface ITrainingWorker
 {
-    /// <summary>Which worker, 0 up to <see cref="Count"/> - 1.</summary>
+    /// <summary>Which worker, from 0.</summary>
     int Index { get; }
 
-    /// <summary>How many workers the job has.</summary>
-    int Count { get; }
+    /// <summary>Which workers take part in which iterations, as far as is known now: the current one always.</summary>
+    WorkerSchedule Schedule { get; }
 
     /// <summary>The last finished iteration, 0 before the first; what lies above it is to be done, or done again after a takeover.</summary>
     long Clock { get; }
 
     /// <summary>
     /// Fills <paramref name="values"/> with the weights of the keys, once every worker's clock is at least the current iteration -
-    /// <paramref name="delayBound"/> - 1; at once where the bound is null.
+    /// <paramref name="delayBound"/> - 1; at once where the bound is null. Gives the smallest clock when they were read, -1 where nothing was.
     /// </summary>
-    Task PullAsync(ReadOnlyMemory<ulong> keys, Memory<float> values, int? delayBound, CancellationToken cancellation);
+    Task<long> PullAsync(ReadOnlyMemory<ulong> keys, Memory<float> values, int? delayBound, CancellationToken cancellation);
 
     /// <summary>
     /// Pushes the gradient of each key. The memory may be used again once the task is done: when the push is acknowledged, for an
@@ -27,6 +29,6 @@ internal interface ITrainingWorker
     /// </summary>
     Task PushAsync(ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, CancellationToken cancellation);
 
-    /// <summary>Ends the current iteration; done once its pushes are acknowledged.</summary>
-    Task ClockAsync(CancellationToken cancellation);
+    /// <summary>Ends the current iteration; done once its pushes are acknowledged. False: the worker takes part in no further one.</summary>
+    Task<bool> ClockAsync(CancellationToken cancellation);
 }

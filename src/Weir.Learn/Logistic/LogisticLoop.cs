@@ -1,3 +1,4 @@
+using Weir.Client;
 using Weir.Learn.Data;
 
 namespace Weir.Learn.Logistic;
@@ -16,10 +17,15 @@ internal sealed class LogisticLoop(LogisticOptions options, ISparseSource source
     /// <summary>Rows of a batch.</summary>
     public int BatchRows { get; } = options.BatchRows ?? LogisticOptions.DefaultBatchRows(summary.Rows);
 
-    /// <summary>Iterations of every worker over all passes.</summary>
-    public long Iterations(int workers) => options.Passes * summary.BatchesPerPass(workers, BatchRows);
+    private readonly BlockRounds _rounds = new(summary.Rows, options.BatchRows ?? LogisticOptions.DefaultBatchRows(summary.Rows), options.Passes);
 
-    /// <summary>Runs a worker from its clock to the end.</summary>
+    /// <summary>Iterations over all passes.</summary>
+    public long Iterations(WorkerSchedule schedule) => _rounds.Iterations(schedule);
+
+    /// <summary>Rows that a worker has gone through at a clock.</summary>
+    public long RowsThrough(WorkerSchedule schedule, int worker, long clock) => _rounds.RowsThrough(schedule, worker, clock);
+
+    /// <summary>Runs a worker from its clock to the end, or through its last iteration where it leaves.</summary>
     /// <param name="worker">The worker.</param>
     /// <param name="report">Called after each iteration, on the loop's own thread; null for none.</param>
     /// <param name="through">The last iteration to run where that is not the end: a pause in which the model stands still.</param>
@@ -29,37 +35,42 @@ internal sealed class LogisticLoop(LogisticOptions options, ISparseSource source
     public async Task RunAsync(
         ITrainingWorker worker, Action<TrainingStep>? report = null, long through = long.MaxValue, CancellationToken cancellation = default)
     {
-        long iterations = Iterations(worker.Count);
-        long last = Math.Min(iterations, through);
-        long first = worker.Clock + 1;
-        using var batches = new BatchSequence(source, worker.Index, worker.Count, BatchRows, summary.BatchesPerPass(worker.Count, BatchRows));
+        using var batches = new BatchSequence(source, BatchRows);
         using var pulls = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         var current = new NumberedBatch(options.EffectiveInterceptKey);
         var next = new NumberedBatch(options.EffectiveInterceptKey);
-        if (first <= last)
+        long iteration = worker.Clock + 1;
+        bool has = Has(worker, iteration, through);
+        Task<long> pull = None;
+        if (has)
         {
-            batches.Read(first, current);
-            await PullAsync(worker, current, options.DelayBound, cancellation);
+            Read(worker, batches, iteration, current);
+            pull = PullAsync(worker, current, options.DelayBound, cancellation);
         }
 
-        for (long iteration = first; iteration <= last; iteration++)
+        for (; has; iteration++)
         {
-            bool more = iteration < last;
+            long minimumClock = await pull;
 
             // A pull of iteration t with bound tau waits for clocks of t - tau - 1 (design R27). Sent in t for the batch of t + 1 it must
             // wait for t - tau, hence a bound of tau - 1; with tau = 0 that would be this iteration's own clock, so it comes after it.
+            // While a join or leave of workers is being agreed on, nobody knows yet whose the next batch is.
+            bool known = worker.Schedule.KnownThrough > iteration;
+            bool more = known && Has(worker, iteration + 1, through);
             bool ahead = more && options.DelayBound != 0;
-            Task pull = Task.CompletedTask;
+            pull = None;
             if (ahead)
             {
-                batches.Read(iteration + 1, next);
+                Read(worker, batches, iteration + 1, next);
                 pull = PullAsync(worker, next, options.DelayBound - 1, pulls.Token);
             }
 
             double loss;
+            bool goesOn;
             try
             {
-                loss = await StepAsync(worker, current, more && !ahead ? () => batches.Read(iteration + 1, next) : null, cancellation);
+                long coming = iteration + 1;
+                (loss, goesOn) = await StepAsync(worker, current, more && !ahead ? () => Read(worker, batches, coming, next) : null, cancellation);
             }
             catch
             {
@@ -70,19 +81,49 @@ internal sealed class LogisticLoop(LogisticOptions options, ISparseSource source
                 throw;
             }
 
-            await pull;
-            report?.Invoke(new TrainingStep(worker.Index, iteration, iterations, current.Rows.Rows, loss));
-            if (more && !ahead)
+            if (ahead)
             {
-                await PullAsync(worker, next, options.DelayBound, cancellation);
+                await pull;
+            }
+
+            report?.Invoke(new TrainingStep(worker.Index, iteration, Iterations(worker.Schedule), current.Rows.Rows, loss, Staleness(iteration, minimumClock)));
+            has = known ? more : goesOn && Has(worker, iteration + 1, through);
+            if (has && !ahead)
+            {
+                if (!known)
+                {
+                    Read(worker, batches, iteration + 1, next);
+                }
+
+                pull = PullAsync(worker, next, options.DelayBound, cancellation);
             }
 
             (current, next) = (next, current);
         }
     }
 
-    // One iteration on pulled weights; meanwhile runs while the push is under way.
-    private static async Task<double> StepAsync(ITrainingWorker worker, NumberedBatch batch, Action? meanwhile, CancellationToken cancellation)
+    private static readonly Task<long> None = Task.FromResult(-1L);
+
+    private static long Staleness(long iteration, long minimumClock) => minimumClock < 0 ? -1 : Math.Max(0, iteration - 1 - minimumClock);
+
+    /// <summary>Whether the worker takes part in an iteration that is known, and that the passes and the pause leave to do.</summary>
+    private bool Has(ITrainingWorker worker, long iteration, long through) =>
+        iteration <= through && worker.Schedule is var schedule && schedule.RankAt(worker.Index, iteration) >= 0 && iteration <= Iterations(schedule);
+
+    private void Read(ITrainingWorker worker, BatchSequence batches, long iteration, NumberedBatch batch)
+    {
+        if (_rounds.TryFind(worker.Schedule, worker.Index, iteration, out long block, out int workers))
+        {
+            batches.Read(block, workers, batch);
+        }
+        else
+        {
+            batch.Clear();
+        }
+    }
+
+    // One iteration on pulled weights; meanwhile runs while the push is under way. Gives the loss and whether another iteration follows.
+    private static async Task<(double Loss, bool GoesOn)> StepAsync(ITrainingWorker worker, NumberedBatch batch, Action? meanwhile, CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
         double loss = 0;
@@ -111,12 +152,12 @@ internal sealed class LogisticLoop(LogisticOptions options, ISparseSource source
 
         // The push to an aggregating table completes when the iteration has closed everywhere, for which the clock call is needed: so both
         // are under way together, and the first failure of either ends the iteration.
-        Task clock = worker.ClockAsync(cancellation);
+        Task<bool> clock = worker.ClockAsync(cancellation);
         await await Task.WhenAny(push, clock);
         await Task.WhenAll(push, clock);
-        return loss;
+        return (loss, await clock);
     }
 
-    private static Task PullAsync(ITrainingWorker worker, NumberedBatch batch, int? delayBound, CancellationToken cancellation) =>
-        batch.Rows.Rows == 0 ? Task.CompletedTask : worker.PullAsync(batch.Keys, batch.Weights, delayBound, cancellation);
+    private static Task<long> PullAsync(ITrainingWorker worker, NumberedBatch batch, int? delayBound, CancellationToken cancellation) =>
+        batch.Rows.Rows == 0 ? None : worker.PullAsync(batch.Keys, batch.Weights, delayBound, cancellation);
 }

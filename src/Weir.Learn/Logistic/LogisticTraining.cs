@@ -11,7 +11,6 @@ namespace Weir.Learn.Logistic;
 public sealed class LogisticTraining
 {
     private readonly LogisticOptions _options;
-    private readonly DataSummary _summary;
     private readonly LogisticLoop _loop;
 
     /// <summary>A training on data that were scanned.</summary>
@@ -26,17 +25,20 @@ public sealed class LogisticTraining
         ArgumentNullException.ThrowIfNull(summary);
         options.Validate();
         _options = options;
-        _summary = summary;
         _loop = new LogisticLoop(options, source, summary);
     }
 
     /// <summary>Rows of a batch in force.</summary>
     public int BatchRows => _loop.BatchRows;
 
-    /// <summary>How many iterations every worker makes over all passes.</summary>
-    /// <param name="workers">Workers of the job, at least 1.</param>
-    /// <returns>The clock at which a worker is done.</returns>
-    public long Iterations(int workers) => _loop.Iterations(workers);
+    /// <summary>How many iterations all passes take.</summary>
+    /// <param name="schedule">Which workers take part in which iterations; <see cref="WorkerSchedule.Of"/> where none joins or leaves.</param>
+    /// <returns>The clock at which a worker that does not leave is done.</returns>
+    public long Iterations(WorkerSchedule schedule)
+    {
+        ArgumentNullException.ThrowIfNull(schedule);
+        return _loop.Iterations(schedule);
+    }
 
     /// <summary>The declaration of the table that holds the weights.</summary>
     /// <param name="name">Its name in the cluster.</param>
@@ -54,7 +56,8 @@ public sealed class LogisticTraining
     };
 
     /// <summary>Runs one worker from its clock to the end; what a job's host calls for each worker it is given.</summary>
-    /// <param name="worker">The worker: its index names its shard of the rows.</param>
+    /// <param name="worker">The worker. In every iteration the workers that take part go on with the next batches of the pass, one each, so that
+    /// every row is gone through once a pass however many join and leave.</param>
     /// <param name="table">The table of <see cref="Table"/>.</param>
     /// <param name="report">Called after each iteration; for several workers at once if they run at once. Null for none.</param>
     /// <param name="cancellation">Ends the run between or within iterations.</param>
@@ -77,23 +80,14 @@ public sealed class LogisticTraining
         _loop.RunAsync(new WorkerOnTable(worker, table), report, iteration, cancellation);
 
     /// <summary>How many rows a worker has gone through at a clock, over all passes.</summary>
-    /// <param name="worker">Which worker, 0 up to <paramref name="workers"/> - 1.</param>
-    /// <param name="workers">How many the job has, at least 1.</param>
+    /// <param name="worker">Which worker, 0 up to <see cref="WorkerSchedule.Workers"/> - 1.</param>
+    /// <param name="schedule">Which workers take part in which iterations.</param>
     /// <param name="clock">Its last finished iteration, 0 for none.</param>
     /// <returns>Rows, counted once a pass.</returns>
-    public long RowsThrough(int worker, int workers, long clock)
+    public long RowsThrough(int worker, WorkerSchedule schedule, long clock)
     {
-        long perPass = _summary.BatchesPerPass(workers, BatchRows);
-        return (clock / perPass * RowsInPass(perPass)) + RowsInPass(clock % perPass);
-
-        // Batch b of a pass is block worker + b * workers; only the data's last block may be short.
-        long RowsInPass(long batches)
-        {
-            long blocks = (_summary.Rows + BatchRows - 1) / BatchRows;
-            long own = Math.Min(batches, (blocks - worker + workers - 1) / workers);
-            bool hasLast = own > 0 && worker + ((own - 1) * workers) == blocks - 1;
-            return (own * BatchRows) - (hasLast ? (blocks * BatchRows) - _summary.Rows : 0);
-        }
+        ArgumentNullException.ThrowIfNull(schedule);
+        return _loop.RowsThrough(schedule, worker, clock);
     }
 
     /// <summary>Reads the weights as they are now.</summary>
@@ -126,16 +120,16 @@ public sealed class LogisticTraining
     {
         public int Index => worker.Index;
 
-        public int Count => worker.Count;
+        public WorkerSchedule Schedule => worker.Schedule;
 
         public long Clock => worker.Clock;
 
-        public Task PullAsync(ReadOnlyMemory<ulong> keys, Memory<float> values, int? delayBound, CancellationToken cancellation) =>
-            worker.PullAsync(table, keys, values, delayBound, cancellation);
+        public async Task<long> PullAsync(ReadOnlyMemory<ulong> keys, Memory<float> values, int? delayBound, CancellationToken cancellation) =>
+            (await worker.PullAsync(table, keys, values, delayBound, cancellation)).MinimumClock;
 
         public Task PushAsync(ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, CancellationToken cancellation) =>
             worker.PushAsync(table, keys, values, cancellation);
 
-        public Task ClockAsync(CancellationToken cancellation) => worker.ClockAsync(cancellation);
+        public Task<bool> ClockAsync(CancellationToken cancellation) => worker.ClockAsync(cancellation);
     }
 }

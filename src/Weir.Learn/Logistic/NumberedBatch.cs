@@ -35,6 +35,13 @@ internal sealed class NumberedBatch(ulong? interceptKey)
         return read;
     }
 
+    /// <summary>Empties the batch.</summary>
+    public void Clear()
+    {
+        Rows.Clear();
+        Number();
+    }
+
     /// <summary>Numbers the keys of the rows.</summary>
     public void Number()
     {

@@ -51,6 +51,7 @@ internal sealed class ClientCore : IMachine, IDisposable
         Pushes = new PushSender(State);
         Pulls = new PullSender(State);
         Clocks = new ClockSender(State, Pushes);
+        Changes = new PlannedChanges(State, Pushes);
         Pushes.IterationMoved = Clocks.Moved;
         State.WrittenAsSent = Pushes.TryTakeFrame;
         Pushes.MapWanted = WantMap;
@@ -64,6 +65,8 @@ internal sealed class ClientCore : IMachine, IDisposable
     public PullSender Pulls { get; }
 
     public ClockSender Clocks { get; }
+
+    public PlannedChanges Changes { get; }
 
     public void Receive(LinkId link, FrameBuffer frame, Instant now)
     {
@@ -115,6 +118,7 @@ internal sealed class ClientCore : IMachine, IDisposable
                 Pushes.Tick(now);
                 Pulls.Tick(now);
                 Clocks.Tick(now);
+                Changes.Tick(now);
                 if (_mapWanted > State.Map.Version && now >= _nextMapRead)
                 {
                     ReadMap(State.LinkTo(State.Map.Register.Address), now);
@@ -213,6 +217,7 @@ internal sealed class ClientCore : IMachine, IDisposable
             Pushes.MapChanged(now);
             Pulls.MapChanged();
             Clocks.MapChanged();
+            Changes.MapChanged();
         }
     }
 
@@ -237,6 +242,7 @@ internal sealed class ClientCore : IMachine, IDisposable
                 Pushes.Fail(session, new WeirException(Status.Ended, "the client was closed while the call was under way"));
             }
 
+            Changes.FailHeld();
             Pulls.Fail(new WeirException(Status.Ended, "the client was closed while the call was under way"), _ => true);
             Over.TrySetException(closed);
             Pushes.DropFrames();

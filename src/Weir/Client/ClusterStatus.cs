@@ -32,7 +32,9 @@ public sealed record ClusterStatus(
             index,
             Array.Find(map.Processes, p => p.Process == worker.Process).Name,
             Math.Max(worker.FinishedThrough, clocks.GetValueOrDefault((job.Group, (uint)index))),
-            worker.IsFinished)))];
+            worker.IsFinished,
+            worker.From,
+            worker.Last == MapWorker.NoEnd ? null : worker.Last)))];
         return new ClusterStatus(
             (long)map.Version, (int)map.Generation, map.Segments, map.Heads.Count(h => h == ClusterMap.Nobody), servers, tables, workers, [.. map.Losses.Select(l => l.ToString())]);
     }
@@ -83,4 +85,6 @@ public sealed record TableStatus(string Name, int Width, string Rule, long Rows)
 /// <param name="Process">The name of the process that hosts it, empty where none does.</param>
 /// <param name="Clock">Its last finished iteration.</param>
 /// <param name="Finished">Whether it has done all it will do.</param>
-public sealed record WorkerStatus(string Job, int Index, string Process, long Clock, bool Finished);
+/// <param name="FirstIteration">The first iteration that it takes part in; 0 while its join is announced and not yet decided.</param>
+/// <param name="LastIteration">The last one by a planned leave; null where none is decided.</param>
+public sealed record WorkerStatus(string Job, int Index, string Process, long Clock, bool Finished, long FirstIteration, long? LastIteration);

@@ -105,13 +105,13 @@ public sealed record TableOptions
     public int AdmitAfterSightings { get; init; } = 1;
 }
 
-/// <summary>Declares a job: a fixed number of logical workers, hosted by however many processes there are.</summary>
+/// <summary>Declares a job: a number of logical workers, hosted by however many processes there are.</summary>
 public sealed record JobOptions
 {
     /// <summary>The job's name, unique among running jobs.</summary>
     public required string Name { get; init; }
 
-    /// <summary>Logical workers, each with a shard of the data and a clock of its own.</summary>
+    /// <summary>Logical workers, each with a share of the data and a clock of its own. More may join and some leave while it runs.</summary>
     public required int Workers { get; init; }
 
     /// <summary>Begin once so many processes have offered to host workers. Default 1.</summary>
@@ -120,8 +120,14 @@ public sealed record JobOptions
 
 /// <summary>A running job.</summary>
 /// <param name="Group">The job's number, by which its tables name it.</param>
-/// <param name="Workers">How many logical workers it has.</param>
+/// <param name="Workers">How many logical workers it opened with.</param>
 public sealed record Job(uint Group, int Workers);
+
+/// <summary>Workers that joined a running job (a planned join).</summary>
+/// <param name="FirstWorker">The index of the first of them; the others follow.</param>
+/// <param name="Count">How many they are.</param>
+/// <param name="FirstIteration">The first iteration that they take part in.</param>
+public readonly record struct JoinedWorkers(int FirstWorker, int Count, long FirstIteration);
 
 /// <summary>What a pull brought besides the values.</summary>
 /// <param name="Found">How many of the distinct keys exist; the others read as the table's initial value.</param>

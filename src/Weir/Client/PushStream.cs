@@ -209,6 +209,9 @@ internal sealed class PushSession(ulong id, uint group, uint worker)
 
     public uint Worker { get; } = worker;
 
+    /// <summary>Which iterations the worker takes part in.</summary>
+    public IterationSpan Span { get; init; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
     /// <summary>Why no call of this session can succeed any more.</summary>
     public WeirException? Failure { get; set; }
 

@@ -109,17 +109,22 @@ public sealed class WeirClient : IAsyncDisposable
     /// <exception cref="WeirException">Ended: there is no such job.</exception>
     public async Task<Job> FindJobAsync(uint group, CancellationToken cancellation = default)
     {
-        byte[] map = await _core.AskAsync(Register(), FrameKind.ReadMap, FrameKind.ReadMapReply, default(EmptyBody), State.Options.DeadlineMs, cancellation, anyCluster: true);
-        lock (State.Gate)
-        {
-            if (MapEncoding.TryDecode(map, out ClusterMap newer))
-            {
-                _core.Adopt(newer);
-            }
+        ClusterMap map = await ReadMapAsync(State.Options.DeadlineMs, cancellation);
+        return Of(map.Job(group) ?? throw new WeirException(Status.Ended, $"there is no job {group}"));
+    }
 
-            MapJob job = State.Map!.Job(group) ?? throw new WeirException(Status.Ended, $"there is no job {group}");
-            return new Job(group, job.Workers.Length);
-        }
+    /// <summary>A job that another process has opened, by its name.</summary>
+    /// <param name="name">The name; null for the only job that the cluster runs.</param>
+    /// <param name="cancellation">Ends the waiting.</param>
+    /// <exception cref="WeirException">Ended: there is no such job, or with no name none or several; the message lists those that run.</exception>
+    public async Task<Job> FindJobAsync(string? name, CancellationToken cancellation = default)
+    {
+        ClusterMap map = await ReadMapAsync(State.Options.DeadlineMs, cancellation);
+        MapJob[] found = [.. map.Jobs.Where(j => name is null || j.Name == name)];
+        string running = map.Jobs.Length == 0 ? "none runs" : $"these run: {string.Join(", ", map.Jobs.Select(j => j.Name))}";
+        return found.Length == 1
+            ? Of(found[0])
+            : throw new WeirException(Status.Ended, name is null ? $"the job must be named where not exactly one runs: {running}" : $"there is no job {name}; {running}");
     }
 
     /// <summary>Ends a job: its workers' sessions end, its tables stay.</summary>
@@ -130,9 +135,71 @@ public sealed class WeirClient : IAsyncDisposable
     }
 
     /// <summary>
+    /// Adds workers to a running job (a planned join; design R8). The hosts of its workers agree on an iteration that none of them has begun;
+    /// from it on the new workers take part, hosted like the others, and every pull waits for them too. Each hears its first iteration as
+    /// <see cref="Worker.FirstIteration"/> and its share of the data from <see cref="Worker.Schedule"/>.
+    /// </summary>
+    /// <param name="job">The job.</param>
+    /// <param name="count">How many, at least 1.</param>
+    /// <param name="fromIteration">The first iteration that they may take part in; the iteration agreed on may be later.</param>
+    /// <param name="cancellation">Ends the waiting; the join may still take place.</param>
+    /// <returns>Which workers joined, and from which iteration on.</returns>
+    /// <exception cref="WeirException">Conflict: all workers have finished, or somebody else added some meanwhile; Ended: the job has ended;
+    /// DeadlineExceeded: it was not agreed on within <see cref="ClientOptions.DeadlineMs"/>, and may still be.</exception>
+    public async Task<JoinedWorkers> AddWorkersAsync(Job job, int count, long fromIteration = 1, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(job);
+        ArgumentOutOfRangeException.ThrowIfLessThan(count, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(fromIteration, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(fromIteration, Seq.MaxIteration);
+        return await new WorkerRequests(this, job).AddAsync(count, fromIteration, cancellation);
+    }
+
+    /// <summary>
+    /// Takes a worker out of a running job (a planned leave; design R8). The hosts agree on an iteration that none of them has begun; the worker
+    /// goes on through the one before it, and nobody waits for more. Its <see cref="Worker.ClockAsync"/> then gives false.
+    /// </summary>
+    /// <param name="job">The job.</param>
+    /// <param name="worker">The worker's index.</param>
+    /// <param name="throughIteration">The first iteration that may be its last; the one agreed on may be later.</param>
+    /// <param name="cancellation">Ends the waiting; the leave may still take place.</param>
+    /// <returns>The last iteration that the worker takes part in; the same for one that was about to leave already.</returns>
+    /// <exception cref="WeirException">Conflict: there is no such worker, it has finished, or it is the last one at work; Ended: the job has ended;
+    /// DeadlineExceeded as for <see cref="AddWorkersAsync"/>.</exception>
+    public async Task<long> RemoveWorkerAsync(Job job, int worker, long throughIteration = 1, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(job);
+        ArgumentOutOfRangeException.ThrowIfNegative(worker);
+        ArgumentOutOfRangeException.ThrowIfLessThan(throughIteration, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(throughIteration, Seq.MaxIteration);
+        return await new WorkerRequests(this, job).RemoveAsync(worker, throughIteration, cancellation);
+    }
+
+    /// <summary>Which workers of a job take part in which iterations, as this client knows it now.</summary>
+    /// <exception cref="WeirException">Ended: there is no such job, or no longer.</exception>
+    public WorkerSchedule ScheduleOf(Job job)
+    {
+        ArgumentNullException.ThrowIfNull(job);
+        lock (State.Gate)
+        {
+            return new WorkerSchedule(State.Map!.Job(job.Group) ?? throw new WeirException(Status.Ended, $"job {job.Group} has ended"));
+        }
+    }
+
+    /// <summary>Waits until a job has another schedule than the one given.</summary>
+    /// <exception cref="WeirException">Ended: there is no such job, or no longer.</exception>
+    public Task<WorkerSchedule> ScheduleAfterAsync(Job job, WorkerSchedule known, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(job);
+        ArgumentNullException.ThrowIfNull(known);
+        return new WorkerRequests(this, job).ScheduleAfterAsync(known, cancellation);
+    }
+
+    /// <summary>
     /// Offers this process as a host of the job's workers and runs <paramref name="run"/> for each worker that the cluster gives it, until all
     /// workers of the job have finished. A worker of a process that died comes with the clock where that process left it: <paramref name="run"/>
-    /// begins at <see cref="Worker.Clock"/> + 1 and computes the same pushes from the same data, in the same order.
+    /// begins at <see cref="Worker.Clock"/> + 1 and computes the same pushes from the same data, in the same order. A worker that joined begins at
+    /// <see cref="Worker.FirstIteration"/> in the same way; one that leaves is told so by <see cref="Worker.ClockAsync"/>.
     /// </summary>
     /// <exception cref="WeirException">Unreachable: the job needs more hosts than came within <see cref="ClientOptions.StartMs"/>; or the failure
     /// of a worker, or StateLost.</exception>
@@ -198,18 +265,7 @@ public sealed class WeirClient : IAsyncDisposable
     /// <summary>What the cluster says of itself: members, tables, jobs and their workers' clocks.</summary>
     public async Task<ClusterStatus> GetStatusAsync(CancellationToken cancellation = default)
     {
-        byte[] bytes = await _core.AskAsync(Register(), FrameKind.ReadMap, FrameKind.ReadMapReply, default(EmptyBody), State.Options.ConnectMs, cancellation, anyCluster: true);
-        ClusterMap map;
-        lock (State.Gate)
-        {
-            if (MapEncoding.TryDecode(bytes, out ClusterMap newer))
-            {
-                _core.Adopt(newer);
-            }
-
-            map = State.Map!;
-        }
-
+        ClusterMap map = await ReadMapAsync(State.Options.ConnectMs, cancellation);
         List<StatusReplyBody> nodes = [];
         foreach (MapMember member in map.Members)
         {
@@ -277,17 +333,29 @@ public sealed class WeirClient : IAsyncDisposable
         }
 
         // The change's own map is one version above the one it was decided on, unless nothing changed.
-        byte[] map = await _core.AskAsync(Register(), FrameKind.ReadMap, FrameKind.ReadMapReply, default(EmptyBody), State.Options.DeadlineMs, cancellation, anyCluster: true);
+        await ReadMapAsync(State.Options.DeadlineMs, cancellation);
+        return reply;
+    }
+
+    private static Job Of(MapJob job) => new(job.Group, job.Workers.Count(w => w.From == 1));
+
+    /// <summary>Reads the map from the node that decides it, and takes it over.</summary>
+    internal async Task<ClusterMap> ReadMapAsync(long deadlineMs, CancellationToken cancellation)
+    {
+        byte[] bytes = await _core.AskAsync(Register(), FrameKind.ReadMap, FrameKind.ReadMapReply, default(EmptyBody), deadlineMs, cancellation, anyCluster: true);
+        ClusterMap map;
         lock (State.Gate)
         {
-            if (MapEncoding.TryDecode(map, out ClusterMap newer))
+            if (MapEncoding.TryDecode(bytes, out ClusterMap newer))
             {
                 _core.Adopt(newer);
             }
+
+            map = State.Map!;
         }
 
         State.Flush();
-        return reply;
+        return map;
     }
 
     internal Task WriteAsync(

@@ -1,4 +1,7 @@
+using Weir.Keys;
+using Weir.Placement;
 using Weir.Wire;
+using Weir.World;
 
 namespace Weir.Client;
 
@@ -12,6 +15,7 @@ public sealed class Worker
     private readonly WeirClient _client;
     private readonly PushSession _session;
 
+    /// <summary>To be made under the client's gate, with the map that names the session.</summary>
     internal Worker(WeirClient client, PushSession session, int index, int count)
     {
         _client = client;
@@ -20,15 +24,53 @@ public sealed class Worker
         Count = count;
         session.Iteration = session.Clock + 1;
         session.Open.Add(new OpenIteration(session.Iteration, client.State.Completions));
+        client.Core.Changes.Follow(session);
+        _ = session.Span.ComeTo(session.Iteration, Instant.Never);
     }
 
     internal PushSession Session => _session;
 
-    /// <summary>Which worker of the job this is, from 0: it names the shard of the data.</summary>
+    /// <summary>Which worker of the job this is, from 0: in a job whose workers neither join nor leave it names the shard of the data.</summary>
     public int Index { get; }
 
-    /// <summary>How many workers the job has.</summary>
+    /// <summary>How many workers the job opened with. Where workers join and leave, <see cref="Schedule"/> says whose share is what.</summary>
     public int Count { get; }
+
+    /// <summary>The first iteration that the worker takes part in: 1, or where it joined.</summary>
+    public long FirstIteration
+    {
+        get
+        {
+            lock (_client.State.Gate)
+            {
+                return _session.Span.First;
+            }
+        }
+    }
+
+    /// <summary>The last iteration that the worker takes part in, once its leave is decided; null before.</summary>
+    public long? LastIteration
+    {
+        get
+        {
+            lock (_client.State.Gate)
+            {
+                return _session.Span.Last is var last && last == MapWorker.NoEnd ? null : last;
+            }
+        }
+    }
+
+    /// <summary>Which workers take part in which iterations, as this process knows it now.</summary>
+    public WorkerSchedule Schedule
+    {
+        get
+        {
+            lock (_client.State.Gate)
+            {
+                return _session.Span.Schedule;
+            }
+        }
+    }
 
     /// <summary>The last finished iteration; 0 is none.</summary>
     public long Clock
@@ -57,7 +99,9 @@ public sealed class Worker
     /// <summary>Pushes rows in the current iteration. Completes when applied; for an aggregating table that is when the iteration has closed
     /// everywhere, so do not await it before <see cref="ClockAsync"/>.</summary>
     public Task PushAsync(WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, CancellationToken cancellation = default) =>
-        _client.WriteAsync(_session, table, keys, values, PartOperation.Update, cancellation);
+        IsOpen
+            ? _client.WriteAsync(_session, table, keys, values, PartOperation.Update, cancellation)
+            : PushInTurnAsync(table, keys, values, cancellation);
 
     /// <summary>
     /// Pulls rows for the current iteration t under a delay bound: every iteration before t - bound of every worker is contained (OSDI'14 section
@@ -65,21 +109,68 @@ public sealed class Worker
     /// </summary>
     public Task<PullResult> PullAsync(
         WeirTable table, ReadOnlyMemory<ulong> keys, Memory<float> values, int? delayBound, CancellationToken cancellation = default) =>
-        _client.ReadAsync(_session, table, keys, values, delayBound, cancellation);
+        IsOpen
+            ? _client.ReadAsync(_session, table, keys, values, delayBound, cancellation)
+            : PullInTurnAsync(table, keys, values, delayBound, cancellation);
 
     /// <summary>Pushes rows and pulls them back, in one round trip. On an aggregating table the pull does not see this iteration's push.</summary>
     public Task<PullResult> PushPullAsync(
         WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> pushed, Memory<float> pulled, int? delayBound, CancellationToken cancellation = default) =>
-        _client.PushPullAsync(_session, table, keys, pushed, pulled, delayBound, cancellation);
+        IsOpen
+            ? _client.PushPullAsync(_session, table, keys, pushed, pulled, delayBound, cancellation)
+            : PushPullInTurnAsync(table, keys, pushed, pulled, delayBound, cancellation);
 
     /// <summary>
-    /// Ends the current iteration: later pushes belong to the next. Completes when all pushes of the iteration are acknowledged and every node
-    /// is being told the worker's clock.
+    /// Ends the current iteration: later calls belong to the next. Completes when all pushes of the iteration are acknowledged, every node is
+    /// being told the worker's clock, and the next iteration has begun or is known not to come. While a join or leave of workers is being
+    /// agreed on the next may have to wait for it; calls made meanwhile wait with it, in their order.
     /// </summary>
+    /// <returns>True: the next iteration has begun. False: this was the worker's last, for it leaves the job (a planned leave): its loop ends,
+    /// and further calls fail with <see cref="Status.Ended"/>, which ends a loop that does not look.</returns>
     /// <exception cref="WeirException">DeadlineExceeded: not within <see cref="ClientOptions.DeadlineMs"/>; the message says what it waits for.</exception>
-    public async Task ClockAsync(CancellationToken cancellation = default)
+    public Task<bool> ClockAsync(CancellationToken cancellation = default) =>
+        IsOpen ? EndIterationAsync(cancellation) : EndInTurnAsync(cancellation);
+
+    /// <summary>The worker has done all iterations that it takes part in.</summary>
+    internal bool HasLeft
+    {
+        get
+        {
+            lock (_client.State.Gate)
+            {
+                return _session.Span.HasLeft && _session.Clock >= _session.Span.Last;
+            }
+        }
+    }
+
+    private void ThrowIfOver()
+    {
+        if (_session.Failure is { } failure)
+        {
+            throw failure;
+        }
+
+        if (_session.Span.HasLeft)
+        {
+            throw new WeirException(Status.Ended, $"worker {Index} has left the job after iteration {_session.Span.Last}");
+        }
+    }
+
+    private bool IsOpen
+    {
+        get
+        {
+            lock (_client.State.Gate)
+            {
+                return _session.Span.IsOpen;
+            }
+        }
+    }
+
+    private async Task<bool> EndIterationAsync(CancellationToken cancellation)
     {
         OpenIteration ended;
+        Task<bool> next;
         lock (_client.State.Gate)
         {
             if (_session.Failure is { } failure)
@@ -93,10 +184,65 @@ public sealed class Worker
             _session.Iteration++;
             _session.Pushes = 0;
             _session.Open.Add(new OpenIteration(_session.Iteration, _client.State.Completions));
+            next = _session.Span.ComeTo(_session.Iteration, ended.Deadline);
             _client.Core.Clocks.Moved(_session);
         }
 
         _client.State.Flush();
         await ended.Clocked.Task.WaitAsync(cancellation);
+        return await next.WaitAsync(cancellation);
+    }
+
+    // The calls that wait are apart, so that those that need not allocate nothing for it.
+    private Task<bool> PushInTurnAsync(WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, CancellationToken cancellation) =>
+        InTurnAsync(
+            async () =>
+            {
+                await _client.WriteAsync(_session, table, keys, values, PartOperation.Update, cancellation);
+                return true;
+            },
+            cancellation);
+
+    private Task<PullResult> PullInTurnAsync(WeirTable table, ReadOnlyMemory<ulong> keys, Memory<float> values, int? delayBound, CancellationToken cancellation) =>
+        InTurnAsync(() => _client.ReadAsync(_session, table, keys, values, delayBound, cancellation), cancellation);
+
+    private Task<PullResult> PushPullInTurnAsync(
+        WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> pushed, Memory<float> pulled, int? delayBound, CancellationToken cancellation) =>
+        InTurnAsync(() => _client.PushPullAsync(_session, table, keys, pushed, pulled, delayBound, cancellation), cancellation);
+
+    private Task<bool> EndInTurnAsync(CancellationToken cancellation) => InTurnAsync(() => EndIterationAsync(cancellation), cancellation);
+
+    /// <summary>Makes a call once the iteration that it belongs to has begun, after all calls before it.</summary>
+    /// <exception cref="WeirException">Ended: there is no such iteration, the worker has left.</exception>
+    private async Task<T> InTurnAsync<T>(Func<Task<T>> call, CancellationToken cancellation)
+    {
+        CallTurn turn;
+        lock (_client.State.Gate)
+        {
+            turn = _session.Span.TakeTurn();
+        }
+
+        Task<T> made;
+        try
+        {
+            Task? waits = turn.Before;
+            while (waits is not null)
+            {
+                await waits.WaitAsync(cancellation);
+                lock (_client.State.Gate)
+                {
+                    ThrowIfOver();
+                    waits = _session.Span.Held?.Task;
+                }
+            }
+
+            made = call();
+        }
+        finally
+        {
+            turn.End();
+        }
+
+        return await made;
     }
 }

@@ -116,12 +116,13 @@ internal sealed class WorkerHosting(WeirClient client, Job job, Func<Worker, Can
         ClientState state = client.State;
         AdminReplyBody taken = await client.ChangeAsync(
             FrameKind.OpenSession, new OpenSessionBody(state.Process, state.Incarnation, job.Group, (uint)index, session), stop);
-        var push = new PushSession(session, job.Group, (uint)index) { Clock = taken.Second };
-        var worker = new Worker(client, push, index, job.Workers);
+        var push = new PushSession(session, job.Group, (uint)index) { Clock = taken.Second, Span = new IterationSpan(state.Completions) };
+        Worker worker;
         lock (state.Gate)
         {
             client.Core.ThrowIfClosed();
             client.Core.Pushes.Add(push);
+            worker = new Worker(client, push, index, job.Workers);
             if (push.Clock > 0)
             {
                 client.Core.Clocks.Tell(new ClockEntry(job.Group, (uint)index, push.Clock, state.Map!.Version));
@@ -131,7 +132,7 @@ internal sealed class WorkerHosting(WeirClient client, Job job, Func<Worker, Can
         state.Flush();
         try
         {
-            await run(worker, stop);
+            await RunAsync(worker, stop);
             await client.ChangeAsync(FrameKind.EndSession, new EndSessionBody(session, job.Group, (uint)index, worker.Clock), stop);
         }
         finally
@@ -145,6 +146,24 @@ internal sealed class WorkerHosting(WeirClient client, Job job, Func<Worker, Can
 
                 client.Core.Pushes.Remove(push);
             }
+        }
+    }
+
+    /// <summary>A worker that leaves is done with its last iteration, whether its loop looked or ran into the end (design R8).</summary>
+    private async Task RunAsync(Worker worker, CancellationToken stop)
+    {
+        if (worker.HasLeft)
+        {
+            return;
+        }
+
+        try
+        {
+            await run(worker, stop);
+        }
+        catch (WeirException left) when (left.Status == Status.Ended && worker.HasLeft)
+        {
+            // It went on to an iteration that it has no part in.
         }
     }
 

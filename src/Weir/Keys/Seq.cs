@@ -6,6 +6,9 @@ namespace Weir.Keys;
 /// </summary>
 internal readonly record struct Seq(long Iteration, uint Push, uint Piece) : IComparable<Seq>
 {
+    /// <summary>The last iteration that anybody may name, so that one can count on from it.</summary>
+    public const long MaxIteration = (1L << 62) - 1;
+
     /// <summary>Before every push.</summary>
     public static readonly Seq None = new(-1, 0, 0);
 

@@ -8,16 +8,47 @@ internal readonly record struct MapMember(ulong Node, ulong Incarnation, string 
 /// <summary>A table as declared. Group 0: no clocks govern it.</summary>
 internal sealed record MapTable(uint Id, string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group, KeyLifetime Lifetime);
 
-/// <summary>One logical worker of a job: who hosts it under which session (0: nobody), and, once it finished, its last iteration.</summary>
-internal readonly record struct MapWorker(ulong Process, ulong Session, long FinishedThrough)
+/// <summary>
+/// One logical worker of a job: who hosts it under which session (0: nobody); the first iteration that it takes part in and, once a leave was
+/// planned, the last (design R8), either of them <see cref="Undecided"/> while it is announced; and, once it finished, its last iteration.
+/// </summary>
+internal readonly record struct MapWorker(ulong Process, ulong Session, long From, long Through, long FinishedThrough)
 {
     public const long Working = -1;
+    public const long Undecided = 0;
+    public const long NoEnd = long.MaxValue;
+
+    /// <summary>A worker of a job that opens: nobody's, from the first iteration on.</summary>
+    public static readonly MapWorker Opened = new(0, 0, 1, NoEnd, Working);
+
+    /// <summary>A worker whose join is announced.</summary>
+    public static readonly MapWorker Announced = Opened with { From = Undecided };
 
     public bool IsFinished => FinishedThrough >= 0;
+
+    /// <summary>False while its join is announced and nobody knows from when on.</summary>
+    public bool HasFirst => From != Undecided;
+
+    /// <summary>Its last iteration as far as is decided.</summary>
+    public long Last => Through == Undecided ? NoEnd : Through;
+}
+
+/// <summary>
+/// The planned join or leave of a job's workers that is under way (design R8): the version of the map that announced it, 0 for none; the nonce
+/// of the last request to add workers, so that a retry adds none; and the first iteration that it may take effect at.
+/// </summary>
+internal readonly record struct MapChange(ulong Announced, ulong Nonce, long NotBefore)
+{
+    /// <summary>
+    /// How many iterations a host may begin after it answered and before it has read the decision (the M of R8), so that training goes on
+    /// meanwhile. To agree takes a few round trips and a tick of 10 ms, hardly longer than four iterations; a larger margin would only put the
+    /// change off.
+    /// </summary>
+    public const long MarginIterations = 4;
 }
 
 /// <summary>A job: a group of workers whose clocks govern its tables. Hosting begins once <paramref name="Hosts"/> processes have offered.</summary>
-internal sealed record MapJob(uint Group, string Name, int Hosts, ulong Nonce, MapWorker[] Workers);
+internal sealed record MapJob(uint Group, string Name, int Hosts, ulong Nonce, MapChange Change, MapWorker[] Workers);
 
 /// <summary>A process that hosts workers of a job (group above 0) or has sessions of its own.</summary>
 internal readonly record struct MapProcess(ulong Process, ulong Incarnation, uint Group, string Name);

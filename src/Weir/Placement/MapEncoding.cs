@@ -48,12 +48,17 @@ internal static class MapEncoding
             writer.UInt32(job.Group);
             writer.Int32(job.Hosts);
             writer.UInt64(job.Nonce);
+            writer.UInt64(job.Change.Announced);
+            writer.UInt64(job.Change.Nonce);
+            writer.Int64(job.Change.NotBefore);
             writer.Text(job.Name);
             writer.Int32(job.Workers.Length);
             foreach (MapWorker worker in job.Workers)
             {
                 writer.UInt64(worker.Process);
                 writer.UInt64(worker.Session);
+                writer.Int64(worker.From);
+                writer.Int64(worker.Through);
                 writer.Int64(worker.FinishedThrough);
             }
         }
@@ -97,7 +102,7 @@ internal static class MapEncoding
         8 + 4 + 4 + 8 + 8 + 4 + 4 + (6 * 4)
         + map.Members.Sum(m => 20 + ByteWriter.TextBytes(m.Address) + ByteWriter.TextBytes(m.Zone))
         + map.Tables.Sum(t => 20 + UpdateRule.EncodedBytes + KeyLifetime.EncodedBytes + ByteWriter.TextBytes(t.Name))
-        + map.Jobs.Sum(j => 20 + ByteWriter.TextBytes(j.Name) + (j.Workers.Length * 24))
+        + map.Jobs.Sum(j => 44 + ByteWriter.TextBytes(j.Name) + (j.Workers.Length * 40))
         + map.Processes.Sum(p => 20 + ByteWriter.TextBytes(p.Name))
         + (map.Sessions.Length * 16)
         + map.Losses.Sum(l => 20 + ByteWriter.TextBytes(l.Address))
@@ -210,20 +215,21 @@ internal static class MapEncoding
 
     private static MapJob[] ReadJobs(ref ByteReader reader)
     {
-        var jobs = new MapJob[reader.Count(22)];
+        var jobs = new MapJob[reader.Count(46)];
         for (int i = 0; i < jobs.Length; i++)
         {
             uint group = reader.UInt32();
             int hosts = reader.Int32();
             ulong nonce = reader.UInt64();
+            var change = new MapChange(reader.UInt64(), reader.UInt64(), reader.Int64());
             string name = reader.Text();
-            var workers = new MapWorker[reader.Count(24)];
+            var workers = new MapWorker[reader.Count(40)];
             for (int w = 0; w < workers.Length; w++)
             {
-                workers[w] = new MapWorker(reader.UInt64(), reader.UInt64(), reader.Int64());
+                workers[w] = new MapWorker(reader.UInt64(), reader.UInt64(), reader.Int64(), reader.Int64(), reader.Int64());
             }
 
-            jobs[i] = new MapJob(group, name, hosts, nonce, workers);
+            jobs[i] = new MapJob(group, name, hosts, nonce, change, workers);
         }
 
         return jobs;

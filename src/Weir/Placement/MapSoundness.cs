@@ -38,13 +38,28 @@ internal static class MapSoundness
 
         foreach (MapJob job in map.Jobs)
         {
-            if (older.Job(job.Group) is { } known ? known.Workers.Length != job.Workers.Length : job.Group < older.NextGroup)
+            if (older.Job(job.Group) is { } known ? !WorkersFollow(job.Workers, known.Workers) : job.Group < older.NextGroup)
             {
                 return false;
             }
         }
 
         return map.NextSession >= older.NextSession && map.NextTable >= older.NextTable && map.NextGroup >= older.NextGroup;
+    }
+
+    /// <summary>Workers are added, never taken away, and what was decided of one stands (design R8).</summary>
+    private static bool WorkersFollow(MapWorker[] workers, MapWorker[] older)
+    {
+        bool follow = workers.Length >= older.Length;
+        for (int index = 0; index < older.Length && follow; index++)
+        {
+            (MapWorker next, MapWorker known) = (workers[index], older[index]);
+            follow = (!known.HasFirst || next.From == known.From)
+                && (known.Through is MapWorker.NoEnd or MapWorker.Undecided || next.Through == known.Through)
+                && (!known.IsFinished || next.FinishedThrough == known.FinishedThrough);
+        }
+
+        return follow;
     }
 
     private static bool MembersAreSound(ClusterMap map)
@@ -87,10 +102,10 @@ internal static class MapSoundness
         foreach (MapJob job in map.Jobs)
         {
             sound &= job.Group != 0 && job.Group < map.NextGroup && groups.Add(job.Group) && job.Workers.Length > 0;
+            sound &= job.Change.Announced <= map.Version && job.Change.NotBefore >= 0 && (job.Change.Announced != 0) == Array.Exists(job.Workers, w => !w.HasFirst || w.Through == MapWorker.Undecided);
             foreach (MapWorker worker in job.Workers)
             {
-                sound &= worker.FinishedThrough >= MapWorker.Working
-                    && (worker.Session == 0 || (worker.Session < map.NextSession && sessions.Add(worker.Session)));
+                sound &= SpanIsSound(worker) && (worker.Session == 0 || (worker.Session < map.NextSession && sessions.Add(worker.Session)));
             }
         }
 
@@ -106,4 +121,10 @@ internal static class MapSoundness
 
         return sound;
     }
+
+    /// <summary>A worker that is about to join is nobody's; any other takes part from its first through its last iteration, and finished within them.</summary>
+    private static bool SpanIsSound(MapWorker worker) => !worker.HasFirst
+        ? worker == MapWorker.Announced
+        : worker.From > 0 && (worker.Through == MapWorker.Undecided || worker.Through >= worker.From)
+            && (worker.FinishedThrough == MapWorker.Working || (worker.FinishedThrough >= worker.From - 1 && worker.FinishedThrough <= worker.Last));
 }

@@ -35,7 +35,7 @@ internal sealed class AdminPath(NodeState node, Membership? membership, MapFollo
                 Status(link, header);
                 return true;
             case FrameKind.JoinNode or FrameKind.JoinProcess or FrameKind.OpenTable or FrameKind.DropTable or FrameKind.OpenJob or FrameKind.EndJob
-                or FrameKind.OpenSession or FrameKind.EndSession or FrameKind.Leave or FrameKind.RegisterRead or FrameKind.RegisterSwap:
+                or FrameKind.AddWorkers or FrameKind.RemoveWorker or FrameKind.Begun or FrameKind.OpenSession or FrameKind.EndSession or FrameKind.Leave or FrameKind.RegisterRead or FrameKind.RegisterSwap:
                 return Change(link, header, body, now);
             default:
                 return false;
@@ -176,11 +176,11 @@ internal sealed class AdminPath(NodeState node, Membership? membership, MapFollo
         switch (header.Kind)
         {
             case FrameKind.JoinNode when JoinNodeBody.TryRead(body, out JoinNodeBody join):
-                membership.Heard(MemberRole.Node, join.Node, 0, now);
+                membership.Heard(MemberRole.Node, join.Node, 0, 0, now);
                 membership.Request(link, header, map => MapChanges.AddNode(map, join));
                 return true;
             case FrameKind.JoinProcess when JoinProcessBody.TryRead(body, out JoinProcessBody join):
-                membership.Heard(MemberRole.Process, join.Process, 0, now);
+                membership.Heard(MemberRole.Process, join.Process, 0, 0, now);
                 membership.Request(link, header, map => MapChanges.AddProcess(map, join));
                 return true;
             case FrameKind.OpenTable when OpenTableBody.TryRead(body, out OpenTableBody open):
@@ -195,8 +195,18 @@ internal sealed class AdminPath(NodeState node, Membership? membership, MapFollo
             case FrameKind.EndJob when NumberBody.TryRead(body, out NumberBody end):
                 membership.Request(link, header, map => MapChanges.EndJob(map, end.Number));
                 return true;
+            case FrameKind.AddWorkers when AddWorkersBody.TryRead(body, out AddWorkersBody add):
+                membership.Request(link, header, map => WorkerChanges.Add(map, add, node.Limits));
+                return true;
+            case FrameKind.RemoveWorker when RemoveWorkerBody.TryRead(body, out RemoveWorkerBody remove):
+                membership.Request(link, header, map => WorkerChanges.Remove(map, remove));
+                return true;
+            case FrameKind.Begun when BegunBody.TryRead(body, out BegunBody begun):
+                membership.Begun(header.Session, begun);
+                node.Outbox.Send(link, node.Reply(FrameKind.AdminReply, header), new AdminReplyBody(Keys.Status.Acked, 0, 0, ""));
+                return true;
             case FrameKind.OpenSession when OpenSessionBody.TryRead(body, out OpenSessionBody open):
-                membership.Heard(MemberRole.Process, open.Process, 0, now);
+                membership.Heard(MemberRole.Process, open.Process, 0, 0, now);
                 membership.Request(link, header, map => open.Group == 0 ? MapChanges.OpenSession(map, open) : TakeUp(map, open));
                 return true;
             case FrameKind.EndSession when EndSessionBody.TryRead(body, out EndSessionBody end):

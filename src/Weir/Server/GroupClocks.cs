@@ -14,7 +14,10 @@ internal sealed class GroupClocks
 
     public VectorClock? Group(uint group) => _groups.GetValueOrDefault(group);
 
-    /// <summary>Groups come and go with the map; a finished worker holds nobody back.</summary>
+    /// <summary>
+    /// Groups come and go with the map, and so do their workers (design R8): one that is about to join counts for nothing until its first
+    /// iteration is decided, one that is about to leave counts on until its last is. A finished worker holds nobody back.
+    /// </summary>
     public void Adopt(ClusterMap map)
     {
         foreach (uint gone in _groups.Keys.Where(g => map.Job(g) is null).ToArray())
@@ -30,13 +33,12 @@ internal sealed class GroupClocks
                 _groups.Add(job.Group, clock);
             }
 
-            for (int worker = 0; worker < job.Workers.Length; worker++)
+            clock.Grow(job.Workers.Length);
+            for (int index = 0; index < job.Workers.Length; index++)
             {
-                if (job.Workers[worker].IsFinished)
-                {
-                    clock.Raise(worker, job.Workers[worker].FinishedThrough);
-                    clock.Finish(worker);
-                }
+                MapWorker worker = job.Workers[index];
+                clock.Raise(index, worker.FinishedThrough);
+                clock.TakesPart(index, worker.HasFirst ? worker.From : 1, !worker.HasFirst ? 0 : worker.IsFinished ? worker.FinishedThrough : worker.Last);
             }
         }
     }
@@ -44,6 +46,9 @@ internal sealed class GroupClocks
     /// <summary>Takes over a clock; true where it was news. A group or worker that the map does not name is ignored: it has ended.</summary>
     public bool Raise(in ClockEntry entry) =>
         _groups.TryGetValue(entry.Group, out VectorClock? clock) && entry.Worker < clock.Workers && clock.Raise((int)entry.Worker, entry.Clock);
+
+    /// <summary>The group's largest clock; 0 for no such group.</summary>
+    public long Maximum(uint group) => _groups.TryGetValue(group, out VectorClock? clock) ? clock.Maximum : 0;
 
     /// <summary>The group's smallest clock; -1 for no such group.</summary>
     public long Minimum(uint group) => _groups.TryGetValue(group, out VectorClock? clock) ? clock.Minimum : -1;

@@ -102,7 +102,25 @@ internal static class MapChanges
 
         MapProcess process = new(body.Process, body.Incarnation, body.Group, body.Name);
         map = map with { Processes = [.. map.Processes.Where(p => p.Process != body.Process), process] };
-        return Done(HostWorkers(map));
+        return Done(HostWorkers(map with { Jobs = [.. map.Jobs.Select(job => job.Group == body.Group ? LeaveJoined(job, body.Process, map) : job)] }));
+    }
+
+    /// <summary>
+    /// A process that comes for a worker that joined: it gets the newest one of a process that hosts several, where it would otherwise host none.
+    /// Workers that the job opened with stay where they are.
+    /// </summary>
+    private static MapJob LeaveJoined(MapJob job, ulong process, ClusterMap map)
+    {
+        bool IsHosted(MapWorker worker) => worker.Process != 0 && !worker.IsFinished;
+        int moved = Array.FindLastIndex(job.Workers, w => IsHosted(w) && w.From > 1 && job.Workers.Count(o => IsHosted(o) && o.Process == w.Process) > 1);
+        if (moved < 0 || Array.Exists(job.Workers, w => !w.IsFinished && (w.Process == process || (w.Process == 0 && w.HasFirst))))
+        {
+            return job;
+        }
+
+        var workers = (MapWorker[])job.Workers.Clone();
+        workers[moved] = workers[moved] with { Process = 0, Session = 0 };
+        return WorkerChanges.AnnounceAnew(job with { Workers = workers }, map);
     }
 
     /// <summary>A process is gone, said goodbye or silent: its sessions end and its unfinished workers are hosted by others (design R7).</summary>
@@ -113,10 +131,9 @@ internal static class MapChanges
             return Done(map);
         }
 
-        MapJob[] jobs = [.. map.Jobs.Select(job => job with
-        {
-            Workers = [.. job.Workers.Select(w => w.Process == process && !w.IsFinished ? new MapWorker(0, 0, MapWorker.Working) : w)],
-        })];
+        bool Hosted(MapWorker worker) => worker.Process == process && !worker.IsFinished;
+        MapJob[] jobs = [.. map.Jobs.Select(job => !Array.Exists(job.Workers, Hosted) ? job : WorkerChanges.AnnounceAnew(
+            job with { Workers = [.. job.Workers.Select(w => Hosted(w) ? w with { Process = 0, Session = 0 } : w)] }, map))];
         map = map with
         {
             Processes = [.. map.Processes.Where(p => p.Process != process)],
@@ -195,8 +212,8 @@ internal static class MapChanges
             return known.Nonce == body.Nonce ? Done(map, known.Group) : Refuse($"job {body.Name} is running already");
         }
 
-        MapWorker[] workers = [.. Enumerable.Repeat(new MapWorker(0, 0, MapWorker.Working), body.Workers)];
-        var job = new MapJob(map.NextGroup, body.Name, body.Hosts, body.Nonce, workers);
+        MapWorker[] workers = [.. Enumerable.Repeat(MapWorker.Opened, body.Workers)];
+        var job = new MapJob(map.NextGroup, body.Name, body.Hosts, body.Nonce, default, workers);
         return Done(map with { Jobs = [.. map.Jobs, job], NextGroup = map.NextGroup + 1 }, job.Group);
     }
 
@@ -238,8 +255,13 @@ internal static class MapChanges
             return worker.IsFinished ? Done(map) : new Decision(null, Status.Ended, Text: $"session {body.Session} has ended");
         }
 
+        if (body.ThroughIteration < worker.From - 1 || body.ThroughIteration > worker.Last)
+        {
+            return Refuse($"worker {body.Worker} of job {job.Name} takes part from iteration {worker.From}{(worker.Last == MapWorker.NoEnd ? "" : $" through {worker.Last}")}; it did not finish through {body.ThroughIteration}");
+        }
+
         var workers = (MapWorker[])job.Workers.Clone();
-        workers[body.Worker] = new MapWorker(worker.Process, 0, body.ThroughIteration);
+        workers[body.Worker] = worker with { Session = 0, FinishedThrough = body.ThroughIteration };
         return Done(map with { Jobs = [.. map.Jobs.Select(j => j.Group == body.Group ? j with { Workers = workers } : j)] });
     }
 
@@ -247,7 +269,7 @@ internal static class MapChanges
     /// Gives every worker that nobody hosts to the process of its job with the fewest, under a new session. A job waits for its first hosts,
     /// so that they share its workers evenly.
     /// </summary>
-    private static ClusterMap HostWorkers(ClusterMap map)
+    public static ClusterMap HostWorkers(ClusterMap map)
     {
         ulong session = map.NextSession;
         var jobs = new List<MapJob>();
@@ -264,11 +286,11 @@ internal static class MapChanges
             Dictionary<ulong, int> hosted = hosts.ToDictionary(h => h, h => workers.Count(w => w.Process == h && !w.IsFinished));
             for (int i = 0; i < workers.Length; i++)
             {
-                if (workers[i].Process == 0 && !workers[i].IsFinished)
+                if (workers[i].Process == 0 && workers[i].HasFirst && !workers[i].IsFinished)
                 {
                     ulong host = hosts.MinBy(h => hosted[h]);
                     hosted[host]++;
-                    workers[i] = new MapWorker(host, session++, MapWorker.Working);
+                    workers[i] = workers[i] with { Process = host, Session = session++ };
                 }
             }
 

@@ -26,6 +26,8 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
     private readonly List<Change> _swapping = [];
     private readonly Dictionary<(MemberRole Role, ulong Id), Instant> _heard = [];
     private readonly Dictionary<ulong, ulong> _rows = [];
+    private readonly Dictionary<ulong, ulong> _read = [];
+    private readonly Dictionary<(uint Group, ulong Announced), Dictionary<ulong, long>> _begun = [];
     private readonly Dictionary<ulong, (LinkId Link, FrameHeader Request, RegisterCell Cell, bool Swap)> _remote = [];
     private ClusterMap? _proposed;
     private Instant _lastTick = Instant.Never;
@@ -59,13 +61,31 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
         Advance(now);
     }
 
-    /// <summary>A member or process was heard: what a silence is counted from.</summary>
-    public void Heard(MemberRole role, ulong id, ulong rows, Instant now)
+    /// <summary>A member or process was heard: what a silence is counted from; of a node also its rows and the map that it has read.</summary>
+    public void Heard(MemberRole role, ulong id, ulong rows, ulong mapVersion, Instant now)
     {
         _heard[(role, id)] = now;
         if (role == MemberRole.Node)
         {
             _rows[id] = rows;
+            _read[id] = mapVersion;
+        }
+    }
+
+    /// <summary>A host answers an announced change of workers (design R8); an answer to another announcement, or of another session, is old.</summary>
+    public void Begun(ulong session, in BegunBody answer)
+    {
+        if (node.Map!.Job(answer.Group) is { } job && job.Change.Announced == answer.Announced && answer.Announced != 0
+            && answer.Worker < job.Workers.Length && job.Workers[answer.Worker].Session == session && session != 0)
+        {
+            (uint, ulong) change = (answer.Group, answer.Announced);
+            if (!_begun.TryGetValue(change, out Dictionary<ulong, long>? begun))
+            {
+                begun = [];
+                _begun.Add(change, begun);
+            }
+
+            begun[session] = Math.Max(begun.GetValueOrDefault(session), answer.Iteration);
         }
     }
 
@@ -102,6 +122,11 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
     {
         while (true)
         {
+            if (_proposed is null)
+            {
+                DecideChanges();
+            }
+
             if (_proposed is null && _queued.Count > 0)
             {
                 Propose();
@@ -152,6 +177,36 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
         }
     }
 
+    /// <summary>
+    /// Decides the changes of workers whose hosts have answered. The nodes have read the announcement as well, and told their clocks since: so
+    /// no session that ended before it can go on anywhere, and none has gone further than is known.
+    /// </summary>
+    private void DecideChanges()
+    {
+        foreach (MapJob job in node.Map?.Jobs ?? [])
+        {
+            if (job.Change.Announced != 0)
+            {
+                Decide(job, job.Change.Announced);
+            }
+        }
+    }
+
+    private void Decide(MapJob job, ulong announced)
+    {
+        uint group = job.Group;
+        if (!Array.TrueForAll(node.Map!.Members, m => m.Node == node.Options.Node || _read.GetValueOrDefault(m.Node) >= announced))
+        {
+            return;
+        }
+
+        Dictionary<ulong, long> begun = _begun.GetValueOrDefault((group, announced)) ?? [];
+        if (WorkerChanges.IsAnswered(job, begun))
+        {
+            _queued.Add(new Change(m => WorkerChanges.Decide(m, group, begun, node.Clocks.Maximum(group)), LinkId.None, default));
+        }
+    }
+
     private void AnswerRemote(LinkId link, in FrameHeader request, RegisterCell cell, bool swap, in RegisterResult result, Instant now)
     {
         Status status = result.Outcome == RegisterOutcome.Done ? Status.Acked : Status.Conflict;
@@ -199,6 +254,7 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
         if (result.Outcome == RegisterOutcome.Done && proposed is not null)
         {
             adopt(proposed, now);
+            ForgetDecided(proposed);
             Answer();
             return;
         }
@@ -229,6 +285,14 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
         _swapping.Clear();
     }
 
+    private void ForgetDecided(ClusterMap map)
+    {
+        foreach ((uint Group, ulong Announced) change in _begun.Keys.Where(c => map.Job(c.Group)?.Change.Announced != c.Announced).ToArray())
+        {
+            _begun.Remove(change);
+        }
+    }
+
     /// <summary>Whoever asked to come in and did not is forgotten: anybody may ask, under any number.</summary>
     private void ForgetStrangers(ClusterMap map)
     {
@@ -244,6 +308,7 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
             if (stranger.Role == MemberRole.Node)
             {
                 _rows.Remove(stranger.Id);
+                _read.Remove(stranger.Id);
             }
         }
     }

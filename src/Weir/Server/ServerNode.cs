@@ -81,7 +81,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     public string Describe()
     {
         ClusterMap? map = _state.Map;
-        string jobs = string.Join(" ", (map?.Jobs ?? []).SelectMany(j => j.Workers.Select((w, i) => $"w{i}={w.Process % 1000}/{w.Session}/{w.FinishedThrough}")));
+        string jobs = string.Join(" ", (map?.Jobs ?? []).SelectMany(j => j.Workers.Select((w, i) => $"w{i}={w.Process % 1000}/{w.Session}/{w.From}-{w.Through}/{w.FinishedThrough}")));
         string clocks = string.Join(" ", _state.Clocks.Entries(0).Select(e => $"{e.Worker}:{e.Clock}"));
         string open = string.Join(" ", _state.Segments.SelectMany(s => s.Tables).Where(t => t.Aggregation is { Open.Count: > 0 }).Select(t => t.Aggregation!.Describe()));
         return $"map {map?.Version} jobs [{jobs}] clocks [{clocks}] waiting {_pulls.WaitingCount} unfinished {_pulls.UnfinishedCount} open [{open}]";
@@ -363,7 +363,7 @@ internal sealed class ServerNode : IMachine, IDisposable
             : Array.Exists(map.Processes, p => p.Process == beat.Id && p.Incarnation == beat.Incarnation);
         if (member)
         {
-            Membership?.Heard(beat.Role, beat.Id, beat.StoredRows, _now);
+            Membership?.Heard(beat.Role, beat.Id, beat.StoredRows, header.MapVersion, _now);
         }
 
         RaiseClocks();
@@ -412,6 +412,9 @@ internal sealed class ServerNode : IMachine, IDisposable
 
         _state.Adopt(map);
         _mapChanged = true;
+
+        // A change of workers waits until every node has said that it has read of it (design R8).
+        _nextHeartbeat = Array.Exists(map.Jobs, j => j.Change.Announced != 0) ? now : _nextHeartbeat;
         _admin.Announce(map);
     }
 

@@ -220,7 +220,7 @@ internal readonly record struct EndSessionBody(ulong Session, uint Group, uint W
     {
         var reader = new ByteReader(body);
         message = new EndSessionBody(reader.UInt64(), reader.UInt32(), reader.UInt32(), reader.Int64());
-        return reader.AtEnd && message.ThroughIteration >= 0;
+        return reader.AtEnd && message.ThroughIteration is >= 0 and <= Seq.MaxIteration;
     }
 }
 

@@ -41,8 +41,9 @@ public sealed class TrainTests : IDisposable
         Assert.Equal(["id", "pid", "address", "rows"], Names(servers[0]));
         Assert.Equal(JsonValueKind.String, servers[0].GetProperty("id").ValueKind);
         Assert.Equal(root.GetProperty("model").GetProperty("rows").GetInt64(), servers.Sum(server => server.GetProperty("rows").GetInt64()));
-        Assert.Equal(["id", "pid", "rows", "clock"], Names(workers[1]));
-        Assert.Equal([1, 6000, 30], new[] { "id", "rows", "clock" }.Select(name => workers[1].GetProperty(name).GetInt64()));
+        Assert.Equal(["id", "pid", "rows", "clock", "firstIteration", "lastIteration", "staleness"], Names(workers[1]));
+        Assert.InRange(workers[1].GetProperty("staleness").GetInt64(), 0, 1);
+        Assert.Equal([1, 6000, 30, 1, 30], new[] { "id", "rows", "clock", "firstIteration", "lastIteration" }.Select(name => workers[1].GetProperty(name).GetInt64()));
         Assert.Equal(512, root.GetProperty("cluster").GetProperty("segments").GetInt32());
         Assert.Equal(ModelFile.Read(_folder["model/model.weir"]).Count, root.GetProperty("model").GetProperty("nonZero").GetInt32());
         Assert.True(root.GetProperty("test").GetProperty("logLoss").GetDouble() < root.GetProperty("test").GetProperty("baseLogLoss").GetDouble());

@@ -15,27 +15,70 @@ public class ClockAndSeqTests
         {
             VectorClock clock = new(Workers);
             long[] maxima = new long[Workers];
-            HashSet<int> finished = [];
-            foreach ((int worker, long value, int kind) in operations)
+            foreach ((int worker, long value, _) in operations)
             {
-                if (kind == 0)
-                {
-                    clock.Finish(worker);
-                    finished.Add(worker);
-                }
-                else
-                {
-                    Assert.Equal(value > maxima[worker], clock.Raise(worker, value));
-                    maxima[worker] = Math.Max(maxima[worker], value);
-                }
-
-                int[] atWork = [.. Enumerable.Range(0, Workers).Where(w => !finished.Contains(w))];
+                Assert.Equal(value > maxima[worker], clock.Raise(worker, value));
+                maxima[worker] = Math.Max(maxima[worker], value);
                 Assert.Equal(maxima, Enumerable.Range(0, Workers).Select(w => clock[w]));
-                Assert.Equal(atWork.Select(w => maxima[w]).DefaultIfEmpty(long.MaxValue).Min(), clock.Minimum);
-                Assert.Equal(atWork.Length == 0 ? -1 : atWork.MinBy(w => maxima[w]), clock.Slowest());
-                Assert.All(Enumerable.Range(0, Workers), w => Assert.Equal(finished.Contains(w), clock.IsFinished(w)));
+                Assert.Equal((maxima.Min(), maxima.Max(), Enumerable.Range(0, Workers).MinBy(w => maxima[w])), (clock.Minimum, clock.Maximum, clock.Slowest()));
             }
         });
+
+    /// <summary>
+    /// What a pull of iteration t under bound tau waits for, from the definition: every worker has finished all of its own iterations below
+    /// t - tau. A worker's own are those from its first through its last, and it has finished those up to its clock.
+    /// </summary>
+    [Fact]
+    public void The_minimum_says_what_pulls_wait_for_while_workers_join_and_leave() =>
+        Gen.Select(Gen.Select(Gen.Long[1, 12], Gen.Long[0, 12], Gen.Long[0, 15], Gen.Bool).Array[1, Workers], Gen.Int[0, Workers]).Sample((workers, known) =>
+        {
+            // Some workers are known from the beginning, the others join.
+            VectorClock clock = new(Math.Min(known, workers.Length));
+            clock.Grow(workers.Length);
+            bool[][] done = [.. workers.Select(_ => new bool[40])];
+            foreach ((int worker, (long first, long more, long clocked, bool leaves)) in workers.Index())
+            {
+                long last = leaves ? first + more : long.MaxValue;
+                clock.TakesPart(worker, first, last);
+                clock.Raise(worker, Math.Min(Math.Max(clocked, first - 1), last));
+                for (int t = 1; t < 40; t++)
+                {
+                    done[worker][t] = t < first || t > last || t <= Math.Max(clocked, first - 1);
+                }
+            }
+
+            long expected = Enumerable.Range(0, 39).TakeWhile(t => t == 0 || done.All(d => d[t])).Last();
+            Assert.Equal(done.All(d => d[1..].All(one => one)) ? long.MaxValue : expected, clock.Minimum);
+            int slowest = clock.Slowest();
+            Assert.Equal(clock.Minimum == long.MaxValue ? -1 : clock.Minimum, slowest < 0 ? -1 : clock[slowest]);
+        });
+
+    [Fact]
+    public void A_worker_that_is_about_to_join_counts_for_nothing_and_one_that_has_joined_from_its_first_iteration_on()
+    {
+        VectorClock clock = new(1);
+        clock.Raise(0, 60);
+        clock.Grow(2);
+        clock.TakesPart(1, 1, 0);
+        Assert.Equal((60, true), (clock.Minimum, clock.IsFinished(1)));
+        clock.TakesPart(1, 50, long.MaxValue);
+        Assert.Equal((49, 49, 1), (clock.Minimum, clock[1], clock.Slowest()));
+        clock.Raise(1, 50);
+        Assert.Equal(50, clock.Minimum);
+    }
+
+    [Fact]
+    public void A_worker_that_leaves_is_waited_for_through_its_last_iteration_and_no_further()
+    {
+        VectorClock clock = new(2);
+        clock.Raise(0, 80);
+        clock.TakesPart(1, 1, 70);
+        clock.Raise(1, 69);
+        Assert.Equal((69, false), (clock.Minimum, clock.IsFinished(1)));
+        Assert.Equal(80, clock.MinimumOf([80, 70]));
+        clock.Raise(1, 70);
+        Assert.Equal((80, true), (clock.Minimum, clock.IsFinished(1)));
+    }
 
     [Fact]
     public void The_minimum_of_other_values_counts_each_at_least_as_the_clock()
@@ -45,7 +88,7 @@ public class ClockAndSeqTests
         clock.Raise(1, 2);
         Assert.Equal(1, clock.MinimumOf([0, 4, 1]));
         Assert.Equal(4, clock.MinimumOf([0, 4, 9]));
-        clock.Finish(1);
+        clock.TakesPart(1, 1, 2);
         Assert.Equal(5, clock.MinimumOf([0, 4, 9]));
     }
 

@@ -25,7 +25,7 @@ public sealed class ClusterTrainingTests
         WeirTable table = await client.OpenTableAsync(training.Table("weights", job), cancellation);
         int steps = 0;
         await client.HostWorkersAsync(job, (worker, stop) => training.RunAsync(worker, table, _ => Interlocked.Increment(ref steps), stop), cancellation);
-        Assert.Equal(2 * training.Iterations(2), steps);
+        Assert.Equal(2 * training.Iterations(WorkerSchedule.Of(2)), steps);
 
         (LinearModel model, long rows) = await training.ReadModelAsync(client, table, cancellation);
         Assert.Equal(expected.Keys.ToArray(), model.Keys.ToArray());

@@ -1,3 +1,4 @@
+using Weir.Client;
 using Weir.Keys;
 using Weir.Learn.Data;
 using Weir.Learn.Logistic;
@@ -95,15 +96,15 @@ public sealed class LogisticLoopTests
 
         public int Index => 0;
 
-        public int Count => 1;
+        public WorkerSchedule Schedule { get; } = WorkerSchedule.Of(1);
 
         public long Clock => 0;
 
-        public async Task PullAsync(ReadOnlyMemory<ulong> keys, Memory<float> values, int? delayBound, CancellationToken cancellation)
+        public async Task<long> PullAsync(ReadOnlyMemory<ulong> keys, Memory<float> values, int? delayBound, CancellationToken cancellation)
         {
             if (_pulls++ == 0)
             {
-                return;
+                return 0;
             }
 
             var never = new TaskCompletionSource();
@@ -111,6 +112,7 @@ public sealed class LogisticLoopTests
             try
             {
                 await never.Task;
+                return 0;
             }
             finally
             {
@@ -121,6 +123,6 @@ public sealed class LogisticLoopTests
         public Task PushAsync(ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, CancellationToken cancellation) =>
             Task.FromException(new InvalidOperationException("the push failed"));
 
-        public Task ClockAsync(CancellationToken cancellation) => Task.CompletedTask;
+        public Task<bool> ClockAsync(CancellationToken cancellation) => Task.FromResult(true);
     }
 }

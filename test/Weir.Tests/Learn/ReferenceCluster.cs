@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Weir.Client;
 using Weir.Keys;
 using Weir.Learn.Data;
 using Weir.Learn.Logistic;
@@ -151,11 +152,11 @@ internal sealed class ReferenceCluster(UpdateRule rule, int workers, bool aggreg
 
         public int Index => index;
 
-        public int Count => cluster._clocks.Length;
+        public WorkerSchedule Schedule { get; } = WorkerSchedule.Of(cluster._clocks.Length);
 
         public long Clock => cluster._clocks[index];
 
-        public async Task PullAsync(ReadOnlyMemory<ulong> keys, Memory<float> values, int? delayBound, CancellationToken cancellation)
+        public async Task<long> PullAsync(ReadOnlyMemory<ulong> keys, Memory<float> values, int? delayBound, CancellationToken cancellation)
         {
             cluster.Trace.Add($"pull {index} {_iteration} {delayBound?.ToString(System.Globalization.CultureInfo.InvariantCulture) ?? "none"}");
             long needed = _iteration - delayBound - 1 ?? 0;
@@ -177,6 +178,8 @@ internal sealed class ReferenceCluster(UpdateRule rule, int workers, bool aggreg
             {
                 values.Span[at] = cluster._rows.GetValueOrDefault(keys.Span[at]).Weight;
             }
+
+            return cluster._clocks.Min();
         }
 
         public async Task PushAsync(ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, CancellationToken cancellation)
@@ -188,7 +191,7 @@ internal sealed class ReferenceCluster(UpdateRule rule, int workers, bool aggreg
             await cluster.ClosedAsync(_iteration);
         }
 
-        public async Task ClockAsync(CancellationToken cancellation)
+        public async Task<bool> ClockAsync(CancellationToken cancellation)
         {
             cluster.Trace.Add($"clock {index} {_iteration}");
             long ended = _iteration++;
@@ -198,6 +201,7 @@ internal sealed class ReferenceCluster(UpdateRule rule, int workers, bool aggreg
             cluster._clocks[index] = ended;
             Release(cluster._waiting, cluster._clocks.Min());
             await Task.Yield();
+            return true;
         }
     }
 }

@@ -17,7 +17,7 @@ public class MapEncodingTests
         Gen.Select(Gen.ULong, Gen.UInt, Gen.ULong[1, long.MaxValue], Gen.Int[6, 8]),
         Gen.Select(Gen.ULong, Gen.UInt[1, 10_000], Texts, Texts).Array[1, 4],
         Gen.Select(Gen.Int[1, 1000], Gen.Float[-5, 5], Gen.Int[0, 5], Gen.UInt[1, 9], Lifetimes).Array[0, 4],
-        Gen.Select(Gen.Int[1, 9], Gen.ULong, Texts, Gen.Select(Gen.ULong, Gen.Bool, Gen.Long[-1, 50]).Array[1, 4]).Array[0, 3],
+        Gen.Select(Gen.Int[1, 9], Gen.ULong, Texts, Gen.Select(Gen.ULong, Gen.Bool, Gen.Long[0, 9], Gen.Long[0, 50], Gen.Int[0, 2]).Array[1, 4]).Array[0, 3],
         Gen.Select(Gen.ULong, Gen.UInt, Texts).Array[0, 3],
         Gen.Select(Gen.ULong, Gen.Int[0, 100], Texts).Array[0, 2],
         Gen.Select(Gen.Int[-1, 3], Gen.UInt).Array[256]).Select(Build);
@@ -34,7 +34,7 @@ public class MapEncodingTests
                 Assert.Equal((map.NextSession, map.NextTable, map.NextGroup), (read.NextSession, read.NextTable, read.NextGroup));
                 Assert.Equal(map.Members, read.Members);
                 Assert.Equal(map.Tables, read.Tables);
-                Assert.Equal(map.Jobs.Select(j => (j.Group, j.Name, j.Hosts, j.Nonce)), read.Jobs.Select(j => (j.Group, j.Name, j.Hosts, j.Nonce)));
+                Assert.Equal(map.Jobs.Select(j => (j.Group, j.Name, j.Hosts, j.Nonce, j.Change)), read.Jobs.Select(j => (j.Group, j.Name, j.Hosts, j.Nonce, j.Change)));
                 Assert.Equal(map.Jobs.SelectMany(j => j.Workers), read.Jobs.SelectMany(j => j.Workers));
                 Assert.Equal(map.Processes, read.Processes);
                 Assert.Equal(map.Sessions, read.Sessions);
@@ -86,6 +86,15 @@ public class MapEncodingTests
             Map with { Jobs = [job with { Workers = [] }] },
             Map with { Jobs = [job with { Workers = [job.Workers[0], job.Workers[0]] }] },
             Map with { Jobs = [job with { Workers = [job.Workers[0] with { FinishedThrough = -2 }] }] },
+            Map with { Jobs = [job with { Workers = [job.Workers[0] with { From = -1 }, .. job.Workers[1..]] }] },
+            Map with { Jobs = [job with { Workers = [job.Workers[0] with { From = 0 }, .. job.Workers[1..]] }] },
+            Map with { Jobs = [job with { Workers = [job.Workers[0] with { From = 6, FinishedThrough = 4 }, .. job.Workers[1..]] }] },
+            Map with { Jobs = [job with { Workers = [job.Workers[0] with { From = 6, Through = 5 }, .. job.Workers[1..]] }] },
+            Map with { Jobs = [job with { Workers = [job.Workers[0] with { Through = 5, FinishedThrough = 6 }, .. job.Workers[1..]] }] },
+            Map with { Jobs = [job with { Change = job.Change with { Announced = Map.Version + 1 } }] },
+            Map with { Jobs = [job with { Change = job.Change with { NotBefore = -1 } }] },
+            Map with { Jobs = [job with { Change = job.Change with { Announced = 0 } }] },
+            Map with { Jobs = [job with { Workers = job.Workers[..2] }] },
             Map with { Sessions = [new MapSession(job.Workers[0].Session, 20)] },
             Map with { Sessions = [new MapSession(0, 20)] },
             Map with { Processes = [Map.Processes[0], Map.Processes[0]] },
@@ -111,6 +120,24 @@ public class MapEncodingTests
         Assert.False(MapSoundness.Follows(next, Map with { Tables = [], NextTable = 3 }));
     }
 
+    [Fact]
+    public void A_map_follows_with_workers_added_and_what_was_announced_decided_but_nothing_decided_taken_back()
+    {
+        MapJob job = Map.Jobs[0];
+        bool Follows(params MapWorker[] workers) =>
+            MapSoundness.Follows(Map with { Version = Map.Version + 1, Jobs = [job with { Workers = workers }] }, Map);
+        (MapWorker first, MapWorker leaves, MapWorker joins) = (job.Workers[0], job.Workers[1], job.Workers[2]);
+        Assert.True(Follows(first, leaves, joins));
+        Assert.True(Follows(first, leaves, joins with { From = 50 }, MapWorker.Announced));
+        Assert.True(Follows(first with { Through = 60 }, leaves with { FinishedThrough = 70 }, joins));
+        Assert.False(Follows(first, leaves));
+        Assert.False(Follows(first with { From = 2 }, leaves, joins));
+        Assert.False(Follows(first, leaves with { Through = 71 }, joins));
+        Assert.False(Follows(first, leaves with { Through = MapWorker.NoEnd }, joins));
+        ClusterMap finished = Map with { Jobs = [job with { Workers = [first with { FinishedThrough = 9 }, leaves, joins] }] };
+        Assert.False(MapSoundness.Follows(Map with { Version = Map.Version + 1 }, finished));
+    }
+
     [Theory]
     [InlineData(5)]
     [InlineData(18)]
@@ -128,15 +155,25 @@ public class MapEncodingTests
         (ulong Cluster, uint Generation, ulong Version, int Bits) head,
         (ulong Incarnation, uint Weight, string Address, string Zone)[] members,
         (int Width, float Initial, int Rule, uint Group, (bool Aggregate, KeyLifetime Lifetime) Ages)[] tables,
-        (int Hosts, ulong Nonce, string Name, (ulong Process, bool Hosted, long Finished)[] Workers)[] jobs,
+        (int Hosts, ulong Nonce, string Name, (ulong Process, bool Hosted, long From, long Through, int End)[] Workers)[] jobs,
         (ulong Incarnation, uint Group, string Name)[] processes,
         (ulong Rows, int Segments, string Address)[] losses,
         (int Head, uint Epoch)[] segments)
     {
         UpdateRule[] rules = [UpdateRule.Add, UpdateRule.Assign, UpdateRule.Sgd(1), UpdateRule.Adagrad(1), UpdateRule.Adam(), UpdateRule.Ftrl(1)];
         ulong session = 1;
-        MapJob[] hosted = [.. jobs.Select((j, i) => new MapJob(
-            (uint)i + 1, j.Name, j.Hosts, j.Nonce, [.. j.Workers.Select(w => new MapWorker(w.Process, w.Hosted ? session++ : 0, w.Finished))]))];
+        MapWorker Worker((ulong Process, bool Hosted, long From, long Through, int End) w) => w.From == 0 ? MapWorker.Announced : new MapWorker(
+            w.Process,
+            w.Hosted ? session++ : 0,
+            w.From,
+            w.End == 0 ? MapWorker.NoEnd : w.Through == 0 ? MapWorker.Undecided : w.From + w.Through,
+            w.End == 2 ? w.From : MapWorker.Working);
+        MapJob[] hosted = [.. jobs.Select((j, i) =>
+        {
+            MapWorker[] workers = [.. j.Workers.Select(Worker)];
+            ulong announced = Array.Exists(workers, w => !w.HasFirst || w.Through == MapWorker.Undecided) ? 1UL : 0;
+            return new MapJob((uint)i + 1, j.Name, j.Hosts, j.Nonce, new MapChange(announced, j.Nonce + 1, i), workers);
+        })];
         MapSession[] own = [.. processes.Select((_, i) => new MapSession(session++, (ulong)i + 1))];
         return new ClusterMap
         {

@@ -30,6 +30,9 @@ internal static class FrameFields
             FrameKind.Sent => Sent(fields, body),
             FrameKind.OpenTable => OpenTable(fields, body),
             FrameKind.AdminReply => AdminReply(fields, body),
+            FrameKind.AddWorkers => AddWorkers(fields, body),
+            FrameKind.RemoveWorker => RemoveWorker(fields, body),
+            FrameKind.Begun => Begun(fields, body),
             FrameKind.ReadMapReply => Map(fields, body),
             _ => throw new NotSupportedException($"no fields are listed for {header.Kind}"),
         };
@@ -282,12 +285,17 @@ internal static class FrameFields
             fields.Add(4, "group", job.Group);
             fields.Add(4, "hosts", job.Hosts);
             fields.Hex(8, "nonce", job.Nonce);
+            fields.Add(8, "announced", job.Change.Announced);
+            fields.Hex(8, "changeNonce", job.Change.Nonce);
+            fields.Add(8, "notBefore", job.Change.NotBefore);
             fields.Text("name", job.Name);
             fields.Add(4, "workers", job.Workers.Length);
             foreach (MapWorker worker in job.Workers)
             {
                 fields.Add(8, "process", worker.Process);
                 fields.Add(8, "session", worker.Session);
+                fields.Add(8, "from", worker.From);
+                fields.Add(8, "through", worker.Through);
                 fields.Add(8, "finishedThrough", worker.FinishedThrough);
             }
         }
@@ -316,6 +324,36 @@ internal static class FrameFields
             fields.Add(8, "rows", loss.Rows);
             fields.Text("address", loss.Address);
         }
+    }
+
+    private static byte[] AddWorkers(FieldList fields, byte[] body)
+    {
+        Assert.True(AddWorkersBody.TryRead(body, out AddWorkersBody add));
+        fields.Add(4, "group", add.Group);
+        fields.Add(4, "count", add.Count);
+        fields.Add(4, "known", add.Known);
+        fields.Add(8, "notBefore", add.NotBefore);
+        fields.Hex(8, "nonce", add.Nonce);
+        return Written(add);
+    }
+
+    private static byte[] RemoveWorker(FieldList fields, byte[] body)
+    {
+        Assert.True(RemoveWorkerBody.TryRead(body, out RemoveWorkerBody remove));
+        fields.Add(4, "group", remove.Group);
+        fields.Add(4, "worker", remove.Worker);
+        fields.Add(8, "notBefore", remove.NotBefore);
+        return Written(remove);
+    }
+
+    private static byte[] Begun(FieldList fields, byte[] body)
+    {
+        Assert.True(BegunBody.TryRead(body, out BegunBody begun));
+        fields.Add(4, "group", begun.Group);
+        fields.Add(4, "worker", begun.Worker);
+        fields.Add(8, "announced", begun.Announced);
+        fields.Add(8, "iteration", begun.Iteration);
+        return Written(begun);
     }
 
     private static void Stream(FieldList fields, uint table, uint segment, ulong n)

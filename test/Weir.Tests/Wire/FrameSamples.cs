@@ -161,6 +161,9 @@ internal static class FrameSamples
         frames.Add(Frame(FrameKind.OpenSession, new OpenSessionBody(20, 21, names.Group, 0, names.WorkerSession), names));
         frames.Add(Frame(FrameKind.EndSession, new EndSessionBody(names.OwnSession, 0, 0, 0), names));
         frames.Add(Frame(FrameKind.EndSession, new EndSessionBody(names.WorkerSession, names.Group, 0, 4), names));
+        frames.Add(Frame(FrameKind.AddWorkers, new AddWorkersBody(names.Group, 2, 2, 50, 5), names));
+        frames.Add(Frame(FrameKind.RemoveWorker, new RemoveWorkerBody(names.Group, 1, 70), names));
+        frames.Add(Frame(FrameKind.Begun, new BegunBody(names.Group, 0, names.MapVersion, 12), names, names.WorkerSession));
         frames.Add(Frame(FrameKind.DropTable, new NumberBody(names.Plain), names));
         frames.Add(Frame(FrameKind.EndJob, new NumberBody(names.Group), names));
         frames.Add(Frame(FrameKind.JoinProcess, new JoinProcessBody(30, 31, names.Group, "host 30"), names));
@@ -196,7 +199,13 @@ internal static class FrameSamples
             new MapTable(names.Plain, "weights", Width, UpdateRule.Add, 0.5f, false, 0, KeyLifetime.Default),
             new MapTable(names.Aggregating, "sums", Width, UpdateRule.Sgd(0.1f), 0, true, names.Group, KeyLifetime.Default),
         ],
-        Jobs = [new MapJob(names.Group, "job", 1, 5, [new MapWorker(20, names.WorkerSession, MapWorker.Working), new MapWorker(20, 40, MapWorker.Working)])],
+        Jobs = [new MapJob(
+            names.Group,
+            "job",
+            1,
+            5,
+            new MapChange(names.MapVersion, 6, 9),
+            [MapWorker.Opened with { Process = 20, Session = names.WorkerSession }, MapWorker.Opened with { Process = 20, Session = 40, Through = 70 }, MapWorker.Announced])],
         Processes = [new MapProcess(20, 21, names.Group, "host 20")],
         Sessions = [new MapSession(names.OwnSession, 20)],
         Losses = [new MapLoss(3, "10.0.0.3:4000", 12, 1000)],

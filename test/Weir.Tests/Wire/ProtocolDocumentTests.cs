@@ -33,7 +33,7 @@ public partial class ProtocolDocumentTests
         Assert.Equal(
             [
                 "Push", "PushReply Acked", "PushReply Gap", "Pull", "PullReply", "Push PackedDelta", "Pull Packed", "Pull Cached", "PullReply ZeroBitmap",
-                "PushReply SendKeys", "Clock", "Sent", "OpenTable", "AdminReply", "ReadMapReply",
+                "PushReply SendKeys", "Clock", "Sent", "OpenTable", "AdminReply", "AddWorkers", "RemoveWorker", "Begun", "ReadMapReply",
             ],
             Blocks.Keys);
     }

@@ -1,0 +1,99 @@
+using Weir.Keys;
+using Weir.Placement;
+using Weir.Wire;
+using Weir.World;
+
+namespace Weir.Client;
+
+/// <summary>Asks for planned joins and leaves of a job's workers, and waits until their hosts have agreed (design R8).</summary>
+internal sealed class WorkerRequests(WeirClient client, Job job)
+{
+    private ClientState State => client.State;
+
+    public async Task<JoinedWorkers> AddAsync(int count, long fromIteration, CancellationToken cancellation)
+    {
+        ulong nonce = State.Nonce();
+        AdminReplyBody reply = await ChangeAsync(
+            FrameKind.AddWorkers, map => new AddWorkersBody(job.Group, count, map.Job(job.Group)?.Workers.Length ?? 0, fromIteration, nonce), cancellation);
+        int first = (int)reply.First;
+        WorkerSchedule schedule = await DecidedAsync(s => s.FirstIteration(first) != MapWorker.Undecided, cancellation);
+        return new JoinedWorkers(first, count, schedule.FirstIteration(first));
+    }
+
+    public async Task<long> RemoveAsync(int worker, long throughIteration, CancellationToken cancellation)
+    {
+        await ChangeAsync(FrameKind.RemoveWorker, _ => new RemoveWorkerBody(job.Group, (uint)worker, throughIteration), cancellation);
+        WorkerSchedule schedule = await DecidedAsync(s => s.LastIteration(worker) != MapWorker.NoEnd, cancellation);
+        return schedule.LastIteration(worker);
+    }
+
+    /// <summary>Waits until the job has another schedule.</summary>
+    public async Task<WorkerSchedule> ScheduleAfterAsync(WorkerSchedule known, CancellationToken cancellation)
+    {
+        while (true)
+        {
+            Task changed;
+            lock (State.Gate)
+            {
+                changed = State.MapChanged;
+            }
+
+            if (client.ScheduleOf(job) is var schedule && !schedule.Says(known))
+            {
+                return schedule;
+            }
+
+            await changed.WaitAsync(cancellation);
+        }
+    }
+
+    /// <summary>Has a change announced; it waits while another is under way, under the same nonce.</summary>
+    private async Task<AdminReplyBody> ChangeAsync<TBody>(FrameKind kind, Func<ClusterMap, TBody> body, CancellationToken cancellation)
+        where TBody : IBody
+    {
+        Instant deadline = State.Now.AfterMs(State.Options.DeadlineMs);
+        while (true)
+        {
+            try
+            {
+                return await client.ChangeAsync(kind, body(await client.ReadMapAsync(State.Options.DeadlineMs, cancellation)), cancellation);
+            }
+            catch (WeirException busy) when (busy.Status == Status.Busy && State.Now < deadline)
+            {
+                await State.Timers.Delay(State.Options.BackoffMs, cancellation);
+            }
+        }
+    }
+
+    /// <summary>Waits until what was announced is decided.</summary>
+    private async Task<WorkerSchedule> DecidedAsync(Func<WorkerSchedule, bool> isDecided, CancellationToken cancellation)
+    {
+        using var end = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        Task late = State.Timers.Delay(State.Options.DeadlineMs, end.Token);
+        try
+        {
+            while (true)
+            {
+                WorkerSchedule schedule = client.ScheduleOf(job);
+                if (isDecided(schedule))
+                {
+                    return schedule;
+                }
+
+                Task<WorkerSchedule> newer = ScheduleAfterAsync(schedule, end.Token);
+                if (await Task.WhenAny(newer, late) == late)
+                {
+                    cancellation.ThrowIfCancellationRequested();
+                    throw new WeirException(
+                        Status.DeadlineExceeded, $"the hosts of job {job.Group}'s workers have not all answered in time; what was announced may still take place");
+                }
+
+                await newer;
+            }
+        }
+        finally
+        {
+            end.Cancel();
+        }
+    }
+}

@@ -1,0 +1,149 @@
+using Weir.Keys;
+using Weir.Placement;
+using Weir.Wire;
+using static Weir.Server.Membership;
+
+namespace Weir.Server;
+
+/// <summary>
+/// Planned joins and leaves of a job's workers (design R8), as pure functions of the map: a request announces the change, and once every host
+/// has answered how far its workers have begun, it is decided at an iteration above all of that.
+/// </summary>
+internal static class WorkerChanges
+{
+    /// <summary>Announces workers that join the job. The reply names the first of them.</summary>
+    public static Decision Add(ClusterMap map, in AddWorkersBody add, ServerLimits limits)
+    {
+        AddWorkersBody body = add;
+        if (map.Job(body.Group) is not { } job)
+        {
+            return Ended(body.Group);
+        }
+
+        if (job.Change.Nonce == body.Nonce)
+        {
+            return Done(map, (ulong)(job.Workers.Length - body.Count));
+        }
+
+        if (body.Count < 1 || body.Count > limits.MaxWorkers - job.Workers.Length)
+        {
+            return Refuse($"{body.Count} workers cannot join job {job.Name}: it has {job.Workers.Length} of at most {limits.MaxWorkers} workers");
+        }
+
+        if (UnderWay(job) is { } wait)
+        {
+            return wait;
+        }
+
+        if (body.Known != job.Workers.Length)
+        {
+            return Refuse($"job {job.Name} has {job.Workers.Length} workers by now, not {body.Known}: somebody else added some. Ask again if there are still too few");
+        }
+
+        if (Array.TrueForAll(job.Workers, w => w.IsFinished))
+        {
+            return Refuse($"all workers of job {job.Name} have finished");
+        }
+
+        MapWorker[] workers = [.. job.Workers, .. Enumerable.Repeat(MapWorker.Announced, body.Count)];
+        return Announce(map, job, new MapChange(0, body.Nonce, body.NotBefore), workers, (ulong)job.Workers.Length);
+    }
+
+    /// <summary>Announces that a worker leaves the job. One that is about to leave, or has left, stays so.</summary>
+    public static Decision Remove(ClusterMap map, in RemoveWorkerBody remove)
+    {
+        RemoveWorkerBody body = remove;
+        if (map.Job(body.Group) is not { } job)
+        {
+            return Ended(body.Group);
+        }
+
+        if (body.Worker >= job.Workers.Length)
+        {
+            return Refuse($"job {job.Name} has no worker {body.Worker}: its workers are 0 to {job.Workers.Length - 1}");
+        }
+
+        MapWorker worker = job.Workers[body.Worker];
+        if (worker.Through != MapWorker.NoEnd)
+        {
+            return Done(map, body.Worker);
+        }
+
+        if (worker.IsFinished)
+        {
+            return Refuse($"worker {body.Worker} of job {job.Name} has finished already, through iteration {worker.FinishedThrough}");
+        }
+
+        if (UnderWay(job) is { } wait)
+        {
+            return wait;
+        }
+
+        if (!job.Workers.Where((w, index) => index != body.Worker && !w.IsFinished && w.Through == MapWorker.NoEnd).Any())
+        {
+            return Refuse($"worker {body.Worker} is the last one at work in job {job.Name}; end the job instead");
+        }
+
+        var workers = (MapWorker[])job.Workers.Clone();
+        workers[body.Worker] = worker with { Through = MapWorker.Undecided };
+        return Announce(map, job, new MapChange(0, job.Change.Nonce, body.NotBefore + 1), workers, body.Worker);
+    }
+
+    /// <summary>
+    /// Decides the change under way, once the host of every worker has answered: the workers that it names join at, or leave before, the first
+    /// iteration above all that was begun, finished or clocked, and the margin. The map as it is where an answer is missing.
+    /// </summary>
+    /// <param name="map">The map.</param>
+    /// <param name="group">The job.</param>
+    /// <param name="begun">Of each session, the last iteration that it has begun, as answered to this announcement.</param>
+    /// <param name="clocked">The largest clock that any node has told.</param>
+    public static Decision Decide(ClusterMap map, uint group, IReadOnlyDictionary<ulong, long> begun, long clocked)
+    {
+        if (map.Job(group) is not { Change.Announced: not 0 } job || !IsAnswered(job, begun))
+        {
+            return Done(map);
+        }
+
+        long last = Math.Min(clocked, Seq.MaxIteration);
+        foreach (MapWorker worker in job.Workers)
+        {
+            last = Math.Max(last, worker.IsFinished ? worker.FinishedThrough : begun.GetValueOrDefault(worker.Session));
+        }
+
+        long iteration = Math.Max(job.Change.NotBefore, last + MapChange.MarginIterations + 1);
+        foreach (MapWorker leaves in job.Workers.Where(w => w.Through == MapWorker.Undecided))
+        {
+            iteration = Math.Max(iteration, Math.Max(leaves.From, leaves.FinishedThrough) + 1);
+        }
+
+        MapWorker[] workers = [.. job.Workers.Select(w =>
+            !w.HasFirst ? w with { From = iteration } : w.Through == MapWorker.Undecided ? w with { Through = iteration - 1 } : w)];
+        return Done(MapChanges.HostWorkers(Replace(map, job with { Workers = workers, Change = job.Change with { Announced = 0 } })));
+    }
+
+    /// <summary>Whether the host of every worker that somebody hosts has answered. Who hosts one later reads the decision first.</summary>
+    public static bool IsAnswered(MapJob job, IReadOnlyDictionary<ulong, long> begun) =>
+        Array.TrueForAll(job.Workers, w => w.Session == 0 || w.IsFinished || begun.ContainsKey(w.Session));
+
+    /// <summary>
+    /// Other sessions than those who were asked: a change under way is announced anew, so that all nodes have read who is gone before it is
+    /// decided, and what an ended session did until then is known.
+    /// </summary>
+    public static MapJob AnnounceAnew(MapJob job, ClusterMap map) =>
+        job.Change.Announced == 0 ? job : job with { Change = job.Change with { Announced = map.Version + 1 } };
+
+    private static Decision Announce(ClusterMap map, MapJob job, MapChange change, MapWorker[] workers, ulong first) =>
+        Done(Replace(map, job with { Workers = workers, Change = change with { Announced = map.Version + 1 } }), first);
+
+    private static ClusterMap Replace(ClusterMap map, MapJob job) => map with { Jobs = [.. map.Jobs.Select(j => j.Group == job.Group ? job : j)] };
+
+    private static Decision? UnderWay(MapJob job) => job.Change.Announced == 0
+        ? null
+        : new Decision(null, Status.Busy, Text: $"another join or leave of workers is under way in job {job.Name}; it waits for the answers of their hosts");
+
+    private static Decision Ended(uint group) => new(null, Status.Ended, Text: $"job {group} has ended");
+
+    private static Decision Done(ClusterMap map, ulong first = 0) => new(map, Status.Acked, first, (long)map.Version);
+
+    private static Decision Refuse(string text) => new(null, Status.Conflict, Text: text);
+}
