@@ -9,7 +9,7 @@ namespace Weir.Client;
 internal sealed class PullSender(ClientState state)
 {
     /// <summary>What one request asks for: so much that its frame is worth its cost, and that its answer is in the caches when it is copied out.</summary>
-    private const int RequestBytes = 256 << 10;
+    private const int RequestBytes = 512 << 10;
 
     /// <summary>What a call may have asked of each node and not got: enough to keep the link busy; a server's queue never grows by more.</summary>
     private const long WindowBytes = 4 << 20;

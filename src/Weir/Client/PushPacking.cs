@@ -13,8 +13,8 @@ namespace Weir.Client;
 /// </summary>
 internal sealed class PushPacking(ClientState state)
 {
-    /// <summary>What frames are filled to; only a larger part makes a larger frame. Beyond it a frame falls out of a core's own cache.</summary>
-    public const int TargetBytes = 256 << 10;
+    /// <summary>What frames are filled to: the largest there are. Smaller ones stay in a core's own cache, but each costs a wake-up at either end, which is more.</summary>
+    public const int TargetBytes = FramePool.MaxFrameBytes;
 
     private const int Fixed = FrameHeader.Size + DataRequestReader.CountsSize;
 

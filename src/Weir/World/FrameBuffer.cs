@@ -68,8 +68,8 @@ internal sealed class FramePool
 
     private static readonly int[] Capacities = [512, 4096, 32768, 262144, MaxFrameBytes];
 
-    // Kept per size: about 32 MiB in all at the most.
-    private static readonly int[] Kept = [4096, 1024, 128, 32, 16];
+    // Kept per size: about 50 MiB in all at the most.
+    private static readonly int[] Kept = [4096, 1024, 128, 32, 32];
 
     private readonly Stack<FrameBuffer>[] _free = [.. Capacities.Select(_ => new Stack<FrameBuffer>())];
     private long _rented;
