@@ -338,7 +338,9 @@ internal sealed class PullSender(ClientState state)
             return;
         }
 
-        if (head.Asking is { } full && full.BytesLeft + ((long)(to - from) * call.RowBytes) > RequestBytes)
+        // What comes back, or the question itself: with many small segments the items' heads outweigh their rows.
+        if (head.Asking is { } full
+            && Math.Max(full.BytesLeft + ((long)(to - from) * call.RowBytes), full.FrameBytes + PullItem.Size + ((to - from) * sizeof(ulong))) > RequestBytes)
         {
             call.Unasked.Enqueue(full);
             head.Asking = null;

@@ -8,6 +8,22 @@ namespace Weir.Tests.Scenarios;
 public class ConcurrencyTests
 {
     [Fact]
+    public async Task A_call_with_a_key_in_each_of_many_segments_is_cut_into_frames_by_the_heads_of_its_items()
+    {
+        await using EmbeddedCluster cluster = WeirHost.StartEmbedded(new EmbeddedOptions { SegmentBits = 16 });
+        await using WeirClient client = await cluster.ConnectAsync();
+        WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t" });
+        ulong[] keys = [.. Enumerable.Range(0, 60_000).Select(key => (ulong)key)];
+        float[] ones = [.. keys.Select(_ => 1f)];
+        float[] read = new float[keys.Length];
+        await client.PushAsync(table, keys, ones);
+        Assert.Equal(keys.Length, (await client.PullAsync(table, keys, read)).Found);
+        Assert.Equal(ones, read);
+        await client.PushPullAsync(table, keys, ones, read);
+        Assert.All(read, value => Assert.Equal(2, value));
+    }
+
+    [Fact]
     public async Task Three_hundred_callers_of_one_client_lose_nothing()
     {
         await using EmbeddedCluster cluster = WeirHost.StartEmbedded(new EmbeddedOptions { Servers = 2 });
