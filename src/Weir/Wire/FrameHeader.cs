@@ -43,6 +43,9 @@ internal enum FrameKind : byte
     ScanReply = 30,
     Status = 31,
     StatusReply = 32,
+    PaxosPrepare = 64,
+    PaxosAccept = 65,
+    PaxosReply = 66,
 }
 
 /// <summary>Why <see cref="FrameHeader.TryRead"/> refused bytes.</summary>

@@ -26,6 +26,8 @@ internal sealed class BodyReaders
         FrameKind.Error => StatusBody.TryRead(body, out _),
         FrameKind.RegisterRead or FrameKind.RegisterSwap => RegisterBody.TryRead(body, out _),
         FrameKind.RegisterReply => RegisterReplyBody.TryRead(body, out _),
+        FrameKind.PaxosPrepare or FrameKind.PaxosAccept => PaxosBody.TryRead(body, kind == FrameKind.PaxosAccept, out _),
+        FrameKind.PaxosReply => PaxosReplyBody.TryRead(body, out _),
         FrameKind.ReadMapReply => MapEncoding.TryDecode(body, out _),
         FrameKind.JoinNode => JoinNodeBody.TryRead(body, out _),
         FrameKind.JoinProcess => JoinProcessBody.TryRead(body, out _),

@@ -181,6 +181,10 @@ internal static class FrameSamples
         frames.Add(Frame(FrameKind.RegisterRead, new RegisterBody(1, 0, default), names));
         frames.Add(Frame(FrameKind.RegisterSwap, new RegisterBody(0, 0, new byte[] { 1, 2, 3 }), names));
         frames.Add(Frame(FrameKind.RegisterSwap, new RegisterBody(1, names.MapVersion, map), names));
+        var value = new CellValue(4, 0xABCD, new byte[] { 1, 2, 3 });
+        frames.Add(Frame(FrameKind.PaxosPrepare, new PaxosBody(1, new Ballot(7, 22), default, HasValue: false), names));
+        frames.Add(Frame(FrameKind.PaxosAccept, new PaxosBody(1, new Ballot(7, 22), value, HasValue: true), names));
+        frames.Add(Frame(FrameKind.PaxosReply, new PaxosReplyBody(1, false, new Ballot(7, 22), new Ballot(7, 22), new Ballot(6, 11), value), names));
         frames.Add(Frame(FrameKind.JoinNode, new JoinNodeBody(2, 22, 100, "10.0.0.2:4000", "rack 1"), names));
         frames.Add(Frame(FrameKind.JoinNode, new JoinNodeBody(1, 99, 100, "10.0.0.3:4000", ""), names));
     }
