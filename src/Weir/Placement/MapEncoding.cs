@@ -1,17 +1,105 @@
+using System.IO.Hashing;
 using System.Runtime.InteropServices;
 using Weir.Keys;
 
 namespace Weir.Placement;
 
-/// <summary>The bytes of a map, as they stand in the register and cross the wire. Layout in docs/protocol.md.</summary>
+/// <summary>
+/// The bytes of a map, as they stand in the register and cross the wire: the head, the lists, then a column for each number that segments have.
+/// Layout in docs/protocol.md. Pure functions.
+/// </summary>
 internal static class MapEncoding
 {
-    private const ushort NobodyOnWire = ushort.MaxValue;
+    /// <summary>
+    /// The most bytes of a map, 960 KiB: with what a register puts before it a map fits one frame of 1 MiB and a request to etcd, which takes
+    /// 1.5 MiB unless told otherwise. 1,000 nodes with 2^17 segments in chains of three stay below (docs/decisions/0050).
+    /// </summary>
+    public const int MaxBytes = 960 << 10;
+
+    /// <summary>The bytes of the head: cluster, generation, segmentBits, version and the next numbers.</summary>
+    public const int HeadBytes = 40;
+
+    // The longest form of a column: what it takes without any saving.
+    private const int ColumnHeadBytes = 6;
 
     public static byte[] Encode(ClusterMap map)
     {
-        byte[] bytes = new byte[Size(map)];
+        byte[][] columns = Columns(map);
+        byte[] bytes = new byte[ListBytes(map) + columns.Sum(c => c.Length)];
         var writer = new ByteWriter(bytes);
+        WriteHeadAndLists(ref writer, map);
+        foreach (byte[] column in columns)
+        {
+            writer.Raw(column);
+        }
+
+        return bytes;
+    }
+
+    /// <summary>The bytes that <see cref="Encode"/> gives for a map.</summary>
+    public static int Size(ClusterMap map) => ListBytes(map) + Columns(map).Sum(c => c.Length);
+
+    /// <summary>Whether a map may stand in the register: it has at most <see cref="MaxBytes"/>.</summary>
+    /// <param name="map">The map.</param>
+    /// <param name="bytes">Its bytes; where it fits by far, what they may come to at most, which is quicker to say.</param>
+    public static bool Fits(ClusterMap map, out int bytes)
+    {
+        bytes = ListBytes(map) + (MapParts.Columns.Length * (ColumnHeadBytes + (map.Segments * sizeof(uint))));
+        if (bytes > MaxBytes)
+        {
+            bytes = Size(map);
+        }
+
+        return bytes <= MaxBytes;
+    }
+
+    /// <summary>Reads foreign bytes; false where they make no sense or contradict themselves.</summary>
+    public static bool TryDecode(ReadOnlySpan<byte> bytes, out ClusterMap map)
+    {
+        map = null!;
+        var reader = new ByteReader(bytes);
+        if (ReadHead(ref reader) is not { } read)
+        {
+            return false;
+        }
+
+        foreach (MapList list in MapParts.Lists)
+        {
+            read = list.Read(ref reader, read);
+        }
+
+        foreach (MapColumn column in MapParts.Columns)
+        {
+            if (reader.Failed || PackedColumn.Read(ref reader, read.Segments) is not { } numbers || !IsSound(column, numbers, read.Members.Length))
+            {
+                return false;
+            }
+
+            read = column.Set(read, numbers);
+        }
+
+        map = read;
+        return reader.AtEnd && MapSoundness.IsSound(map);
+    }
+
+    /// <summary>A number that tells maps of one version apart if there should be two: XxHash3 of head and lists, and of the columns as u32 each.</summary>
+    public static ulong Fingerprint(ClusterMap map)
+    {
+        byte[] lists = new byte[ListBytes(map)];
+        var writer = new ByteWriter(lists);
+        WriteHeadAndLists(ref writer, map);
+        var hash = new XxHash3();
+        hash.Append(lists);
+        foreach (MapColumn column in MapParts.Columns)
+        {
+            hash.Append(MemoryMarshal.AsBytes(column.Get(map).AsSpan()));
+        }
+
+        return hash.GetCurrentHashAsUInt64();
+    }
+
+    public static void WriteHead(ref ByteWriter writer, ClusterMap map)
+    {
         writer.UInt64(map.Cluster);
         writer.UInt32(map.Generation);
         writer.UInt32((uint)map.SegmentBits);
@@ -19,235 +107,46 @@ internal static class MapEncoding
         writer.UInt64(map.NextSession);
         writer.UInt32(map.NextTable);
         writer.UInt32(map.NextGroup);
-        writer.Int32(map.Members.Length);
-        foreach (MapMember member in map.Members)
-        {
-            writer.UInt64(member.Node);
-            writer.UInt64(member.Incarnation);
-            writer.UInt32(member.WeightPercent);
-            writer.Text(member.Address);
-            writer.Text(member.Zone);
-        }
-
-        writer.Int32(map.Tables.Length);
-        foreach (MapTable table in map.Tables)
-        {
-            writer.UInt32(table.Id);
-            writer.Int32(table.Width);
-            writer.Single(table.InitialValue);
-            writer.UInt32(table.Aggregate ? 1u : 0u);
-            writer.UInt32(table.Group);
-            table.Rule.Write(ref writer);
-            table.Lifetime.Write(ref writer);
-            writer.Text(table.Name);
-        }
-
-        writer.Int32(map.Jobs.Length);
-        foreach (MapJob job in map.Jobs)
-        {
-            writer.UInt32(job.Group);
-            writer.Int32(job.Hosts);
-            writer.UInt64(job.Nonce);
-            writer.UInt64(job.Change.Announced);
-            writer.UInt64(job.Change.Nonce);
-            writer.Int64(job.Change.NotBefore);
-            writer.Text(job.Name);
-            writer.Int32(job.Workers.Length);
-            foreach (MapWorker worker in job.Workers)
-            {
-                writer.UInt64(worker.Process);
-                writer.UInt64(worker.Session);
-                writer.Int64(worker.From);
-                writer.Int64(worker.Through);
-                writer.Int64(worker.FinishedThrough);
-            }
-        }
-
-        writer.Int32(map.Processes.Length);
-        foreach (MapProcess process in map.Processes)
-        {
-            writer.UInt64(process.Process);
-            writer.UInt64(process.Incarnation);
-            writer.UInt32(process.Group);
-            writer.Text(process.Name);
-        }
-
-        writer.Int32(map.Sessions.Length);
-        foreach (MapSession session in map.Sessions)
-        {
-            writer.UInt64(session.Session);
-            writer.UInt64(session.Process);
-        }
-
-        writer.Int32(map.Losses.Length);
-        foreach (MapLoss loss in map.Losses)
-        {
-            writer.UInt64(loss.Node);
-            writer.Int32(loss.Segments);
-            writer.UInt64(loss.Rows);
-            writer.Text(loss.Address);
-        }
-
-        foreach (int head in map.Heads)
-        {
-            writer.UInt16(head == ClusterMap.Nobody ? NobodyOnWire : (ushort)head);
-        }
-
-        writer.Raw(MemoryMarshal.AsBytes(map.Epochs.AsSpan()));
-        return bytes;
     }
 
-    /// <summary>The bytes that <see cref="Encode"/> gives for a map.</summary>
-    public static int Size(ClusterMap map) =>
-        8 + 4 + 4 + 8 + 8 + 4 + 4 + (6 * 4)
-        + map.Members.Sum(m => 20 + ByteWriter.TextBytes(m.Address) + ByteWriter.TextBytes(m.Zone))
-        + map.Tables.Sum(t => 20 + UpdateRule.EncodedBytes + KeyLifetime.EncodedBytes + ByteWriter.TextBytes(t.Name))
-        + map.Jobs.Sum(j => 44 + ByteWriter.TextBytes(j.Name) + (j.Workers.Length * 40))
-        + map.Processes.Sum(p => 20 + ByteWriter.TextBytes(p.Name))
-        + (map.Sessions.Length * 16)
-        + map.Losses.Sum(l => 20 + ByteWriter.TextBytes(l.Address))
-        + (map.Segments * (sizeof(ushort) + sizeof(uint)));
-
-    /// <summary>Reads foreign bytes; false where they make no sense or contradict themselves.</summary>
-    public static bool TryDecode(ReadOnlySpan<byte> bytes, out ClusterMap map)
+    /// <summary>A map with a head and nothing else; null where the number of segments is out of range.</summary>
+    public static ClusterMap? ReadHead(ref ByteReader reader)
     {
-        map = null!;
-        var reader = new ByteReader(bytes);
         ulong cluster = reader.UInt64();
         uint generation = reader.UInt32();
         uint segmentBits = reader.UInt32();
         ulong version = reader.UInt64(), nextSession = reader.UInt64();
         uint nextTable = reader.UInt32(), nextGroup = reader.UInt32();
-        if (segmentBits is < ClusterMap.MinSegmentBits or > ClusterMap.MaxSegmentBits)
-        {
-            return false;
-        }
-
-        var members = new MapMember[reader.Count(24)];
-        for (int i = 0; i < members.Length; i++)
-        {
-            ulong node = reader.UInt64(), incarnation = reader.UInt64();
-            uint weight = reader.UInt32();
-            members[i] = new MapMember(node, incarnation, reader.Text(), weight, reader.Text());
-        }
-
-        MapTable[]? tables = ReadTables(ref reader);
-        if (tables is null)
-        {
-            return false;
-        }
-
-        MapJob[] jobs = ReadJobs(ref reader);
-        var processes = new MapProcess[reader.Count(22)];
-        for (int i = 0; i < processes.Length; i++)
-        {
-            processes[i] = new MapProcess(reader.UInt64(), reader.UInt64(), reader.UInt32(), reader.Text());
-        }
-
-        var sessions = new MapSession[reader.Count(16)];
-        for (int i = 0; i < sessions.Length; i++)
-        {
-            sessions[i] = new MapSession(reader.UInt64(), reader.UInt64());
-        }
-
-        var losses = new MapLoss[reader.Count(22)];
-        for (int i = 0; i < losses.Length; i++)
-        {
-            ulong node = reader.UInt64();
-            int segments = reader.Int32();
-            ulong rows = reader.UInt64();
-            losses[i] = new MapLoss(node, reader.Text(), segments, rows);
-        }
-
-        // Nothing is allocated for segments that the bytes do not hold: a short frame may name 2^17 of them.
-        if (reader.Failed || reader.Left != (sizeof(ushort) + sizeof(uint)) << (int)segmentBits)
-        {
-            return false;
-        }
-
-        int[]? heads = ReadHeads(ref reader, 1 << (int)segmentBits, members.Length);
-        uint[] epochs = MemoryMarshal.Cast<byte, uint>(reader.Take(sizeof(uint) << (int)segmentBits)).ToArray();
-        if (!reader.AtEnd || heads is null)
-        {
-            return false;
-        }
-
-        map = new ClusterMap
-        {
-            Cluster = cluster,
-            Generation = generation,
-            SegmentBits = (int)segmentBits,
-            Version = version,
-            NextSession = nextSession,
-            NextTable = nextTable,
-            NextGroup = nextGroup,
-            Members = members,
-            Tables = tables,
-            Jobs = jobs,
-            Processes = processes,
-            Sessions = sessions,
-            Losses = losses,
-            Heads = heads,
-            Epochs = epochs,
-        };
-        return MapSoundness.IsSound(map);
-    }
-
-    private static MapTable[]? ReadTables(ref ByteReader reader)
-    {
-        var tables = new MapTable[reader.Count(22 + UpdateRule.EncodedBytes + KeyLifetime.EncodedBytes)];
-        for (int i = 0; i < tables.Length; i++)
-        {
-            uint id = reader.UInt32();
-            int width = reader.Int32();
-            float initial = reader.Single();
-            uint aggregate = reader.UInt32(), group = reader.UInt32();
-            if (!UpdateRule.TryRead(ref reader, out UpdateRule rule) || !KeyLifetime.TryRead(ref reader, out KeyLifetime lifetime))
+        return segmentBits is < ClusterMap.MinSegmentBits or > ClusterMap.MaxSegmentBits
+            ? null
+            : new ClusterMap
             {
-                return null;
-            }
-
-            tables[i] = new MapTable(id, reader.Text(), width, rule, initial, aggregate != 0, group, lifetime);
-        }
-
-        return tables;
+                Cluster = cluster,
+                Generation = generation,
+                SegmentBits = (int)segmentBits,
+                Version = version,
+                NextSession = nextSession,
+                NextTable = nextTable,
+                NextGroup = nextGroup,
+                Heads = [],
+                Epochs = [],
+            };
     }
 
-    private static MapJob[] ReadJobs(ref ByteReader reader)
+    /// <summary>Whether numbers of a column may stand in a map of so many members.</summary>
+    public static bool IsSound(MapColumn column, ReadOnlySpan<uint> numbers, int members) =>
+        !column.NamesMembers || !numbers.ContainsAnyExceptInRange(0u, (uint)members);
+
+    private static void WriteHeadAndLists(ref ByteWriter writer, ClusterMap map)
     {
-        var jobs = new MapJob[reader.Count(46)];
-        for (int i = 0; i < jobs.Length; i++)
+        WriteHead(ref writer, map);
+        foreach (MapList list in MapParts.Lists)
         {
-            uint group = reader.UInt32();
-            int hosts = reader.Int32();
-            ulong nonce = reader.UInt64();
-            var change = new MapChange(reader.UInt64(), reader.UInt64(), reader.Int64());
-            string name = reader.Text();
-            var workers = new MapWorker[reader.Count(40)];
-            for (int w = 0; w < workers.Length; w++)
-            {
-                workers[w] = new MapWorker(reader.UInt64(), reader.UInt64(), reader.Int64(), reader.Int64(), reader.Int64());
-            }
-
-            jobs[i] = new MapJob(group, name, hosts, nonce, change, workers);
+            list.Write(ref writer, map);
         }
-
-        return jobs;
     }
 
-    private static int[]? ReadHeads(ref ByteReader reader, int segments, int members)
-    {
-        var heads = new int[segments];
-        for (int i = 0; i < segments; i++)
-        {
-            ushort head = reader.UInt16();
-            heads[i] = head == NobodyOnWire ? ClusterMap.Nobody : head;
-            if (heads[i] >= members)
-            {
-                return null;
-            }
-        }
+    private static int ListBytes(ClusterMap map) => HeadBytes + MapParts.Lists.Sum(l => l.Bytes(map));
 
-        return heads;
-    }
+    private static byte[][] Columns(ClusterMap map) => Array.ConvertAll(MapParts.Columns, c => PackedColumn.Encode(c.Get(map)));
 }

@@ -21,6 +21,9 @@ internal sealed class MapFollower(NodeState node)
     /// <summary>Where the map is read until one was read: the address this node was told to join.</summary>
     public string? Source { get; set; } = node.Options.Join;
 
+    /// <summary>The differences that came did not lead on from this node's map: the whole one is asked for next.</summary>
+    public bool ReadsWhole { get; set; }
+
     /// <summary>Keeps a frame until the map it names was read. False where there is no room: answer Behind at once.</summary>
     public bool Park(LinkId link, FrameBuffer frame, ulong version, Instant now)
     {
@@ -88,7 +91,9 @@ internal sealed class MapFollower(NodeState node)
         if (source is not null && source != node.Options.Address)
         {
             _nextFetch = now.AfterMs(RetryMs);
-            node.Outbox.Send(node.Outbox.Open(source), node.Header(FrameKind.ReadMap), default(EmptyBody));
+            FrameHeader header = node.Header(FrameKind.ReadMap);
+            header.MapVersion = ReadsWhole ? 0 : header.MapVersion;
+            node.Outbox.Send(node.Outbox.Open(source), header, default(EmptyBody));
         }
     }
 }

@@ -19,9 +19,6 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
     /// <summary>Ticks come every 10 ms: after a gap like this the node itself was stopped, and what others sent meanwhile is still unread.</summary>
     private const long AsleepMs = 500;
 
-    /// <summary>A map crosses in one frame, also in the answer of the register, which has 16 bytes before it.</summary>
-    private const int MaxMapBytes = FrameHeader.MaxBodyBytes - 16;
-
     private readonly List<Change> _queued = [];
     private readonly List<Change> _swapping = [];
     private readonly Dictionary<(MemberRole Role, ulong Id), Instant> _heard = [];
@@ -226,9 +223,12 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
         foreach (Change change in _queued)
         {
             change.Outcome = change.Decide(next);
-            if (change.Outcome.Map is { } changed && !ReferenceEquals(changed, next) && MapEncoding.Size(changed) is var bytes && bytes > MaxMapBytes)
+
+            // What this node decides by itself makes no list longer, and who is gone must go: it has the room between this bound and a frame.
+            bool isAsked = change.Link != LinkId.None;
+            if (isAsked && change.Outcome.Map is { } changed && !ReferenceEquals(changed, next) && !MapEncoding.Fits(changed, out int bytes))
             {
-                change.Outcome = new Decision(null, Status.Full, Text: $"the map would take {bytes} bytes; at most {MaxMapBytes} fit a frame. End sessions, jobs or tables first");
+                change.Outcome = new Decision(null, Status.Full, Text: $"the map would take {bytes} bytes; at most {MapEncoding.MaxBytes} fit the register and a frame. End sessions, jobs or tables first");
             }
 
             next = change.Outcome.Map ?? next;

@@ -197,6 +197,20 @@ internal sealed class ServerNode : IMachine, IDisposable
                 }
 
                 break;
+            case FrameKind.MapDifferences:
+                if (Membership is null && _state.Map is { } older && header.MapVersion > older.Version)
+                {
+                    if (MapDifference.TryApply(older, body, out ClusterMap newer))
+                    {
+                        Adopt(newer, _now);
+                    }
+                    else
+                    {
+                        _follower.ReadsWhole = true;
+                    }
+                }
+
+                break;
             case FrameKind.Error:
                 if (StatusBody.TryRead(body, out StatusBody error))
                 {
@@ -411,6 +425,7 @@ internal sealed class ServerNode : IMachine, IDisposable
         }
 
         _state.Adopt(map);
+        _follower.ReadsWhole = false;
         _mapChanged = true;
 
         // A change of workers waits until every node has said that it has read of it (design R8).

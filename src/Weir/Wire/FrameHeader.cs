@@ -43,6 +43,7 @@ internal enum FrameKind : byte
     ScanReply = 30,
     Status = 31,
     StatusReply = 32,
+    MapDifferences = 48,
     PaxosPrepare = 64,
     PaxosAccept = 65,
     PaxosReply = 66,

@@ -34,6 +34,7 @@ internal static class FrameFields
             FrameKind.RemoveWorker => RemoveWorker(fields, body),
             FrameKind.Begun => Begun(fields, body),
             FrameKind.ReadMapReply => Map(fields, body),
+            FrameKind.MapDifferences => Differences(fields, body),
             _ => throw new NotSupportedException($"no fields are listed for {header.Kind}"),
         };
         byte[] whole = [.. new byte[FrameHeader.Size], .. again];
@@ -238,9 +239,8 @@ internal static class FrameFields
         return Written(reply);
     }
 
-    private static byte[] Map(FieldList fields, byte[] body)
+    private static void MapHead(FieldList fields, ClusterMap map)
     {
-        Assert.True(MapEncoding.TryDecode(body, out ClusterMap map));
         fields.Add(8, "cluster", map.Cluster);
         fields.Add(4, "generation", map.Generation);
         fields.Add(4, "segmentBits", map.SegmentBits);
@@ -248,6 +248,12 @@ internal static class FrameFields
         fields.Add(8, "nextSession", map.NextSession);
         fields.Add(4, "nextTable", map.NextTable);
         fields.Add(4, "nextGroup", map.NextGroup);
+    }
+
+    private static byte[] Map(FieldList fields, byte[] body)
+    {
+        Assert.True(MapEncoding.TryDecode(body, out ClusterMap map));
+        MapHead(fields, map);
         fields.Add(4, "members", map.Members.Length);
         foreach (MapMember member in map.Members)
         {
@@ -272,9 +278,60 @@ internal static class FrameFields
         }
 
         MapJobs(fields, map);
-        fields.Add(map.Segments * 2, "heads", string.Join(' ', map.Heads.Distinct()));
-        fields.Add(map.Segments * 4, "epochs", string.Join(' ', map.Epochs.Distinct()));
+        int at = FrameHeader.Size;
+        Column(fields, body.AsSpan(fields.Bytes - at), "heads", map.Segments);
+        Column(fields, body.AsSpan(fields.Bytes - at), "epochs", map.Segments);
         return MapEncoding.Encode(map);
+    }
+
+    /// <summary>A column of the first form; its numbers are those of the production reader.</summary>
+    private static void Column(FieldList fields, ReadOnlySpan<byte> bytes, string name, int count)
+    {
+        var whole = new ByteReader(bytes);
+        uint[] numbers = PackedColumn.Read(ref whole, count)!;
+        string values = string.Join(' ', numbers.Length > 8 ? numbers.Distinct() : numbers);
+        var reader = new ByteReader(bytes);
+        Assert.Equal(0, reader.Byte());
+        fields.Add(1, $"{name} form", "Ranged");
+        fields.Add(4, "lowest", reader.UInt32());
+        fields.Add(1, "bits", reader.Byte());
+        fields.Add(PackedBits.Bytes(count, bytes[5]), "numbers", values);
+    }
+
+    private static byte[] Differences(FieldList fields, byte[] body)
+    {
+        ClusterMap older = WorkedMap();
+        Assert.True(MapDifference.TryApply(older, body, out ClusterMap newer));
+        Assert.Equal([.. older.Sessions, new MapSession(4, 20)], newer.Sessions);
+        fields.Add(4, "bytes", BinaryPrimitives.ReadInt32LittleEndian(body));
+        fields.Add(8, "from", older.Version);
+        MapHead(fields, newer);
+        foreach (string list in new[] { "members", "tables", "jobs", "processes" })
+        {
+            fields.Add(4, list, "as they were");
+        }
+
+        fields.Add(4, "sessions, pieces", 1);
+        fields.Add(4, "skipped", 0);
+        fields.Add(4, "kept", 1);
+        fields.Add(4, "added", 1);
+        fields.Add(8, "session", newer.Sessions[1].Session);
+        fields.Add(8, "process", newer.Sessions[1].Process);
+        fields.Add(4, "losses", "as they were");
+        fields.Add(4, "segments", 2);
+        Column(fields, body.AsSpan(fields.Bytes - FrameHeader.Size), "gaps", 2);
+        Column(fields, body.AsSpan(fields.Bytes - FrameHeader.Size), "heads", 2);
+        Column(fields, body.AsSpan(fields.Bytes - FrameHeader.Size), "epochs", 2);
+        fields.Hex(8, "fingerprint", MapEncoding.Fingerprint(newer));
+        return MapDifference.Encode(older, newer);
+    }
+
+    /// <summary>The map of the worked ReadMapReply, which the worked differences start from.</summary>
+    public static ClusterMap WorkedMap()
+    {
+        byte[] frame = FieldList.Parse(ProtocolDocumentTests.Block("ReadMapReply"));
+        Assert.True(MapEncoding.TryDecode(frame.AsSpan(FrameHeader.Size), out ClusterMap map));
+        return map;
     }
 
     private static void MapJobs(FieldList fields, ClusterMap map)

@@ -178,6 +178,7 @@ internal static class FrameSamples
         frames.Add(Frame(FrameKind.HelloReply, new HelloBody(2, 22, 1, 1, KnownEncodings.All, "10.0.0.2:4000"), names));
         frames.Add(Frame(FrameKind.ReadMap, default(EmptyBody), names));
         frames.Add(Frame(FrameKind.ReadMapReply, new RawBody(map), names));
+        frames.Add(Frame(FrameKind.MapDifferences, new RawBody(MapDifference.Encode(Map(names), NextMap(names))), names));
         frames.Add(Frame(FrameKind.RegisterRead, new RegisterBody(1, 0, default), names));
         frames.Add(Frame(FrameKind.RegisterSwap, new RegisterBody(0, 0, new byte[] { 1, 2, 3 }), names));
         frames.Add(Frame(FrameKind.RegisterSwap, new RegisterBody(1, names.MapVersion, map), names));
@@ -190,6 +191,23 @@ internal static class FrameSamples
     }
 
     public static ClockEntry[] Clocks(Names names) => [new(names.Group, 0, 1, names.MapVersion), new(names.Group, 1, 2, names.MapVersion - 1)];
+
+    /// <summary>The map after <see cref="Map"/>: a node came, a segment moved to it, a session began and the job's first worker leaves.</summary>
+    public static ClusterMap NextMap(Names names)
+    {
+        ClusterMap map = Map(names);
+        MapJob job = map.Jobs[0];
+        return map with
+        {
+            Version = map.Version + 1,
+            Members = [.. map.Members, new MapMember(5, 55, "10.0.0.5:4000", 50, "")],
+            Jobs = [job with { Workers = [job.Workers[0] with { Through = 60 }, .. job.Workers[1..]] }],
+            Sessions = [.. map.Sessions, new MapSession(map.NextSession, 20)],
+            NextSession = map.NextSession + 1,
+            Heads = [.. map.Heads.Select((h, s) => s == 5 ? 2 : h)],
+            Epochs = [.. map.Epochs.Select((e, s) => s == 5 ? (uint)map.Version + 1 : e)],
+        };
+    }
 
     /// <summary>The map one version above what the frames name: two nodes, two tables, a job, a session, a loss.</summary>
     public static ClusterMap Map(Names names) => new()
