@@ -56,6 +56,19 @@ public sealed class MapReadTests : IDisposable
     }
 
     [Fact]
+    public void A_reader_without_a_version_that_the_node_had_gets_the_whole_map_however_short_its_history()
+    {
+        FuzzPeer peer = First(out ServerNode node);
+        peer.Change(FrameKind.OpenSession, new OpenSessionBody(20, 21, 0, 0, 0));
+        Assert.Equal(FrameKind.MapDifferences, Kind(Assert.Single(peer.Send(FrameSamples.Frame(FrameKind.ReadMap, default(EmptyBody), Names with { MapVersion = 1 })))));
+        foreach (ulong never in (ulong[])[0, node.Map!.Version + 1])
+        {
+            byte[] whole = Assert.Single(peer.Send(FrameSamples.Frame(FrameKind.ReadMap, default(EmptyBody), Names with { MapVersion = never })));
+            Assert.Equal(FrameKind.ReadMapReply, Kind(whole));
+        }
+    }
+
+    [Fact]
     public void A_reader_that_is_far_behind_gets_the_whole_map()
     {
         FuzzPeer peer = First(out ServerNode node);
