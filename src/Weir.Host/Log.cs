@@ -20,6 +20,7 @@ namespace Weir.Host;
 /// 1102  Information  what a node has to say: a peer refused, a map it joined
 /// 1200  Warning      nobody knows how an operation of the register in etcd ended, and why
 /// 1201  Debug        a member of etcd could not be asked
+/// 1202  Error        an operation of the register in etcd failed by a defect of this program
 /// </code>
 /// </summary>
 internal static partial class Log
@@ -65,6 +66,9 @@ internal static partial class Log
 
     [LoggerMessage(1201, LogLevel.Debug, "the etcd member {Member} could not be asked: {Fault}")]
     public static partial void EtcdMemberFailed(ILogger log, string member, string fault);
+
+    [LoggerMessage(1202, LogLevel.Error, "an operation of {Key} in etcd failed by a defect; nobody knows how it ended")]
+    public static partial void EtcdDefect(ILogger log, Exception fault, string key);
 
     [LoggerMessage(1101, LogLevel.Error, "{Client} stopped: an exception came out of it")]
     public static partial void ClientFailed(ILogger log, Exception fault, string client);

@@ -65,7 +65,7 @@ internal sealed class EtcdGateway : IDisposable
         {
             return new EtcdAttempt(null, $"no answer within {waitMs} ms", MayTakePlace: content.Sends > 0);
         }
-        catch (HttpRequestException fault)
+        catch (Exception fault) when (fault is HttpRequestException or IOException)
         {
             return new EtcdAttempt(null, fault.InnerException?.Message ?? fault.Message, MayTakePlace: content.Sends > 0);
         }

@@ -112,7 +112,18 @@ internal sealed class EtcdRegister : IRegister, IAsyncDisposable
                 }
             }
 
-            _results.Enqueue(await DoAsync(cell.Key, operation).ConfigureAwait(false));
+            RegisterResult result = new(operation.Ticket, RegisterOutcome.Unknown, 0, default);
+            try
+            {
+                result = await DoAsync(cell.Key, operation).ConfigureAwait(false);
+            }
+            catch (Exception fault)
+            {
+                // A defect ends this operation, and neither those that wait behind it nor the node that waits for it.
+                Log.EtcdDefect(_log, fault, cell.Key);
+            }
+
+            _results.Enqueue(result);
             _wake();
         }
     }
