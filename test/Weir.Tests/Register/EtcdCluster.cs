@@ -15,7 +15,10 @@ namespace Weir.Tests.Register;
 /// </summary>
 internal sealed class EtcdCluster : IAsyncDisposable
 {
-    private const int StartMs = 30_000;
+    private const int StartMs = 60_000;
+
+    /// <summary>Most tests are not about time, and the machine may be busy with others.</summary>
+    private static readonly EtcdOptions Patient = new() { DeadlineMs = 25_000, AttemptMs = 10_000 };
 
     private static readonly HttpClient Http = new() { Timeout = TimeSpan.FromSeconds(2) };
 
@@ -72,7 +75,7 @@ internal sealed class EtcdCluster : IAsyncDisposable
     public static EtcdRegister Register(string address, Action? wake = null, EtcdOptions? options = null, ILogger? log = null)
     {
         Assert.True(EtcdAddress.TryParse(address, out EtcdAddress? parsed, out string? fault), fault);
-        return new EtcdRegister(parsed, options ?? EtcdOptions.Default, log ?? NullLogger.Instance, wake ?? (() => { }));
+        return new EtcdRegister(parsed, options ?? Patient, log ?? NullLogger.Instance, wake ?? (() => { }));
     }
 
     public void Start(int member)
