@@ -145,7 +145,12 @@ internal sealed class EtcdRegister : IRegister, IAsyncDisposable
                 return Result(operation, answer, mayTakePlace);
             }
 
-            faults[member] = attempt.Fault;
+            // A last try that the deadline cut short says less than one before it.
+            if (left >= _options.AttemptMs || !faults.ContainsKey(member))
+            {
+                faults[member] = attempt.Fault;
+            }
+
             Log.EtcdMemberFailed(_log, member.ToString(), attempt.Fault);
             if (attempt.IsFinal)
             {
