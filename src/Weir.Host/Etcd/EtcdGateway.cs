@@ -12,8 +12,7 @@ namespace Weir.Host.Etcd;
 internal readonly record struct EtcdAttempt(EtcdAnswer? Answer, string Fault, bool MayTakePlace, bool IsFinal = false);
 
 /// <summary>
-/// Sends requests to members of an etcd cluster through their JSON gateway, one request to one member at a time; it repeats nothing, and knows of what
-/// its connections repeated. Thread-safe.
+/// Sends requests to members of an etcd cluster through their JSON gateway, one request to one member at a time; it repeats nothing. Thread-safe.
 /// </summary>
 internal sealed class EtcdGateway : IDisposable
 {
@@ -86,7 +85,10 @@ internal sealed class EtcdGateway : IDisposable
         _ => new EtcdAttempt(null, $"answered {(int)status}: {text}", MayTakePlace: true),
     };
 
-    /// <summary>A body that counts how often it left: connections that break repeat requests by themselves.</summary>
+    /// <summary>
+    /// A body that counts how often it left: one that never did cannot take place. The runtime repeats a request only where its body has not left; were
+    /// it to do more, that would be counted as a copy that may take place.
+    /// </summary>
     private sealed class CountedContent : HttpContent
     {
         private readonly byte[] _body;

@@ -30,7 +30,7 @@ public class EtcdRegisterTests(RegisterKinds kinds) : IClassFixture<RegisterKind
         await using EtcdSubject subject = new(address, address);
         for (ulong version = 0; version < 6; version++)
         {
-            // The first is lost on a new connection, the next ones on one that was used: those a client repeats by itself.
+            // The first is lost on a new connection, later ones also on one that was used before.
             lossy.LoseNextAnswer(() => Task.CompletedTask);
             RegisterResult swap = subject.Swap(RegisterCell.Map, version, [(byte)version]);
             Assert.Equal((RegisterOutcome.Done, version + 1), (swap.Outcome, swap.Version));
@@ -66,7 +66,7 @@ public class EtcdRegisterTests(RegisterKinds kinds) : IClassFixture<RegisterKind
         silent.Start();
         int nobody = EtcdCluster.FreePorts(1)[0];
         string address = $"etcd://127.0.0.1:{nobody},127.0.0.1:{((IPEndPoint)silent.LocalEndpoint).Port},127.0.0.1:{etcd.Url(0).Port}/weir/next-member";
-        await using EtcdSubject subject = new(address, address, Quick);
+        await using EtcdSubject subject = new(address, address, Quick with { DeadlineMs = 25_000, AttemptMs = 1_000 });
         Assert.Equal(RegisterOutcome.Done, subject.Swap(RegisterCell.Map, 0, [1]).Outcome);
         Assert.Equal((RegisterOutcome.Mismatch, 1ul), (subject.Swap(RegisterCell.Map, 0, [2]).Outcome, subject.Read(RegisterCell.Map).Version));
     }
@@ -105,7 +105,7 @@ public class EtcdRegisterTests(RegisterKinds kinds) : IClassFixture<RegisterKind
     {
         RecordingLog log = new();
         using CannedMember member = new(status, body);
-        await using EtcdRegister register = EtcdCluster.Register($"etcd://127.0.0.1:{member.Port}/weir/t", options: Quick with { DeadlineMs = 500 }, log: log);
+        await using EtcdRegister register = EtcdCluster.Register($"etcd://127.0.0.1:{member.Port}/weir/t", options: Quick with { DeadlineMs = 1_500, AttemptMs = 1_000 }, log: log);
         register.CompareAndSwap(RegisterCell.Map, 0, new byte[] { 1 }, 1);
         Assert.Equal(RegisterOutcome.Unknown, (await TakeAsync(register)).Outcome);
         Assert.Contains(log.Lines, l => l.StartsWith("Warning 1200", StringComparison.Ordinal) && l.Contains(expected, StringComparison.Ordinal));
