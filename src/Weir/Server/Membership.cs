@@ -53,8 +53,7 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
             Cluster = options.Cluster,
             SegmentBits = options.SegmentBits,
             Members = [new MapMember(options.Node, options.Incarnation, options.Address, options.WeightPercent, options.Zone)],
-            Heads = new int[segments],
-            Epochs = [.. Enumerable.Repeat(1u, segments)],
+            Chains = [.. Enumerable.Repeat(new MapChain(1, [new ChainMember(0, 1, true)]), segments)],
         };
         _proposed = map;
         register.CompareAndSwap(RegisterCell.Map, 0, MapEncoding.Encode(map), ++_ticket);

@@ -216,8 +216,8 @@ internal static class FrameSamples
         NextSession = 50,
         NextTable = 3,
         NextGroup = 2,
-        Heads = [.. Enumerable.Range(0, 1 << SegmentBits).Select(s => s % 8 == 7 ? ClusterMap.Nobody : s % 2)],
-        Epochs = [.. Enumerable.Repeat(1u, 1 << SegmentBits)],
+        Replicas = 1,
+        Chains = [.. Enumerable.Range(0, 1 << SegmentBits).Select(s => new MapChain(1, s % 8 == 7 ? [] : [new ChainMember(s % 2, 1, true)]))],
     };
 }
 
