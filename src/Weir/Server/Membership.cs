@@ -26,6 +26,7 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
     private readonly List<Change> _swapping = [];
     private readonly Dictionary<(MemberRole Role, ulong Id), Instant> _heard = [];
     private readonly Dictionary<ulong, ulong> _rows = [];
+    private readonly HashSet<ulong> _away = [];
     private readonly Dictionary<ulong, ulong> _read = [];
     private readonly Dictionary<(uint Group, ulong Announced), Dictionary<ulong, long>> _begun = [];
     private readonly Dictionary<ulong, (LinkId Link, FrameHeader Request, RegisterCell Cell, bool Swap)> _remote = [];
@@ -52,6 +53,7 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
         {
             Cluster = options.Cluster,
             SegmentBits = options.SegmentBits,
+            Replicas = options.Replicas,
             Members = [new MapMember(options.Node, options.Incarnation, options.Address, options.WeightPercent, options.Zone)],
             Chains = [.. Enumerable.Repeat(new MapChain(1, [new ChainMember(0, 1, true)]), segments)],
         };
@@ -99,10 +101,20 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
         ForgiveOwnSilence(now);
         foreach (MapMember member in map.Members)
         {
-            if (member.Node != node.Options.Node && Silent(MemberRole.Node, member.Node, node.Limits.NodeTimeoutMs, now))
+            ulong id = member.Node;
+            if (id == node.Options.Node)
             {
-                ulong id = member.Node;
+                continue;
+            }
+
+            if (Silent(MemberRole.Node, id, node.Limits.NodeTimeoutMs, now))
+            {
+                _away.Add(id);
                 _queued.Add(new Change(m => MapChanges.RemoveNode(m, id, _rows.GetValueOrDefault(id)), LinkId.None, default));
+            }
+            else if (_away.Remove(id))
+            {
+                _queued.Add(new Change(m => MapChanges.ReturnNode(m, id), LinkId.None, default));
             }
         }
 

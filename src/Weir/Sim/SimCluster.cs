@@ -16,7 +16,7 @@ internal sealed class SimCluster : IDisposable
     private readonly Dictionary<WeirClient, SimPort> _clients = [];
     private readonly Rng _rng;
 
-    public SimCluster(ulong seed, int servers, int segmentBits = ClusterMap.MinSegmentBits, ServerLimits? limits = null, long memoryBytes = 1L << 40)
+    public SimCluster(ulong seed, int servers, int segmentBits = ClusterMap.MinSegmentBits, ServerLimits? limits = null, long memoryBytes = 1L << 40, int replicas = 0)
     {
         Seed = seed;
         _rng = new Rng(seed);
@@ -33,6 +33,7 @@ internal sealed class SimCluster : IDisposable
                     Address = port.Address,
                     Join = i == 0 ? null : "server:0",
                     SegmentBits = segmentBits,
+                    Replicas = replicas,
                     Limits = limits ?? new ServerLimits(),
                     MemoryLimitBytes = memoryBytes,
                 },
