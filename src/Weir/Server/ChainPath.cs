@@ -49,6 +49,12 @@ internal sealed class ChainPath
     public void Append(Segment segment, LogPosition position, LogFragment[] fragments)
     {
         segment.Log.Append(position, fragments);
+        if (segment is { IsHead: true, IsTail: true })
+        {
+            // It is kept for a newcomer, who is no member yet.
+            segment.Acknowledged = position.Number;
+        }
+
         foreach (Follower? follower in (ReadOnlySpan<Follower?>)[segment.Successor, segment.Newcomer])
         {
             if (follower is null)
