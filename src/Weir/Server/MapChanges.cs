@@ -49,9 +49,9 @@ internal static class MapChanges
         }
 
         MapMember gone = map.Members[index];
-        if (index == 0)
+        if (map.Acceptors is [string only] && only == gone.Address)
         {
-            return Refuse($"server {gone.Address} holds the register: the cluster ends with it and not before");
+            return Refuse($"server {gone.Address} has the register's only acceptor: the cluster ends with it and not before");
         }
 
         ClusterMap without = map with { Members = [.. map.Members.Where((_, i) => i != index)] };

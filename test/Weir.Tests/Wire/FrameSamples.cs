@@ -216,6 +216,9 @@ internal static class FrameSamples
         NextSession = 50,
         NextTable = 3,
         NextGroup = 2,
+        ManagerTerm = 3,
+        ManagerNode = 2,
+        Acceptors = ["a", "10.0.0.2:4000", "10.0.0.3:4000"],
         Heads = [.. Enumerable.Range(0, 1 << SegmentBits).Select(s => s % 8 == 7 ? ClusterMap.Nobody : s % 2)],
         Epochs = [.. Enumerable.Repeat(1u, 1 << SegmentBits)],
     };
