@@ -31,8 +31,7 @@ public class PlacementBench
             Cluster = 7,
             SegmentBits = _segmentBits,
             Members = members,
-            Heads = [.. Enumerable.Range(0, 1 << _segmentBits).Select(segment => segment % Nodes)],
-            Epochs = new uint[1 << _segmentBits],
+            Chains = [.. Enumerable.Range(0, 1 << _segmentBits).Select(segment => new MapChain(1, [new ChainMember(segment % Nodes, 1, true)]))],
         });
     }
 

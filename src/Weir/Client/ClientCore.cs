@@ -407,7 +407,7 @@ internal sealed class ClientCore : IMachine, IDisposable
             if (node.DownReason is { } reason && node.OwesSince != Instant.Never && now.MsSince(node.OwesSince) > State.Options.UnreachableMs)
             {
                 bool register = map.Acceptors is [string only] && only == node.Address;
-                int segments = map.Heads.Count(h => h != ClusterMap.Nobody && map.Members[h].Address == node.Address);
+                int segments = map.Chains.Count(c => c.Head != ClusterMap.Nobody && map.Members[c.Head].Address == node.Address);
                 string what = register
                     ? $"the first server, {node.Address}, is gone ({reason}): it held the cluster's map and the only copy of {segments} of {map.Segments} segments, which are lost"
                     : $"server {node.Address} is gone ({reason}) and with it the only copy of {segments} of {map.Segments} segments";

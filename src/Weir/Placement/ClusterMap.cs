@@ -56,6 +56,35 @@ internal readonly record struct MapProcess(ulong Process, ulong Incarnation, uin
 /// <summary>A session outside any job.</summary>
 internal readonly record struct MapSession(ulong Session, ulong Process);
 
+/// <summary>
+/// One member of a segment's chain: its index among the map's members, and the version of the map that appended it, which names its
+/// completeness (design R9). <paramref name="IsComplete"/>: the map's writer knew that it holds every entry that was ever acknowledged.
+/// </summary>
+internal readonly record struct ChainMember(int Member, ulong Appended, bool IsComplete);
+
+/// <summary>
+/// Who holds a segment: the head first, then those that follow it; nobody once what it held was given up. The epoch is the version of the
+/// map that last changed the order. <paramref name="IsDown"/>: no complete member is within reach, so the segment waits for one to return.
+/// </summary>
+internal readonly record struct MapChain(ulong Epoch, ChainMember[] Members, bool IsDown = false)
+{
+    public int Head => Members.Length == 0 ? ClusterMap.Nobody : Members[0].Member;
+
+    /// <summary>The place of a member in the chain, the head's is 0; -1 where it holds nothing.</summary>
+    public int PlaceOf(int member)
+    {
+        for (int place = 0; place < Members.Length; place++)
+        {
+            if (Members[place].Member == member)
+            {
+                return place;
+            }
+        }
+
+        return -1;
+    }
+}
+
 /// <summary>What went with a node that is gone: what a StateLost says.</summary>
 internal sealed record MapLoss(ulong Node, string Address, int Segments, ulong Rows)
 {
@@ -114,11 +143,11 @@ internal sealed record ClusterMap
     /// <summary>The addresses of the register's acceptors, in their order: 1, 3 or 5, fixed with the cluster; none where another store is the register.</summary>
     public string[] Acceptors { get; init; } = [];
 
-    /// <summary>For each segment the index of its head in <see cref="Members"/>, or <see cref="Nobody"/>. Chains of one so far.</summary>
-    public required int[] Heads { get; init; }
+    /// <summary>How many members a chain has beside its head, as long as there are nodes for them: the k of the papers.</summary>
+    public int Replicas { get; init; }
 
-    /// <summary>For each segment the map version that last changed its chain.</summary>
-    public required uint[] Epochs { get; init; }
+    /// <summary>The chain of each segment.</summary>
+    public required MapChain[] Chains { get; init; }
 
     public int Segments => 1 << SegmentBits;
 
@@ -127,12 +156,15 @@ internal sealed record ClusterMap
 
     public MapMember? Member(ulong node)
     {
-        int index = Array.FindIndex(Members, m => m.Node == node);
+        int index = IndexOf(node);
         return index < 0 ? null : Members[index];
     }
 
+    /// <summary>A node's index among the members; -1 where it is none.</summary>
+    public int IndexOf(ulong node) => Array.FindIndex(Members, m => m.Node == node);
+
     /// <summary>The head of a segment, or null where its only copy is gone.</summary>
-    public MapMember? Head(int segment) => Heads[segment] == Nobody ? null : Members[Heads[segment]];
+    public MapMember? Head(int segment) => Chains[segment].Head is >= 0 and int head ? Members[head] : null;
 
     public MapTable? Table(uint id)
     {

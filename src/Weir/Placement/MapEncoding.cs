@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Weir.Keys;
 
 namespace Weir.Placement;
@@ -6,7 +5,10 @@ namespace Weir.Placement;
 /// <summary>The bytes of a map, as they stand in the register and cross the wire. Layout in docs/protocol.md.</summary>
 internal static class MapEncoding
 {
-    private const ushort NobodyOnWire = ushort.MaxValue;
+    private const byte DownOnWire = 0x80;
+
+    // Epoch and appended are those of the chain before: most chains were made in one change.
+    private const byte SameOnWire = 0x40;
 
     public static byte[] Encode(ClusterMap map)
     {
@@ -96,12 +98,29 @@ internal static class MapEncoding
             writer.Text(loss.Address);
         }
 
-        foreach (int head in map.Heads)
+        writer.Int32(map.Replicas);
+        MapChain before = default;
+        foreach (MapChain chain in map.Chains)
         {
-            writer.UInt16(head == ClusterMap.Nobody ? NobodyOnWire : (ushort)head);
+            bool same = IsOfSameVersions(chain, before);
+            writer.Byte((byte)(chain.Members.Length | (chain.IsDown ? DownOnWire : 0) | (same ? SameOnWire : 0)));
+            foreach (ChainMember member in chain.Members)
+            {
+                writer.UInt16((ushort)member.Member);
+            }
+
+            if (!same)
+            {
+                writer.UInt64(chain.Epoch);
+                foreach (ChainMember member in chain.Members)
+                {
+                    writer.UInt64((member.Appended << 1) | (member.IsComplete ? 1UL : 0));
+                }
+            }
+
+            before = chain;
         }
 
-        writer.Raw(MemoryMarshal.AsBytes(map.Epochs.AsSpan()));
         return bytes;
     }
 
@@ -115,7 +134,7 @@ internal static class MapEncoding
         + map.Processes.Sum(p => 20 + ByteWriter.TextBytes(p.Name))
         + (map.Sessions.Length * 16)
         + map.Losses.Sum(l => 20 + ByteWriter.TextBytes(l.Address))
-        + (map.Segments * (sizeof(ushort) + sizeof(uint)));
+        + 4 + ChainBytes(map.Chains);
 
     /// <summary>Reads foreign bytes; false where they make no sense or contradict themselves.</summary>
     public static bool TryDecode(ReadOnlySpan<byte> bytes, out ClusterMap map)
@@ -175,15 +194,9 @@ internal static class MapEncoding
             losses[i] = new MapLoss(node, reader.Text(), segments, rows);
         }
 
-        // Nothing is allocated for segments that the bytes do not hold: a short frame may name 2^17 of them.
-        if (reader.Failed || reader.Left != (sizeof(ushort) + sizeof(uint)) << (int)segmentBits)
-        {
-            return false;
-        }
-
-        int[]? heads = ReadHeads(ref reader, 1 << (int)segmentBits, members.Length);
-        uint[] epochs = MemoryMarshal.Cast<byte, uint>(reader.Take(sizeof(uint) << (int)segmentBits)).ToArray();
-        if (!reader.AtEnd || heads is null)
+        int replicas = reader.Int32();
+        MapChain[]? chains = ReadChains(ref reader, 1 << (int)segmentBits);
+        if (chains is null || !reader.AtEnd)
         {
             return false;
         }
@@ -206,8 +219,8 @@ internal static class MapEncoding
             Processes = processes,
             Sessions = sessions,
             Losses = losses,
-            Heads = heads,
-            Epochs = epochs,
+            Replicas = replicas,
+            Chains = chains,
         };
         return MapSoundness.IsSound(map);
     }
@@ -254,19 +267,86 @@ internal static class MapEncoding
         return jobs;
     }
 
-    private static int[]? ReadHeads(ref ByteReader reader, int segments, int members)
+    private static MapChain[]? ReadChains(ref ByteReader reader, int segments)
     {
-        var heads = new int[segments];
-        for (int i = 0; i < segments; i++)
+        // Nothing is allocated for segments that the bytes do not hold: a short frame may name 2^17 of them.
+        if (reader.Failed || reader.Left < segments)
         {
-            ushort head = reader.UInt16();
-            heads[i] = head == NobodyOnWire ? ClusterMap.Nobody : head;
-            if (heads[i] >= members)
+            return null;
+        }
+
+        var chains = new MapChain[segments];
+        for (int segment = 0; segment < segments; segment++)
+        {
+            byte head = reader.Byte();
+            int count = head & ~(DownOnWire | SameOnWire);
+            if (reader.Left < count * sizeof(ushort))
             {
                 return null;
             }
+
+            var members = new ChainMember[count];
+            for (int place = 0; place < count; place++)
+            {
+                members[place] = new ChainMember(reader.UInt16(), 0, false);
+            }
+
+            MapChain before = segment == 0 ? default : chains[segment - 1];
+            bool same = (head & SameOnWire) != 0;
+            if (same && before.Members?.Length != count)
+            {
+                return null;
+            }
+
+            ulong epoch = same ? before.Epoch : reader.UInt64();
+            for (int place = 0; place < count; place++)
+            {
+                ChainMember version = default;
+                if (same)
+                {
+                    version = before.Members![place];
+                }
+                else
+                {
+                    ulong appended = reader.UInt64();
+                    version = new ChainMember(0, appended >> 1, (appended & 1) != 0);
+                }
+
+                members[place] = version with { Member = members[place].Member };
+            }
+
+            chains[segment] = new MapChain(epoch, members, (head & DownOnWire) != 0);
         }
 
-        return heads;
+        return reader.Failed ? null : chains;
+    }
+
+    private static int ChainBytes(MapChain[] chains)
+    {
+        int bytes = 0;
+        MapChain before = default;
+        foreach (MapChain chain in chains)
+        {
+            bytes += 1 + (sizeof(ushort) * chain.Members.Length) + (IsOfSameVersions(chain, before) ? 0 : sizeof(ulong) * (1 + chain.Members.Length));
+            before = chain;
+        }
+
+        return bytes;
+    }
+
+    private static bool IsOfSameVersions(in MapChain chain, in MapChain before)
+    {
+        if (before.Members is not { } known || chain.Epoch != before.Epoch || chain.Members.Length != known.Length)
+        {
+            return false;
+        }
+
+        bool same = true;
+        for (int place = 0; same && place < known.Length; place++)
+        {
+            same = chain.Members[place] with { Member = 0 } == known[place] with { Member = 0 };
+        }
+
+        return same;
     }
 }

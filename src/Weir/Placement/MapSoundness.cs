@@ -11,6 +11,9 @@ internal static class MapSoundness
     /// <summary>The widest row in floats: it must fit one frame with its key and the heads around it (design R25).</summary>
     public const int MaxWidth = (FramePool.MaxFrameBytes - 256) / sizeof(float);
 
+    /// <summary>The most members that a chain has beside its head: the papers use two.</summary>
+    public const int MaxReplicas = 7;
+
     private const uint MaxWeightPercent = Ring.MaxWeightPercent;
 
     /// <summary>Whether a map makes sense by itself.</summary>
@@ -18,7 +21,7 @@ internal static class MapSoundness
         map.Version is > 0 and <= long.MaxValue
         && map.NextSession is > 0 and <= long.MaxValue && map.NextTable is > 0 and <= int.MaxValue && map.NextGroup is > 0 and <= int.MaxValue
         && map.Acceptors.Length is 0 or 1 or 3 or 5 && map.Acceptors.Distinct().Count() == map.Acceptors.Length && Array.TrueForAll(map.Acceptors, a => a.Length > 0)
-        && MembersAreSound(map) && TablesAreSound(map) && JobsAndSessionsAreSound(map);
+        && map.Replicas is >= 0 and <= MaxReplicas && MembersAreSound(map) && ChainsAreSound(map) && TablesAreSound(map) && JobsAndSessionsAreSound(map);
 
     /// <summary>Whether a node that acts on <paramref name="older"/> may act on a map next: the same cluster and register, later, of no older manager, nothing redefined.</summary>
     public static bool Follows(ClusterMap map, ClusterMap older)
@@ -75,6 +78,34 @@ internal static class MapSoundness
         }
 
         return nodes.Count > 0;
+    }
+
+    /// <summary>A chain names members of the map, each once, appended in a version that was; it has a newcomer or two beside its replicas.</summary>
+    private static bool ChainsAreSound(ClusterMap map)
+    {
+        if (map.Chains.Length != map.Segments)
+        {
+            return false;
+        }
+
+        foreach (MapChain chain in map.Chains)
+        {
+            if (chain.Epoch > map.Version || chain.Members.Length > 2 * (MaxReplicas + 1))
+            {
+                return false;
+            }
+
+            for (int place = 0; place < chain.Members.Length; place++)
+            {
+                ChainMember member = chain.Members[place];
+                if ((uint)member.Member >= (uint)map.Members.Length || member.Appended > map.Version || chain.PlaceOf(member.Member) != place)
+                {
+                    return false;
+                }
+            }
+        }
+
+        return true;
     }
 
     private static bool TablesAreSound(ClusterMap map)

@@ -260,10 +260,12 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
             return true;
         }
 
-        if (reply.Status == Keys.Status.NotOwner && reply.Text.Length is > 0 and <= JoinNodeBody.MaxTextLength)
+        if (reply.Status == Keys.Status.NotOwner)
         {
-            follower.Preferred = reply.Text;
-            _joins = 0;
+            // Empty where the cluster has no manager at the moment.
+            bool isNamed = reply.Text.Length is > 0 and <= JoinNodeBody.MaxTextLength;
+            follower.Preferred = isNamed ? reply.Text : follower.Preferred;
+            _joins = isNamed ? 0 : _joins;
         }
         else if (reply.Status != Keys.Status.Acked)
         {

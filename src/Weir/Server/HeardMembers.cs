@@ -43,7 +43,7 @@ internal sealed class HeardMembers
         return now.MsSince(heard) > timeoutMs;
     }
 
-    /// <summary>While this node was asleep it could hear nobody: that time is not the others' silence.</summary>
+    /// <summary>While this node was asleep or cut off it could hear nobody: that time is not the others' silence.</summary>
     public void Forgive(long gapMs, Instant now)
     {
         foreach ((MemberRole, ulong) key in _heard.Keys.ToArray())
@@ -51,6 +51,9 @@ internal sealed class HeardMembers
             _heard[key] = Instant.Earlier(now, _heard[key].AfterMs(gapMs));
         }
     }
+
+    /// <summary>Since when nobody at all was heard, as of now.</summary>
+    public long DeafMs(Instant now) => _heard.Count == 0 ? 0 : _heard.Values.Min(now.MsSince);
 
     /// <summary>Nobody tells this node anything any more: what it knows grows old, and would pass for silence later.</summary>
     public void Clear()

@@ -47,6 +47,9 @@ internal sealed class ManagerLease(NodeState node, RegisterCalls register)
     /// <summary>Whether this node holds the lease as far as it knows.</summary>
     public bool IsHeld { get; private set; }
 
+    /// <summary>When an operation on the register last came to an end that is known.</summary>
+    public Instant Answered { get; private set; }
+
     /// <summary>The term of the holder, as far as known.</summary>
     public ulong Term => _term;
 
@@ -125,6 +128,7 @@ internal sealed class ManagerLease(NodeState node, RegisterCalls register)
     {
         _isAsking = false;
         _mustRead = result.Outcome == RegisterOutcome.Unknown;
+        Answered = _mustRead ? Answered : now;
         if (_mustRead || result.Version < _version)
         {
             return;

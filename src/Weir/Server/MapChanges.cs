@@ -60,25 +60,16 @@ internal static class MapChanges
             return Done(Place(without));
         }
 
-        var heads = (int[])map.Heads.Clone();
-        var epochs = (uint[])map.Epochs.Clone();
+        var chains = (MapChain[])map.Chains.Clone();
         int lost = 0;
-        for (int segment = 0; segment < heads.Length; segment++)
+        for (int segment = 0; segment < chains.Length; segment++)
         {
-            if (heads[segment] == index)
-            {
-                heads[segment] = ClusterMap.Nobody;
-                epochs[segment] = (uint)map.Version + 1;
-                lost++;
-            }
-            else if (heads[segment] > index)
-            {
-                heads[segment]--;
-            }
+            (chains[segment], bool wasHeld) = Without(chains[segment], index, map.Version + 1);
+            lost += wasHeld && chains[segment].Members.Length == 0 ? 1 : 0;
         }
 
         MapLoss[] losses = lost == 0 ? map.Losses : [.. map.Losses.TakeLast(KeptLosses - 1), new MapLoss(node, gone.Address, lost, rows)];
-        return Done(without with { Heads = heads, Epochs = epochs, Losses = losses });
+        return Done(without with { Chains = chains, Losses = losses });
     }
 
     public static Decision AddProcess(ClusterMap map, in JoinProcessBody join)
@@ -311,11 +302,25 @@ internal static class MapChanges
         }
 
         RingMember[] members = [.. map.Members.Select(m => new RingMember(m.Node, (int)m.WeightPercent, m.Zone))];
-        ulong[][] chains = new Ring(members).Place(map.SegmentBits, replicas: 0);
-        int[] heads = [.. chains.Select(chain => index[chain[0]])];
-        uint[] epochs = [.. heads.Select((head, s) =>
-            map.Heads[s] >= 0 && map.Heads[s] < map.Members.Length && map.Members[map.Heads[s]].Node == map.Members[head].Node ? map.Epochs[s] : (uint)map.Version + 1)];
-        return map with { Heads = heads, Epochs = epochs };
+        ulong[][] placed = new Ring(members).Place(map.SegmentBits, map.Replicas);
+        MapChain[] chains = [.. placed.Select((nodes, segment) =>
+        {
+            // All members of a segment's first chain are complete (R9).
+            ChainMember[] chain = [.. nodes.Select(node => new ChainMember(index[node], map.Version + 1, true))];
+            MapChain known = map.Chains[segment];
+            bool same = known.Members.Length == chain.Length && known.Members.Zip(chain).All(
+                pair => pair.First.Member < map.Members.Length && map.Members[pair.First.Member].Node == map.Members[pair.Second.Member].Node);
+            return same ? known with { Members = [.. known.Members.Zip(chain, (old, next) => old with { Member = next.Member })] } : new MapChain(map.Version + 1, chain);
+        })];
+        return map with { Chains = chains };
+    }
+
+    /// <summary>A chain without a member that leaves the map, the members behind it counted anew; and whether it held the segment.</summary>
+    private static (MapChain Chain, bool WasHeld) Without(in MapChain chain, int member, ulong version)
+    {
+        bool wasHeld = chain.PlaceOf(member) >= 0;
+        ChainMember[] left = [.. chain.Members.Where(m => m.Member != member).Select(m => m.Member > member ? m with { Member = m.Member - 1 } : m)];
+        return (chain with { Members = left, Epoch = wasHeld ? version : chain.Epoch }, wasHeld);
     }
 
     private static string Describe(MapTable table) =>

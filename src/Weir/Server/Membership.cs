@@ -255,8 +255,7 @@ internal sealed class Membership(
             ManagerNode = options.Node,
             Acceptors = [.. acceptors],
             Members = [new MapMember(options.Node, options.Incarnation, options.Address, options.WeightPercent, options.Zone)],
-            Heads = new int[segments],
-            Epochs = [.. Enumerable.Repeat(1u, segments)],
+            Chains = [.. Enumerable.Repeat(new MapChain(1, [new ChainMember(0, 1, true)]), segments)],
         };
         Swap();
     }

@@ -72,9 +72,10 @@ internal sealed class NodeState : IDisposable
             _segments = new Segment?[map.Segments];
         }
 
+        int self = map.IndexOf(Options.Node);
         for (int index = 0; index < map.Segments; index++)
         {
-            bool mine = map.Head(index)?.Node == Options.Node;
+            bool mine = self >= 0 && map.Chains[index].Head == self;
             if (mine && _segments[index] is null)
             {
                 _segments[index] = new Segment(index);

@@ -26,6 +26,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     private Instant _now;
     private Instant _nextHeartbeat;
     private bool _mapChanged;
+    private bool _wasMember;
 
     /// <param name="options">What the node is told.</param>
     /// <param name="network">Carries its frames.</param>
@@ -154,7 +155,8 @@ internal sealed class ServerNode : IMachine, IDisposable
 
         // That a link has room again is a hint, and hints may be missed.
         _pulls.RoomMade();
-        if (now >= _nextHeartbeat && _state.Map is { } map)
+        // Who has never been a member has nothing to lose, and would be told that it is gone.
+        if (now >= _nextHeartbeat && _wasMember && _state.Map is { } map)
         {
             _nextHeartbeat = now.AfterMs(_state.Limits.HeartbeatMs);
             SendHeartbeat(map);
@@ -445,6 +447,7 @@ internal sealed class ServerNode : IMachine, IDisposable
             return;
         }
 
+        _wasMember |= map.Member(_state.Options.Node)?.Incarnation == _state.Options.Incarnation;
         bool hasNewManager = _state.Map?.ManagerTerm != map.ManagerTerm;
         _state.Adopt(map);
         _mapChanged = true;

@@ -51,7 +51,10 @@ internal sealed class SimCluster : IDisposable
             {
                 _disks.Add(new SimDisk(Scheduler, new Rng(_rng.Next())));
             }
+        }
 
+        for (int i = 0; i < servers; i++)
+        {
             _nodes.Add(Begin(i, isFirstStart: true));
         }
     }

@@ -20,7 +20,7 @@ public class MapEncodingTests
         Gen.Select(Gen.Int[1, 9], Gen.ULong, Texts, Gen.Select(Gen.ULong, Gen.Bool, Gen.Long[0, 9], Gen.Long[0, 50], Gen.Int[0, 2]).Array[1, 4]).Array[0, 3],
         Gen.Select(Gen.ULong, Gen.UInt, Texts).Array[0, 3],
         Gen.Select(Gen.ULong, Gen.Int[0, 100], Texts).Array[0, 2],
-        Gen.Select(Gen.Int[-1, 3], Gen.UInt).Array[256]).Select(Build);
+        Gen.Select(Gen.Int[0, 3], Gen.ULong, Gen.Bool).Array[256]).Select(Build);
 
     [Fact]
     public void Any_map_comes_back_from_its_bytes_with_every_field() =>
@@ -41,8 +41,9 @@ public class MapEncodingTests
                 Assert.Equal(map.Processes, read.Processes);
                 Assert.Equal(map.Sessions, read.Sessions);
                 Assert.Equal(map.Losses, read.Losses);
-                Assert.Equal(map.Heads, read.Heads);
-                Assert.Equal(map.Epochs, read.Epochs);
+                Assert.Equal(map.Replicas, read.Replicas);
+                Assert.Equal(map.Chains.Select(c => (c.Epoch, c.IsDown)), read.Chains.Select(c => (c.Epoch, c.IsDown)));
+                Assert.Equal(map.Chains.SelectMany(c => c.Members), read.Chains.SelectMany(c => c.Members));
                 Assert.Equal(bytes, MapEncoding.Encode(read));
             },
             iter: 200);
@@ -166,7 +167,7 @@ public class MapEncodingTests
         (int Hosts, ulong Nonce, string Name, (ulong Process, bool Hosted, long From, long Through, int End)[] Workers)[] jobs,
         (ulong Incarnation, uint Group, string Name)[] processes,
         (ulong Rows, int Segments, string Address)[] losses,
-        (int Head, uint Epoch)[] segments)
+        (int Members, ulong Epoch, bool Flag)[] segments)
     {
         UpdateRule[] rules = [UpdateRule.Add, UpdateRule.Assign, UpdateRule.Sgd(1), UpdateRule.Adagrad(1), UpdateRule.Adam(), UpdateRule.Ftrl(1)];
         ulong session = 1;
@@ -201,8 +202,11 @@ public class MapEncodingTests
             ManagerTerm = session * 3,
             ManagerNode = head.Version,
             Acceptors = [.. Enumerable.Range(0, new[] { 0, 1, 3, 5 }[head.Bits % 4]).Select(i => $"acceptor {i}")],
-            Heads = [.. segments.Take(1 << head.Bits).Select(s => Math.Min(s.Head, members.Length - 1))],
-            Epochs = [.. segments.Take(1 << head.Bits).Select(s => s.Epoch)],
+            Replicas = processes.Length,
+            Chains = [.. segments.Take(1 << head.Bits).Select(s => new MapChain(
+                s.Epoch % (head.Version + 1),
+                [.. Enumerable.Range(0, Math.Min(s.Members, members.Length)).Select(m => new ChainMember(m, s.Epoch % (head.Version + 1), s.Flag == (m == 0)))],
+                s.Flag))],
         };
     }
 }

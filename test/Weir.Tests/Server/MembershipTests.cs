@@ -41,7 +41,7 @@ public class MembershipTests
         Join(node, 3);
         ClusterMap three = node.Node.Map!;
         Assert.Equal(3, three.Members.Length);
-        Assert.DoesNotContain(2, three.Heads);
+        Assert.DoesNotContain(three.Chains, c => c.Head == 2);
     }
 
     [Fact]
@@ -50,7 +50,7 @@ public class MembershipTests
         using var node = new NodeHarness();
         Join(node, 2);
         node.OpenTable();
-        int segments = node.Node.Map!.Heads.Count(h => h == 1);
+        int segments = node.Node.Map!.Chains.Count(c => c.Head == 1);
         node.Receive(FrameKind.Heartbeat, new HeartbeatBody(MemberRole.Node, 2, 2, 0, 77, []));
         for (int tick = 0; tick < 52; tick++)
         {
@@ -60,7 +60,7 @@ public class MembershipTests
 
         ClusterMap map = node.Node.Map!;
         Assert.Single(map.Members);
-        Assert.Equal(segments, map.Heads.Count(h => h == ClusterMap.Nobody));
+        Assert.Equal(segments, map.Chains.Count(c => c.Head == ClusterMap.Nobody));
         Assert.Equal($"server b is gone and with it the only copy of {segments} segments (77 rows)", Assert.Single(map.Losses).ToString());
     }
 

@@ -280,8 +280,9 @@ internal static class FrameFields
         }
 
         MapJobs(fields, map);
-        fields.Add(map.Segments * 2, "heads", string.Join(' ', map.Heads.Distinct()));
-        fields.Add(map.Segments * 4, "epochs", string.Join(' ', map.Epochs.Distinct()));
+        fields.Add(4, "replicas", map.Replicas);
+        int before = MapEncoding.Size(map with { Chains = [] });
+        fields.Add(MapEncoding.Size(map) - before, "chains", string.Join(' ', map.Chains.Select(c => string.Join('>', c.Members.Select(m => m.Member))).Distinct()));
         return MapEncoding.Encode(map);
     }
 

@@ -219,8 +219,8 @@ internal static class FrameSamples
         ManagerTerm = 3,
         ManagerNode = 2,
         Acceptors = ["a", "10.0.0.2:4000", "10.0.0.3:4000"],
-        Heads = [.. Enumerable.Range(0, 1 << SegmentBits).Select(s => s % 8 == 7 ? ClusterMap.Nobody : s % 2)],
-        Epochs = [.. Enumerable.Repeat(1u, 1 << SegmentBits)],
+        Replicas = 1,
+        Chains = [.. Enumerable.Range(0, 1 << SegmentBits).Select(s => new MapChain(1, s % 8 == 7 ? [] : [new ChainMember(s % 2, 1, true)]))],
     };
 }
 
