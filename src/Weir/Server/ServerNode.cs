@@ -497,16 +497,25 @@ internal sealed class ServerNode : IMachine, IDisposable
     private bool IsHearer(ClusterMap map, LinkId link) =>
         Succession.Hearers(map).Any(m => m.Node != _state.Options.Node && Outbox.Open(m.Address) == link);
 
-    /// <summary>To the manager and to its standbys, each of which may have to decide about this node (design R3).</summary>
+    /// <summary>
+    /// To the manager and to its standbys, each of which may have to decide about this node (design R3). The manager's goes to whoever is not known
+    /// to have read its map as well: a member whose hearers are all gone would hear of a takeover from nobody, and soon count as silent.
+    /// </summary>
     private void SendHeartbeat(ClusterMap map)
     {
         ServerOptions options = _state.Options;
         var beat = new HeartbeatBody(MemberRole.Node, options.Node, options.Incarnation, (ulong)StoredBytes, (ulong)StoredRows, _state.Clocks.Entries(map.Version));
-        foreach (MapMember hearer in Succession.Hearers(map))
+        IEnumerable<MapMember> told = Succession.Hearers(map);
+        if (_role?.Membership is not null)
         {
-            if (hearer.Node != options.Node)
+            told = told.Union(map.Members.Where(m => _heard.Read(m.Node) < map.Version));
+        }
+
+        foreach (MapMember member in told)
+        {
+            if (member.Node != options.Node)
             {
-                Outbox.Send(Outbox.Open(hearer.Address), _state.Header(FrameKind.Heartbeat), beat);
+                Outbox.Send(Outbox.Open(member.Address), _state.Header(FrameKind.Heartbeat), beat);
             }
         }
     }

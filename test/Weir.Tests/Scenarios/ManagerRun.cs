@@ -30,6 +30,7 @@ internal sealed class ManagerRun : IDisposable
     private readonly List<(ulong Key, int Worker)> _keys = [];
     private bool _isCalm;
     private int _opened;
+    private string _deciders = "";
 
     public ManagerRun(ulong seed, Dictionary<string, int> hits)
     {
@@ -310,7 +311,13 @@ internal sealed class ManagerRun : IDisposable
             return;
         }
 
-        Trail($"map {map.Version} of term {map.ManagerTerm}, manager {map.ManagerNode}, members {string.Join(" ", map.Members.Select(m => m.Node))}");
+        string deciders = $"term {map.ManagerTerm}, manager {map.ManagerNode}, members {string.Join(" ", map.Members.Select(m => m.Node))}";
+        if (deciders != _deciders)
+        {
+            _deciders = deciders;
+            Trail($"map {map.Version}: {deciders}");
+        }
+
         foreach ((ulong version, (_, ulong term)) in _versions)
         {
             Invariant.That(version < map.Version ? term <= map.ManagerTerm : term >= map.ManagerTerm, "terms only grow with the versions");
