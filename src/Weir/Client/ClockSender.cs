@@ -121,10 +121,13 @@ internal sealed class ClockSender(ClientState state, PushSender pushes)
         if (now >= _nextHeartbeat && state.Map is { } map && (pushes.Sessions.Count > 0 || Array.Exists(map.Processes, p => p.Process == state.Process)))
         {
             _nextHeartbeat = now.AfterMs(state.Options.HeartbeatMs);
-            state.Send(
-                state.LinkTo(map.Register.Address),
-                state.Header(FrameKind.Heartbeat, state.NextRequest()),
-                new HeartbeatBody(MemberRole.Process, state.Process, state.Incarnation, 0, 0, _clocks.Values));
+            foreach (MapMember hearer in Succession.Hearers(map))
+            {
+                state.Send(
+                    state.LinkTo(hearer.Address),
+                    state.Header(FrameKind.Heartbeat, state.NextRequest()),
+                    new HeartbeatBody(MemberRole.Process, state.Process, state.Incarnation, 0, 0, _clocks.Values));
+            }
         }
     }
 

@@ -52,9 +52,9 @@ internal static class MapChanges
         }
 
         MapMember gone = map.Members[index];
-        if (index == 0)
+        if (map.Acceptors is [string only] && only == gone.Address)
         {
-            return Refuse($"server {gone.Address} holds the register: the cluster ends with it and not before");
+            return Refuse($"server {gone.Address} has the register's only acceptor: the cluster ends with it and not before");
         }
 
         if (map.Tables.Length == 0)

@@ -42,6 +42,15 @@ internal sealed record ServerOptions
     /// <summary>Shown in status; 0 where there is no operating system process of its own.</summary>
     public uint ProcessId { get; init; }
 
+    /// <summary>
+    /// The addresses of the register's acceptors: 1, 3 or 5, the same in the same order at every node. Empty: a first node hosts the only one
+    /// itself and remembers in memory only, another reads them in the map.
+    /// </summary>
+    public IReadOnlyList<string> Acceptors { get; init; } = [];
+
+    /// <summary>The acceptor that this node hosts, under its own address; null for none.</summary>
+    public AcceptorOptions? Acceptor { get; init; }
+
     public ServerLimits Limits { get; init; } = new();
 
     /// <summary>All faults at once; empty where there are none.</summary>
@@ -73,9 +82,30 @@ internal sealed record ServerOptions
             faults.Add($"WeightPercent is {WeightPercent}; it must be 1 to {Ring.MaxWeightPercent}");
         }
 
+        if (Acceptors.Count is not (0 or 1 or 3 or 5) || Acceptors.Distinct().Count() != Acceptors.Count)
+        {
+            faults.Add($"Acceptors are {string.Join(", ", Acceptors)}; they must be 1, 3 or 5 different addresses, so that a majority of them is known");
+        }
+
+        if (Acceptor is not null && !Acceptors.Contains(Address))
+        {
+            faults.Add($"Acceptor is given, and Acceptors do not name this node's address {Address}");
+        }
+
+        if (Acceptor is not null && Cluster == 0)
+        {
+            faults.Add("Cluster is 0; an acceptor must be told whose it is, so that it answers no other cluster");
+        }
+
         return faults;
     }
 }
+
+/// <summary>An acceptor of the register as its node hosts it. Immutable.</summary>
+/// <param name="Disk">Where it keeps what it promised and accepted.</param>
+/// <param name="Identity">Its own number among the cluster's acceptors, not zero; it stands in its records.</param>
+/// <param name="IsFirstStart">It has never answered anybody: it may begin empty. Any other start must find its records, or it stays silent (design R2).</param>
+internal sealed record AcceptorOptions(IDisk Disk, ulong Identity, bool IsFirstStart);
 
 /// <summary>The bounds of a node's queues and waits. Each queue has one, so that no peer can grow its memory.</summary>
 internal sealed record ServerLimits
@@ -95,9 +125,23 @@ internal sealed record ServerLimits
     /// <summary>Between heartbeats, in milliseconds: five fit into the shortest failure timeout of the design.</summary>
     public long HeartbeatMs { get; init; } = 100;
 
+    /// <summary>The design's failure timeout on a LAN: 500 ms, with a lease of 300 ms that is renewed every 60.</summary>
+    public static ServerLimits FastFailover { get; } = new() { NodeTimeoutMs = 500, HeartbeatMs = 50 };
+
     /// <summary>Silence after which a node is gone, in milliseconds. Longer than the design's 500 ms while a node holds the only copy: here a
     /// false alarm costs the run, not a failover.</summary>
     public long NodeTimeoutMs { get; init; } = 5000;
+
+    /// <summary>How long the manager's lease lasts without a renewal, in milliseconds by a standby's own clock: three fifths of
+    /// <see cref="NodeTimeoutMs"/>, so that a manager's successor is there before the manager itself counts as gone.</summary>
+    public long LeaseTimeoutMs => NodeTimeoutMs * 3 / 5;
+
+    /// <summary>Between renewals of the manager's lease, in milliseconds: five fit into the lease, and none is needed sooner than a heartbeat.</summary>
+    public long LeaseRenewMs => Math.Clamp(LeaseTimeoutMs / 5, 1, 100);
+
+    /// <summary>Ticks come every 10 ms: after a longer gap than this, in milliseconds, the node itself was stopped, and what others sent meanwhile
+    /// is still unread.</summary>
+    public long AsleepMs => Math.Clamp(NodeTimeoutMs / 10, 1, 500);
 
     /// <summary>Silence after which a process that hosts workers is gone, in milliseconds (design R6).</summary>
     public long ProcessTimeoutMs { get; init; } = 5000;

@@ -231,6 +231,9 @@ internal static class FrameSamples
         NextSession = 50,
         NextTable = 3,
         NextGroup = 2,
+        ManagerTerm = 3,
+        ManagerNode = 2,
+        Acceptors = ["a", "10.0.0.2:4000", "10.0.0.3:4000"],
         Replicas = 0,
         Chains = [.. Enumerable.Range(0, 1 << SegmentBits).Select(s => new MapChain(1, s % 8 == 7 ? [] : [new ChainMember(s % 2, 1, true)]))],
     };
