@@ -143,6 +143,13 @@ internal sealed class SimCluster : IDisposable
         }
     }
 
+    /// <summary>One more server comes, with an empty memory.</summary>
+    public void AddServer()
+    {
+        _servers.Add(Network.Port(AddressOf(_servers.Count)));
+        _nodes.Add(Begin(_servers.Count - 1, isFirstStart: true));
+    }
+
     /// <summary>A server that died is started again, with an empty memory: it asks to come in under its id, as another incarnation (design R5).</summary>
     public void RestartServer(int index)
     {
