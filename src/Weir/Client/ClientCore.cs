@@ -160,7 +160,7 @@ internal sealed class ClientCore : IMachine, IDisposable
     {
         lock (State.Gate)
         {
-            return $"client {State.Process % 1000} map {State.Map?.Version} " + string.Join(" ", Pushes.Sessions.Select(s =>
+            return $"client {State.Process % 1000} map {State.Map?.Version} questions [{string.Join(",", _questions.Values.Select(q => $"{q.Answer} of {q.Node.Address}"))}] pulls [{Pulls.Describe()}] " + string.Join(" ", Pushes.Sessions.Select(s =>
                 $"[session {s.Id} worker {s.Worker} clock {s.Clock} iteration {s.Iteration} failure {s.Failure?.Status} open "
                 + string.Join(",", s.Open.Select(o => $"{o.Iteration}:ended={o.Ended},waiting={o.WaitingCalls},notHeld={o.NotHeld},notAcked={o.NotAcknowledged},sents={o.Sents?.Count}"))
                 + " parts " + string.Join(",", s.Streams.SelectMany(x => x.Pending.Select(p => $"{x.Segment}.{p.N}={p.State}"))) + "]"));
@@ -244,11 +244,12 @@ internal sealed class ClientCore : IMachine, IDisposable
     public void Adopt(ClusterMap map)
     {
         Instant now = State.Now;
+        ClusterMap? older = State.Map;
         if (State.Adopt(map))
         {
-            Pushes.MapChanged(now);
-            Pulls.MapChanged();
-            Clocks.MapChanged();
+            Pushes.MapChanged(older, now);
+            Pulls.MapChanged(older, now);
+            Clocks.MapChanged(older);
             Changes.MapChanged();
         }
     }
@@ -404,6 +405,12 @@ internal sealed class ClientCore : IMachine, IDisposable
         ClusterMap map = State.Map!;
         foreach (NodeLink node in State.Links.ToArray())
         {
+            if (map.Replicas > 0)
+            {
+                // Others hold what it holds: the map will say who.
+                break;
+            }
+
             if (node.DownReason is { } reason && node.OwesSince != Instant.Never && now.MsSince(node.OwesSince) > State.Options.UnreachableMs)
             {
                 bool register = map.Acceptors is [string only] && only == node.Address;

@@ -553,17 +553,27 @@ public sealed class WeirClient : IAsyncDisposable
         Instant deadline = State.Now.AfterMs(State.Options.DeadlineMs);
         while (true)
         {
-            byte[] body = await _core.AskAsync(
-                HeadAddress((int)scan.Segment), FrameKind.Scan, FrameKind.ScanReply, scan, State.Options.DeadlineMs, cancellation);
-            bool again = ScanStatus(body) is Status.Behind or Status.NotOwner or Status.Moving or Status.Busy;
-            if (!again || State.Now >= deadline)
+            // Where others hold the segment too, a head that does not answer soon is asked no longer than the map needs to name another.
+            bool hasOthers = State.Map!.Replicas > 0;
+            try
             {
-                return body;
+                byte[] body = await _core.AskAsync(
+                    HeadAddress((int)scan.Segment), FrameKind.Scan, FrameKind.ScanReply, scan, hasOthers ? ScanRetryMs : State.Options.DeadlineMs, cancellation);
+                bool again = ScanStatus(body) is Status.Behind or Status.NotOwner or Status.Moving or Status.Busy;
+                if (!again || State.Now >= deadline)
+                {
+                    return body;
+                }
+            }
+            catch (WeirException silent) when (silent.Status == Status.Unreachable && hasOthers && State.Now < deadline)
+            {
             }
 
             await State.Timers.Delay(State.Options.BackoffMs, cancellation);
         }
     }
+
+    private static long ScanRetryMs => 500;
 
     private static Status ScanStatus(byte[] body)
     {

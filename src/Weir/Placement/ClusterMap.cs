@@ -166,6 +166,10 @@ internal sealed record ClusterMap
     /// <summary>The head of a segment, or null where its only copy is gone.</summary>
     public MapMember? Head(int segment) => Chains[segment].Head is >= 0 and int head ? Members[head] : null;
 
+    /// <summary>Whether another node, or another start of it, heads a segment by this map than by an older one.</summary>
+    public bool HasMoved(int segment, ClusterMap older) =>
+        !ReferenceEquals(Chains, older.Chains) && (Head(segment) is not { } head || older.Head(segment) is not { } before || (head.Node, head.Incarnation) != (before.Node, before.Incarnation));
+
     public MapTable? Table(uint id)
     {
         if (_tables is not { } known || known.Tables != Tables)

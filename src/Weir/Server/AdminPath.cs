@@ -81,9 +81,9 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
             return false;
         }
 
-        if (node.Segment(scan.Segment) is not { } segment || node.Map!.Table(scan.Table) is not { } table)
+        if (node.Headed(scan.Segment) is not { } segment || node.Map!.Table(scan.Table) is not { } table)
         {
-            RefuseScan(link, header, node.Segment(scan.Segment) is null ? Keys.Status.NotOwner : Keys.Status.UnknownTable);
+            RefuseScan(link, header, node.Headed(scan.Segment) is null ? Keys.Status.NotOwner : Keys.Status.UnknownTable);
             return true;
         }
 

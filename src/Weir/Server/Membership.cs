@@ -20,6 +20,7 @@ internal sealed class Membership(
 
     private readonly List<Change> _queued = [];
     private readonly List<Change> _swapping = [];
+    private readonly HashSet<ulong> _away = [];
     private readonly Dictionary<(uint Group, ulong Announced), Dictionary<ulong, long>> _begun = [];
     private ClusterMap? _proposed;
     private ReadOnlyMemory<byte> _proposedBytes;
@@ -89,10 +90,20 @@ internal sealed class Membership(
 
         foreach (MapMember member in map.Members)
         {
-            if (member.Node != node.Options.Node && heard.IsSilent(MemberRole.Node, member.Node, node.Limits.NodeTimeoutMs, now))
+            ulong id = member.Node;
+            if (id == node.Options.Node)
             {
-                ulong id = member.Node;
+                continue;
+            }
+
+            if (heard.IsSilent(MemberRole.Node, id, node.Limits.NodeTimeoutMs, now))
+            {
+                _away.Add(id);
                 _queued.Add(new Change(m => MapChanges.RemoveNode(m, id, heard.Rows(id)), LinkId.None, default));
+            }
+            else if (_away.Remove(id))
+            {
+                _queued.Add(new Change(m => MapChanges.ReturnNode(m, id), LinkId.None, default));
             }
         }
 
@@ -251,6 +262,7 @@ internal sealed class Membership(
         {
             Cluster = options.Cluster,
             SegmentBits = options.SegmentBits,
+            Replicas = options.Replicas,
             ManagerTerm = term,
             ManagerNode = options.Node,
             Acceptors = [.. acceptors],

@@ -17,6 +17,8 @@ internal sealed class ServerNode : IMachine, IDisposable
     private readonly PullPath _pulls;
     private readonly IterationPath _iterations;
     private readonly ExpiryPath _expiry;
+    private readonly ChainPath _chain;
+    private readonly CopyPath _copies;
     private readonly MapFollower _follower;
     private readonly AdminPath _admin;
     private readonly HeardMembers _heard = new();
@@ -43,6 +45,9 @@ internal sealed class ServerNode : IMachine, IDisposable
 
         Outbox = new Outbox(network) { Pool = pool ?? FramePool.Shared };
         _state = new NodeState(options, Outbox);
+        _chain = new ChainPath(_state);
+        _copies = new CopyPath(_state, _chain);
+        _state.Entries = new EntryWriter(_chain);
         _pushes = new PushPath(_state);
         _pulls = new PullPath(_state);
         _iterations = new IterationPath(_state);
@@ -91,7 +96,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     public long StoredBytes => _state.Budget.Used;
 
     /// <summary>Streams of pushes that last[] remembers, over all tables and segments: they end with their sessions and jobs.</summary>
-    public int RememberedStreams => _state.Segments.SelectMany(s => s.Tables).Sum(t => t.Updates.Count + t.Deletes.Count);
+    public int RememberedStreams => _state.Held.SelectMany(s => s.Tables).Sum(t => t.Updates.Count + t.Deletes.Count);
 
     /// <summary>Pulls that are being answered and whose links have no room for the rest.</summary>
     public int UnfinishedAnswers => _pulls.UnfinishedCount;
@@ -105,13 +110,14 @@ internal sealed class ServerNode : IMachine, IDisposable
         ClusterMap? map = _state.Map;
         string jobs = string.Join(" ", (map?.Jobs ?? []).SelectMany(j => j.Workers.Select((w, i) => $"w{i}={w.Process % 1000}/{w.Session}/{w.From}-{w.Through}/{w.FinishedThrough}")));
         string clocks = string.Join(" ", _state.Clocks.Entries(0).Select(e => $"{e.Worker}:{e.Clock}"));
-        string open = string.Join(" ", _state.Segments.SelectMany(s => s.Tables).Where(t => t.Aggregation is { Open.Count: > 0 }).Select(t => t.Aggregation!.Describe()));
-        return $"map {map?.Version} jobs [{jobs}] clocks [{clocks}] waiting {_pulls.WaitingCount} unfinished {_pulls.UnfinishedCount} open [{open}]";
+        string open = string.Join(" ", _state.Held.SelectMany(s => s.Tables).Where(t => t.Aggregation is { Open.Count: > 0 }).Select(t => t.Aggregation!.Describe()));
+        string chains = string.Join(" ", _state.Held.Where(s => s.Acknowledged < s.Log.Last.Number || !s.IsConfirmed || s.Target is not null).Select(s => s.Describe()));
+        return $"map {map?.Version} chains [{chains}] jobs [{jobs}] clocks [{clocks}] waiting {_pulls.WaitingCount} unfinished {_pulls.UnfinishedCount} open [{open}]";
     }
 
     public void Receive(LinkId link, FrameBuffer frame, Instant now)
     {
-        _now = now;
+        _now = _state.Now = now;
         try
         {
             if (FrameHeader.TryRead(frame.Span, out FrameHeader header) == HeaderFault.None)
@@ -127,20 +133,20 @@ internal sealed class ServerNode : IMachine, IDisposable
 
     public void LinkDown(LinkId link, string reason, Instant now)
     {
-        _now = now;
+        _now = _state.Now = now;
         _admin.Forget(link);
         _pulls.LinkDown(link);
     }
 
     public void LinkHasRoom(LinkId link, Instant now)
     {
-        _now = now;
+        _now = _state.Now = now;
         _pulls.RoomMade();
     }
 
     public void Tick(Instant now)
     {
-        _now = now;
+        _now = _state.Now = now;
         _paxos?.Tick(now);
         _role?.Tick(now);
         if (_state.Map is null && _state.Options.Join is null && _role is { Membership: null, Address: { } manager })
@@ -152,6 +158,11 @@ internal sealed class ServerNode : IMachine, IDisposable
         _follower.Tick(now);
         _admin.Tick(now);
         _expiry.Tick();
+        if (_state.Map is not null)
+        {
+            _chain.Tick();
+            _copies.Tick();
+        }
 
         // That a link has room again is a hint, and hints may be missed.
         _pulls.RoomMade();
@@ -184,6 +195,8 @@ internal sealed class ServerNode : IMachine, IDisposable
             }
 
             _iterations.Close();
+            _copies.EndTurn();
+            _chain.EndTurn();
             _pulls.Serve(_now);
         }
 
@@ -193,6 +206,8 @@ internal sealed class ServerNode : IMachine, IDisposable
     public void Dispose()
     {
         _pulls.Dispose();
+        _copies.Dispose();
+        _chain.Dispose();
         _follower.Dispose();
         _state.Dispose();
     }
@@ -202,7 +217,8 @@ internal sealed class ServerNode : IMachine, IDisposable
         ReadOnlySpan<byte> body = frame.Span[FrameHeader.Size..];
         switch (header.Kind)
         {
-            case FrameKind.Push or FrameKind.Pull or FrameKind.PushPull or FrameKind.Sent or FrameKind.Clock or FrameKind.Scan:
+            case FrameKind.Push or FrameKind.Pull or FrameKind.PushPull or FrameKind.Sent or FrameKind.Clock or FrameKind.Scan
+                or FrameKind.Entries or FrameKind.EntryAck or FrameKind.Confirm or FrameKind.Confirmed or FrameKind.CopyBegin or FrameKind.CopySlice or FrameKind.CopyAck:
                 if (Admit(link, header, frame))
                 {
                     Data(link, header, frame);
@@ -342,6 +358,12 @@ internal sealed class ServerNode : IMachine, IDisposable
                 }
 
                 break;
+            case FrameKind.Entries or FrameKind.EntryAck or FrameKind.Confirm or FrameKind.Confirmed:
+                sound = _chain.Handle(header, body);
+                break;
+            case FrameKind.CopyBegin or FrameKind.CopySlice or FrameKind.CopyAck:
+                sound = _copies.Handle(header, body);
+                break;
             default:
                 sound = _admin.Scan(link, header, body);
                 break;
@@ -418,7 +440,12 @@ internal sealed class ServerNode : IMachine, IDisposable
         _role?.Observe(reply.Term, reply.LeaseVersion, _now);
         _follower.Want(header.MapVersion, _now);
         RaiseClocks();
-        if (reply.Status == Status.Ended && header.MapVersion >= map.Version)
+        if (reply.Status == Status.Ended && header.MapVersion >= map.Version && map.Replicas > 0)
+        {
+            // Others hold what this node held: it reads the map that it is no longer in, and asks to come in again.
+            Outbox.Note("the cluster counted this node as gone (it was silent for too long); it comes in again");
+        }
+        else if (reply.Status == Status.Ended && header.MapVersion >= map.Version)
         {
             StopReason = "the cluster counts this node as gone (it was silent for too long); what it held is lost to it. Start it again to join anew";
         }
@@ -447,9 +474,18 @@ internal sealed class ServerNode : IMachine, IDisposable
             return;
         }
 
+        ClusterMap? older = _state.Map;
         _wasMember |= map.Member(_state.Options.Node)?.Incarnation == _state.Options.Incarnation;
         bool hasNewManager = _state.Map?.ManagerTerm != map.ManagerTerm;
         _state.Adopt(map);
+        _chain.Adopt();
+        _copies.Adopt();
+        if (older is not null && (!older.Sessions.AsSpan().SequenceEqual(map.Sessions) || !older.Jobs.Select(j => j.Group).SequenceEqual(map.Jobs.Select(j => j.Group))
+            || !ReferenceEquals(older.Chains, map.Chains)))
+        {
+            _state.ForgetEnded();
+        }
+
         _mapChanged = true;
         if (!Succession.IsHearer(map, _state.Options.Node))
         {

@@ -25,6 +25,9 @@ internal sealed record ServerOptions
     /// <summary>2^this segments; the first node decides. Default 10, a thousand: enough for ten nodes by the rule of 100 a node.</summary>
     public int SegmentBits { get; init; } = 10;
 
+    /// <summary>How many members a chain has beside its head; the first node decides. Default 0: a single copy.</summary>
+    public int Replicas { get; init; }
+
     /// <summary>Its share of segments against others', in percent.</summary>
     public uint WeightPercent { get; init; } = 100;
 
@@ -58,6 +61,11 @@ internal sealed record ServerOptions
         if (SegmentBits is < ClusterMap.MinSegmentBits or > ClusterMap.MaxSegmentBits)
         {
             faults.Add($"SegmentBits is {SegmentBits}; it must be {ClusterMap.MinSegmentBits} to {ClusterMap.MaxSegmentBits} (64 to 131,072 segments)");
+        }
+
+        if (Replicas is < 0 or > MapSoundness.MaxReplicas)
+        {
+            faults.Add($"Replicas is {Replicas}; it must be 0 to {MapSoundness.MaxReplicas}");
         }
 
         if (Node == 0)
@@ -146,6 +154,16 @@ internal sealed record ServerLimits
 
     /// <summary>Bytes of held contributions a node keeps for aggregating tables; beyond, early ones are refused with Busy.</summary>
     public long HeldBytes { get; init; } = 1L << 30;
+
+    /// <summary>How long a neighbour in a chain may leave something unanswered before it is sent again, in milliseconds.</summary>
+    public long ResendMs { get; init; } = 100;
+
+    /// <summary>Answers of one segment that wait for its tail; beyond, Busy. Each keeps a part's outcome, some hundred bytes.</summary>
+    public int WaitingReplies { get; init; } = 65_536;
+
+    /// <summary>Bytes of log entries that those below may still need; beyond, Busy. Default 256 MiB: far more than is on its way while a chain
+    /// is well, a second's worth of pushes while it is mended.</summary>
+    public long LogBytes { get; init; } = 256L << 20;
 
     /// <summary>Bytes of key lists that a node keeps for clients that refer to them; the least recently used go first. Default 256 MiB: 32 million
     /// keys, several batches of every worker; only clients that ask for it take any.</summary>

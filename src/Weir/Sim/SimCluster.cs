@@ -27,8 +27,9 @@ internal sealed class SimCluster : IDisposable
     /// <param name="limits">The nodes' bounds and times; null for the defaults.</param>
     /// <param name="memoryBytes">Each node's limit.</param>
     /// <param name="acceptors">1, 3 or 5 acceptors of the register, on the disks of the first servers; 0: one in the first server's memory.</param>
+    /// <param name="replicas">How many members a chain has beside its head.</param>
     public SimCluster(
-        ulong seed, int servers, int segmentBits = ClusterMap.MinSegmentBits, ServerLimits? limits = null, long memoryBytes = 1L << 40, int acceptors = 0)
+        ulong seed, int servers, int segmentBits = ClusterMap.MinSegmentBits, ServerLimits? limits = null, long memoryBytes = 1L << 40, int acceptors = 0, int replicas = 0)
     {
         Seed = seed;
         _rng = new Rng(seed);
@@ -41,6 +42,7 @@ internal sealed class SimCluster : IDisposable
             Address = "",
             Cluster = seed | 1,
             SegmentBits = segmentBits,
+            Replicas = replicas,
             Acceptors = _acceptors,
             Limits = limits ?? new ServerLimits(),
             MemoryLimitBytes = memoryBytes,

@@ -51,8 +51,8 @@ internal sealed class FuzzPeer(ServerNode node, FramePool pool, FuzzNetwork netw
         _names = _names with { MapVersion = node.Map!.Version };
         uint id = (uint)Change(FrameKind.OpenTable, new OpenTableBody(table, FrameSamples.Width, UpdateRule.Add, 0, false, 0, KeyLifetime.Default)).First;
         ulong session = Change(FrameKind.OpenSession, new OpenSessionBody(0xABCDEF, 1, 0, 0, 0)).First;
-        // Nodes that joined, or a map swapped in by a peer, may have taken segments: the node serves those that it heads.
-        int segment = Enumerable.Range(0, node.Map.Segments).FirstOrDefault(s => node.Map.Head(s)?.Node == 1, -1);
+        // Nodes that joined, or a map swapped in by a peer, may have taken segments: the node serves by itself those that it alone holds.
+        int segment = Enumerable.Range(0, node.Map.Segments).FirstOrDefault(s => node.Map.Head(s)?.Node == 1 && node.Map.Chains[s].Members.Length == 1, -1);
         if (segment < 0)
         {
             return false;
