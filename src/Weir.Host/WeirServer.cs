@@ -89,7 +89,7 @@ public sealed class WeirServer : IAsyncDisposable
     /// <exception cref="WeirException">The address cannot be listened on, or the cluster did not admit the node in time; the message says what
     /// to do.</exception>
     /// <exception cref="ArgumentException">An option is out of range; the message lists all faults.</exception>
-    /// <exception cref="IOException">The acceptor's folder belongs to somebody else, is in use, or is not as <see cref="RegisterOptions.IsFirstStart"/> says.</exception>
+    /// <exception cref="IOException">The acceptor's folder belongs to somebody else, is in use, or is not as <see cref="RegisterOptions.Start"/> says.</exception>
     public static async Task<WeirServer> StartAsync(ServeOptions options, ILoggerFactory? loggers = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(options);
@@ -123,8 +123,8 @@ public sealed class WeirServer : IAsyncDisposable
             if (options.Register is { Folder: { } folder } register)
             {
                 ulong identity = AcceptorAt(register, address);
-                records = RecordFolder.Open(folder, register.Cluster, identity, register.IsFirstStart, () => _ = loop.AskAsync(static _ => true));
-                acceptor = new AcceptorOptions(records, identity, register.IsFirstStart);
+                records = RecordFolder.Open(folder, register.Cluster, identity, register.Start, () => _ = loop.AskAsync(static _ => true));
+                acceptor = new AcceptorOptions(records, identity, register.Start);
             }
 
             ulong id = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1;

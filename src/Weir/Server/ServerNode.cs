@@ -72,7 +72,7 @@ internal sealed class ServerNode : IMachine, IDisposable
         else if (options.Join is null)
         {
             // As durable as this node, whose loss then ends the cluster.
-            TakeUpPaxos([options.Address], new AcceptorOptions(new ForgetfulDisk(), options.Node, IsFirstStart: true));
+            TakeUpPaxos([options.Address], new AcceptorOptions(new ForgetfulDisk(), options.Node, AcceptorStart.First));
         }
 
         // A register of the node's own answers at once: it reads the lease, then takes it, and the first map stands.
