@@ -34,10 +34,9 @@ public class PlacementBench
             Cluster = 7,
             SegmentBits = _segmentBits,
             Members = members,
-            Heads = [.. Enumerable.Range(0, 1 << _segmentBits).Select(segment => segment % Nodes)],
-            Epochs = new uint[1 << _segmentBits],
+            Chains = [.. Enumerable.Range(0, 1 << _segmentBits).Select(segment => new MapChain(1, [ChainMember.Complete(segment % Nodes)]))],
         };
-        _next = _map with { Version = 2, Epochs = [.. _map.Heads.Select(head => head == 3 ? 2u : 0)] };
+        _next = _map with { Version = 2, Chains = [.. _map.Chains.Select(chain => chain.Head == 3 ? chain with { Epoch = 2 } : chain)] };
         _encoded = MapEncoding.Encode(_map);
         _difference = MapDifference.Encode(_map, _next);
     }

@@ -36,7 +36,7 @@ public sealed record ClusterStatus(
             worker.From,
             worker.Last == MapWorker.NoEnd ? null : worker.Last)))];
         return new ClusterStatus(
-            (long)map.Version, (int)map.Generation, map.Segments, map.Heads.Count(h => h == ClusterMap.Nobody), servers, tables, workers, [.. map.Losses.Select(l => l.ToString())]);
+            (long)map.Version, (int)map.Generation, map.Segments, map.Chains.Count(c => c.Head == ClusterMap.Nobody), servers, tables, workers, [.. map.Losses.Select(l => l.ToString())]);
     }
 
     private static ServerStatus Server(ClusterMap map, MapMember member, IReadOnlyList<StatusReplyBody> nodes)
@@ -50,7 +50,7 @@ public sealed record ClusterStatus(
             }
         }
 
-        int segments = map.Heads.Count(h => h != ClusterMap.Nobody && map.Members[h].Node == member.Node);
+        int segments = map.Chains.Count(c => c.Head != ClusterMap.Nobody && map.Members[c.Head].Node == member.Node);
         return found is { } status
             ? new ServerStatus(
                 member.Node.ToString("x16"), (int)status.ProcessId, member.Address, true, segments, status.Tables.Sum(t => t.Rows), status.StoredBytes, status.Counters.PushRequests, status.Counters.PullRequests, status.Counters.PullsWaiting)

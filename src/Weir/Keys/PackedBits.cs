@@ -67,22 +67,6 @@ internal static class PackedBits
         }
     }
 
-    /// <summary>The same of numbers of at most 32 bits.</summary>
-    public static void Unpack(ReadOnlySpan<byte> packed, int bits, Span<uint> numbers)
-    {
-        Span<ulong> some = stackalloc ulong[64];
-        for (int i = 0; i < numbers.Length; i += some.Length)
-        {
-            // 64 numbers end at a byte's end, so each stretch begins at one.
-            int count = Math.Min(some.Length, numbers.Length - i);
-            Unpack(packed[Bytes(i, bits)..], bits, some[..count]);
-            for (int n = 0; n < count; n++)
-            {
-                numbers[i + n] = (uint)some[n];
-            }
-        }
-    }
-
     /// <summary>One of the numbers; <paramref name="packed"/> holds it whole.</summary>
     public static ulong At(ReadOnlySpan<byte> packed, int bits, int index)
     {

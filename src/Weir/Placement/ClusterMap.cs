@@ -56,6 +56,42 @@ internal readonly record struct MapProcess(ulong Process, ulong Incarnation, uin
 /// <summary>A session outside any job.</summary>
 internal readonly record struct MapSession(ulong Session, ulong Process);
 
+/// <summary>
+/// One member of a segment's chain: its index among the map's members, and the version of the map that appended it, by which it claims to be
+/// complete (design R9). Once the map's writer knows that it is, there is nothing left to claim and the version is 0 (docs/decisions/0050).
+/// </summary>
+internal readonly record struct ChainMember(int Member, ulong Appended)
+{
+    /// <summary>The map's writer knew that it holds every entry that was ever acknowledged.</summary>
+    public bool IsComplete => Appended == 0;
+
+    /// <summary>A member that the map knows to be complete.</summary>
+    public static ChainMember Complete(int member) => new(member, 0);
+}
+
+/// <summary>
+/// Who holds a segment: the head first, then those that follow it; nobody once what it held was given up. The epoch is the version of the
+/// map that last changed the order. <paramref name="IsDown"/>: no complete member is within reach, so the segment waits for one to return.
+/// </summary>
+internal readonly record struct MapChain(ulong Epoch, ChainMember[] Members, bool IsDown = false)
+{
+    public int Head => Members.Length == 0 ? ClusterMap.Nobody : Members[0].Member;
+
+    /// <summary>The place of a member in the chain, the head's is 0; -1 where it holds nothing.</summary>
+    public int PlaceOf(int member)
+    {
+        for (int place = 0; place < Members.Length; place++)
+        {
+            if (Members[place].Member == member)
+            {
+                return place;
+            }
+        }
+
+        return -1;
+    }
+}
+
 /// <summary>What went with a node that is gone: what a StateLost says.</summary>
 internal sealed record MapLoss(ulong Node, string Address, int Segments, ulong Rows)
 {
@@ -78,6 +114,7 @@ internal sealed record ClusterMap
     // A copy by `with` takes over these look-ups, so each remembers what it was made from.
     private (Dictionary<ulong, WorkerId> Workers, MapJob[] Jobs, MapSession[] Own)? _sessions;
     private (Dictionary<uint, MapTable> ById, MapTable[] Tables)? _tables;
+    private (byte[] Bytes, MapChain[] Chains)? _chainBytes;
 
     public required ulong Cluster { get; init; }
 
@@ -105,25 +142,56 @@ internal sealed record ClusterMap
 
     public uint NextGroup { get; init; } = 1;
 
-    /// <summary>For each segment the index of its head in <see cref="Members"/>, or <see cref="Nobody"/>. Chains of one so far.</summary>
-    public required int[] Heads { get; init; }
+    /// <summary>The term of the manager that decided this map (design R3). It never falls from one version to the next; 0 is nobody's.</summary>
+    public ulong ManagerTerm { get; init; }
 
-    /// <summary>For each segment the map version that last changed its chain.</summary>
-    public required uint[] Epochs { get; init; }
+    /// <summary>The node that decided this map; see <see cref="Manager"/>.</summary>
+    public ulong ManagerNode { get; init; }
+
+    /// <summary>The addresses of the register's acceptors, in their order: 1, 3 or 5, fixed with the cluster; none where another store is the register.</summary>
+    public string[] Acceptors { get; init; } = [];
+
+    /// <summary>How many members a chain has beside its head, as long as there are nodes for them: the k of the papers.</summary>
+    public int Replicas { get; init; }
+
+    /// <summary>The chain of each segment.</summary>
+    public required MapChain[] Chains { get; init; }
 
     public int Segments => 1 << SegmentBits;
 
-    /// <summary>The node that holds the register and decides the next map: the first.</summary>
-    public MapMember Register => Members[0];
+    /// <summary>The chains as they are written: most changes of a map leave them as they are, and for the largest cluster they are most of it.</summary>
+    public byte[] ChainBytes
+    {
+        get
+        {
+            if (_chainBytes is not { } known || known.Chains != Chains)
+            {
+                known = (ChainColumns.Encode(Chains), Chains);
+                _chainBytes = known;
+            }
+
+            return known.Bytes;
+        }
+    }
+
+    /// <summary>Who is asked for the next map: the node that decided this one, or where it has left its likeliest successor.</summary>
+    public MapMember Manager => Member(ManagerNode) ?? Members[0];
 
     public MapMember? Member(ulong node)
     {
-        int index = Array.FindIndex(Members, m => m.Node == node);
+        int index = IndexOf(node);
         return index < 0 ? null : Members[index];
     }
 
+    /// <summary>A node's index among the members; -1 where it is none.</summary>
+    public int IndexOf(ulong node) => Array.FindIndex(Members, m => m.Node == node);
+
     /// <summary>The head of a segment, or null where its only copy is gone.</summary>
-    public MapMember? Head(int segment) => Heads[segment] == Nobody ? null : Members[Heads[segment]];
+    public MapMember? Head(int segment) => Chains[segment].Head is >= 0 and int head ? Members[head] : null;
+
+    /// <summary>Whether another node, or another start of it, heads a segment by this map than by an older one.</summary>
+    public bool HasMoved(int segment, ClusterMap older) =>
+        !ReferenceEquals(Chains, older.Chains) && (Head(segment) is not { } head || older.Head(segment) is not { } before || (head.Node, head.Incarnation) != (before.Node, before.Incarnation));
 
     public MapTable? Table(uint id)
     {

@@ -79,6 +79,9 @@ internal static class MapDifference
             NextSession = newer.NextSession,
             NextTable = newer.NextTable,
             NextGroup = newer.NextGroup,
+            ManagerTerm = newer.ManagerTerm,
+            ManagerNode = newer.ManagerNode,
+            Replicas = newer.Replicas,
         };
         foreach (MapList list in MapParts.Lists)
         {
@@ -94,21 +97,14 @@ internal static class MapDifference
         return reader.AtEnd ? changed : null;
     }
 
-    /// <summary>Their number, then the gaps between the segments that changed, and their numbers in each column.</summary>
+    /// <summary>Their number, then the gaps between the segments that changed, and their chains by columns.</summary>
     private static byte[] Segments(ClusterMap older, ClusterMap newer)
     {
-        uint[][] before = Array.ConvertAll(MapParts.Columns, c => c.Carried(older, newer.Members));
-        uint[][] after = Array.ConvertAll(MapParts.Columns, c => c.Get(newer));
+        int[]? moved = Moved(older.Members, newer.Members);
         List<int> changed = [];
-        for (int segment = 0; segment < newer.Segments; segment++)
+        for (int segment = 0; segment < newer.Segments && (moved is not null || older.Chains != newer.Chains); segment++)
         {
-            bool isSame = true;
-            for (int column = 0; column < after.Length; column++)
-            {
-                isSame &= before[column][segment] == after[column][segment];
-            }
-
-            if (!isSame)
+            if (!IsSame(Carried(older.Chains[segment], moved), newer.Chains[segment]))
             {
                 changed.Add(segment);
             }
@@ -119,16 +115,13 @@ internal static class MapDifference
             return new byte[sizeof(uint)];
         }
 
-        uint[] gaps = [.. changed.Select((segment, i) => (uint)(i == 0 ? segment : segment - changed[i - 1] - 1))];
-        byte[][] parts = [PackedColumn.Encode(gaps), .. after.Select(numbers => PackedColumn.Encode([.. changed.Select(segment => numbers[segment])]))];
-        byte[] bytes = new byte[sizeof(uint) + parts.Sum(p => p.Length)];
+        byte[] gaps = PackedColumn.Encode([.. changed.Select((segment, i) => (ulong)(i == 0 ? segment : segment - changed[i - 1] - 1))]);
+        byte[] chains = ChainColumns.Encode([.. changed.Select(segment => newer.Chains[segment])]);
+        byte[] bytes = new byte[sizeof(uint) + gaps.Length + chains.Length];
         var writer = new ByteWriter(bytes);
         writer.Int32(changed.Count);
-        foreach (byte[] part in parts)
-        {
-            writer.Raw(part);
-        }
-
+        writer.Raw(gaps);
+        writer.Raw(chains);
         return bytes;
     }
 
@@ -140,58 +133,101 @@ internal static class MapDifference
             return null;
         }
 
-        int[]? changed = count == 0 ? [] : Places(PackedColumn.Read(ref reader, (int)count), into.Segments);
-        bool stays = changed is [] && older.Members.AsSpan().SequenceEqual(into.Members);
-        foreach (MapColumn column in stays ? [] : MapParts.Columns)
+        int[]? moved = Moved(older.Members, into.Members);
+        MapChain[] chains = older.Chains;
+        if (moved is not null)
         {
-            if (changed is null || Replaced(ref reader, column.Carried(older, into.Members), changed) is not { } numbers || !MapEncoding.IsSound(column, numbers, into.Members.Length))
+            chains = new MapChain[older.Segments];
+            for (int segment = 0; segment < chains.Length; segment++)
+            {
+                chains[segment] = Carried(older.Chains[segment], moved);
+            }
+        }
+
+        if (count > 0)
+        {
+            if (PackedColumn.Read(ref reader, (int)count) is not { } gaps || Places(gaps, into.Segments) is not { } changed
+                || ChainColumns.Read(ref reader, changed.Length, into.Members.Length) is not { } others)
             {
                 return null;
             }
 
-            into = column.Set(into, numbers);
-        }
-
-        return into;
-    }
-
-    /// <summary>The segments that changed; null where they go beyond the last.</summary>
-    private static int[]? Places(uint[]? gaps, int segments)
-    {
-        var places = new int[gaps?.Length ?? 0];
-        long next = 0;
-        for (int i = 0; i < places.Length; i++)
-        {
-            next += gaps![i];
-            if (next >= segments)
+            chains = moved is null ? (MapChain[])chains.Clone() : chains;
+            for (int i = 0; i < changed.Length; i++)
             {
-                return null;
+                chains[changed[i]] = others[i];
             }
-
-            places[i] = (int)next++;
         }
 
-        return gaps is null ? null : places;
+        return into with { Chains = chains };
     }
 
-    private static uint[]? Replaced(ref ByteReader reader, uint[] numbers, int[] places)
+    /// <summary>For each of the older members its index among the newer, <see cref="ClusterMap.Nobody"/> where it is gone; null where all stand as they did.</summary>
+    private static int[]? Moved(MapMember[] older, MapMember[] newer)
     {
-        if (places.Length == 0)
-        {
-            return numbers;
-        }
-
-        if (PackedColumn.Read(ref reader, places.Length) is not { } others)
+        if (older.Length <= newer.Length && older.AsSpan().SequenceEqual(newer.AsSpan(0, older.Length)))
         {
             return null;
         }
 
-        numbers = (uint[])numbers.Clone();
-        for (int i = 0; i < places.Length; i++)
+        Dictionary<ulong, int> places = [];
+        for (int i = 0; i < newer.Length; i++)
         {
-            numbers[places[i]] = others[i];
+            places.TryAdd(newer[i].Node, i);
         }
 
-        return numbers;
+        return Array.ConvertAll(older, m => places.GetValueOrDefault(m.Node, ClusterMap.Nobody));
+    }
+
+    /// <summary>The older map's chain as it would be if nothing but the members had changed: who is no member any more is left out.</summary>
+    private static MapChain Carried(in MapChain chain, int[]? moved)
+    {
+        int kept = 0;
+        bool stays = true;
+        for (int place = 0; moved is not null && place < chain.Members.Length; place++)
+        {
+            int member = chain.Members[place].Member;
+            stays &= moved[member] == member;
+            kept += moved[member] == ClusterMap.Nobody ? 0 : 1;
+        }
+
+        if (stays)
+        {
+            return chain;
+        }
+
+        ChainMember[] members = kept == 0 ? [] : new ChainMember[kept];
+        int next = 0;
+        foreach (ChainMember member in chain.Members)
+        {
+            if (moved![member.Member] != ClusterMap.Nobody)
+            {
+                members[next++] = member with { Member = moved[member.Member] };
+            }
+        }
+
+        return chain with { Members = members };
+    }
+
+    private static bool IsSame(in MapChain chain, in MapChain other) =>
+        chain.Epoch == other.Epoch && chain.IsDown == other.IsDown && (chain.Members == other.Members || chain.Members.AsSpan().SequenceEqual(other.Members));
+
+    /// <summary>The segments that changed; null where they go beyond the last.</summary>
+    private static int[]? Places(ulong[] gaps, int segments)
+    {
+        var places = new int[gaps.Length];
+        ulong next = 0;
+        for (int i = 0; i < places.Length; i++)
+        {
+            if (gaps[i] >= (ulong)segments - next)
+            {
+                return null;
+            }
+
+            next += gaps[i];
+            places[i] = (int)next++;
+        }
+
+        return places;
     }
 }

@@ -1,12 +1,11 @@
 using System.IO.Hashing;
-using System.Runtime.InteropServices;
 using Weir.Keys;
 
 namespace Weir.Placement;
 
 /// <summary>
-/// The bytes of a map, as they stand in the register and cross the wire: the head, the lists, then a column for each number that segments have.
-/// Layout in docs/protocol.md. Pure functions.
+/// The bytes of a map, as they stand in the register and cross the wire: the head, the lists, then the chains by columns. Layout in
+/// docs/protocol.md. Pure functions.
 /// </summary>
 internal static class MapEncoding
 {
@@ -16,42 +15,20 @@ internal static class MapEncoding
     /// </summary>
     public const int MaxBytes = 960 << 10;
 
-    /// <summary>The bytes of the head: cluster, generation, segmentBits, version and the next numbers.</summary>
-    public const int HeadBytes = 40;
-
-    // The longest form of a column: what it takes without any saving.
-    private const int ColumnHeadBytes = 6;
+    /// <summary>The bytes of the head: from the cluster to the number of replicas.</summary>
+    public const int HeadBytes = 60;
 
     public static byte[] Encode(ClusterMap map)
     {
-        byte[][] columns = Columns(map);
-        byte[] bytes = new byte[ListBytes(map) + columns.Sum(c => c.Length)];
+        byte[] bytes = new byte[Size(map)];
         var writer = new ByteWriter(bytes);
         WriteHeadAndLists(ref writer, map);
-        foreach (byte[] column in columns)
-        {
-            writer.Raw(column);
-        }
-
+        writer.Raw(map.ChainBytes);
         return bytes;
     }
 
     /// <summary>The bytes that <see cref="Encode"/> gives for a map.</summary>
-    public static int Size(ClusterMap map) => ListBytes(map) + Columns(map).Sum(c => c.Length);
-
-    /// <summary>Whether a map may stand in the register: it has at most <see cref="MaxBytes"/>.</summary>
-    /// <param name="map">The map.</param>
-    /// <param name="bytes">Its bytes; where it fits by far, what they may come to at most, which is quicker to say.</param>
-    public static bool Fits(ClusterMap map, out int bytes)
-    {
-        bytes = ListBytes(map) + (MapParts.Columns.Length * (ColumnHeadBytes + (map.Segments * sizeof(uint))));
-        if (bytes > MaxBytes)
-        {
-            bytes = Size(map);
-        }
-
-        return bytes <= MaxBytes;
-    }
+    public static int Size(ClusterMap map) => ListBytes(map) + map.ChainBytes.Length;
 
     /// <summary>Reads foreign bytes; false where they make no sense or contradict themselves.</summary>
     public static bool TryDecode(ReadOnlySpan<byte> bytes, out ClusterMap map)
@@ -68,21 +45,16 @@ internal static class MapEncoding
             read = list.Read(ref reader, read);
         }
 
-        foreach (MapColumn column in MapParts.Columns)
+        if (reader.Failed || ChainColumns.Read(ref reader, read.Segments, read.Members.Length) is not { } chains || !reader.AtEnd)
         {
-            if (reader.Failed || PackedColumn.Read(ref reader, read.Segments) is not { } numbers || !IsSound(column, numbers, read.Members.Length))
-            {
-                return false;
-            }
-
-            read = column.Set(read, numbers);
+            return false;
         }
 
-        map = read;
-        return reader.AtEnd && MapSoundness.IsSound(map);
+        map = read with { Chains = chains };
+        return MapSoundness.IsSound(map);
     }
 
-    /// <summary>A number that tells maps of one version apart if there should be two: XxHash3 of head and lists, and of the columns as u32 each.</summary>
+    /// <summary>A number that tells maps of one version apart if there should be two: XxHash3 of head, lists and chains.</summary>
     public static ulong Fingerprint(ClusterMap map)
     {
         byte[] lists = new byte[ListBytes(map)];
@@ -90,11 +62,7 @@ internal static class MapEncoding
         WriteHeadAndLists(ref writer, map);
         var hash = new XxHash3();
         hash.Append(lists);
-        foreach (MapColumn column in MapParts.Columns)
-        {
-            hash.Append(MemoryMarshal.AsBytes(column.Get(map).AsSpan()));
-        }
-
+        ChainColumns.AppendTo(hash, map.Chains);
         return hash.GetCurrentHashAsUInt64();
     }
 
@@ -107,6 +75,9 @@ internal static class MapEncoding
         writer.UInt64(map.NextSession);
         writer.UInt32(map.NextTable);
         writer.UInt32(map.NextGroup);
+        writer.UInt64(map.ManagerTerm);
+        writer.UInt64(map.ManagerNode);
+        writer.Int32(map.Replicas);
     }
 
     /// <summary>A map with a head and nothing else; null where the number of segments is out of range.</summary>
@@ -117,6 +88,8 @@ internal static class MapEncoding
         uint segmentBits = reader.UInt32();
         ulong version = reader.UInt64(), nextSession = reader.UInt64();
         uint nextTable = reader.UInt32(), nextGroup = reader.UInt32();
+        ulong managerTerm = reader.UInt64(), managerNode = reader.UInt64();
+        int replicas = reader.Int32();
         return segmentBits is < ClusterMap.MinSegmentBits or > ClusterMap.MaxSegmentBits
             ? null
             : new ClusterMap
@@ -128,14 +101,12 @@ internal static class MapEncoding
                 NextSession = nextSession,
                 NextTable = nextTable,
                 NextGroup = nextGroup,
-                Heads = [],
-                Epochs = [],
+                ManagerTerm = managerTerm,
+                ManagerNode = managerNode,
+                Replicas = replicas,
+                Chains = [],
             };
     }
-
-    /// <summary>Whether numbers of a column may stand in a map of so many members.</summary>
-    public static bool IsSound(MapColumn column, ReadOnlySpan<uint> numbers, int members) =>
-        !column.NamesMembers || !numbers.ContainsAnyExceptInRange(0u, (uint)members);
 
     private static void WriteHeadAndLists(ref ByteWriter writer, ClusterMap map)
     {
@@ -147,6 +118,4 @@ internal static class MapEncoding
     }
 
     private static int ListBytes(ClusterMap map) => HeadBytes + MapParts.Lists.Sum(l => l.Bytes(map));
-
-    private static byte[][] Columns(ClusterMap map) => Array.ConvertAll(MapParts.Columns, c => PackedColumn.Encode(c.Get(map)));
 }

@@ -2,13 +2,20 @@ using Weir.Keys;
 
 namespace Weir.Placement;
 
-/// <summary>The lists and columns of a map, in the order in which they are written. What a map gains is named here, and nowhere else for its bytes.</summary>
+/// <summary>The lists of a map, in the order in which they are written. A list that a map gains is named here, and nowhere else for its bytes.</summary>
 internal static class MapParts
 {
     private const int TextBytes = 2;
 
     public static readonly MapList[] Lists =
     [
+        new MapList<string>(
+            m => m.Acceptors,
+            (m, acceptors) => m with { Acceptors = acceptors },
+            TextBytes,
+            ByteWriter.TextBytes,
+            static (ref ByteWriter writer, string acceptor) => writer.Text(acceptor),
+            static (ref ByteReader reader) => reader.Text()),
         new MapList<MapMember>(
             m => m.Members,
             (m, members) => m with { Members = members },
@@ -51,12 +58,6 @@ internal static class MapParts
             l => 20 + ByteWriter.TextBytes(l.Address),
             WriteLoss,
             ReadLoss),
-    ];
-
-    public static readonly MapColumn[] Columns =
-    [
-        new MapColumn(m => Array.ConvertAll(m.Heads, h => (uint)(h + 1)), (m, heads) => m with { Heads = Array.ConvertAll(heads, h => (int)h - 1) }, NamesMembers: true),
-        new MapColumn(m => m.Epochs, (m, epochs) => m with { Epochs = epochs }, NamesMembers: false),
     ];
 
     private const int WorkerBytes = 40;

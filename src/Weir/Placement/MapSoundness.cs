@@ -1,3 +1,4 @@
+using Weir.Keys;
 using Weir.World;
 
 namespace Weir.Placement;
@@ -11,19 +12,29 @@ internal static class MapSoundness
     /// <summary>The widest row in floats: it must fit one frame with its key and the heads around it (design R25).</summary>
     public const int MaxWidth = (FramePool.MaxFrameBytes - 256) / sizeof(float);
 
+    /// <summary>The most members that a chain has beside its head: the papers use two.</summary>
+    public const int MaxReplicas = 7;
+
+    /// <summary>The most members of a chain: a newcomer for each of them is appended before they leave.</summary>
+    public const int MaxChainMembers = 2 * (MaxReplicas + 1);
+
+    /// <summary>The highest version: at a hundred maps a second it is reached in 20 million years, and epochs are packed in fewer bits than that takes.</summary>
+    public const ulong MaxVersion = (1UL << PackedBits.MaxBits) - 1;
+
     private const uint MaxWeightPercent = Ring.MaxWeightPercent;
 
     /// <summary>Whether a map makes sense by itself.</summary>
     public static bool IsSound(ClusterMap map) =>
-        map.Version is > 0 and <= long.MaxValue
+        map.Version is > 0 and <= MaxVersion
         && map.NextSession is > 0 and <= long.MaxValue && map.NextTable is > 0 and <= int.MaxValue && map.NextGroup is > 0 and <= int.MaxValue
-        && MembersAreSound(map) && TablesAreSound(map) && JobsAndSessionsAreSound(map);
+        && map.Acceptors.Length is 0 or 1 or 3 or 5 && map.Acceptors.Distinct().Count() == map.Acceptors.Length && Array.TrueForAll(map.Acceptors, a => a.Length > 0)
+        && map.Replicas is >= 0 and <= MaxReplicas && MembersAreSound(map) && ChainsAreSound(map) && TablesAreSound(map) && JobsAndSessionsAreSound(map);
 
-    /// <summary>Whether a node that acts on <paramref name="older"/> may act on a map next: the same cluster and register, later, nothing redefined.</summary>
+    /// <summary>Whether a node that acts on <paramref name="older"/> may act on a map next: the same cluster and register, later, of no older manager, nothing redefined.</summary>
     public static bool Follows(ClusterMap map, ClusterMap older)
     {
         if (map.Cluster != older.Cluster || map.SegmentBits != older.SegmentBits || map.Version <= older.Version || map.Generation < older.Generation
-            || map.Register != older.Register)
+            || map.ManagerTerm < older.ManagerTerm || !map.Acceptors.AsSpan().SequenceEqual(older.Acceptors))
         {
             return false;
         }
@@ -74,6 +85,34 @@ internal static class MapSoundness
         }
 
         return nodes.Count > 0;
+    }
+
+    /// <summary>A chain names members of the map, each once, appended in a version that was.</summary>
+    private static bool ChainsAreSound(ClusterMap map)
+    {
+        if (map.Chains.Length != map.Segments)
+        {
+            return false;
+        }
+
+        foreach (MapChain chain in map.Chains)
+        {
+            if (chain.Epoch > map.Version || chain.Members.Length > MaxChainMembers)
+            {
+                return false;
+            }
+
+            for (int place = 0; place < chain.Members.Length; place++)
+            {
+                ChainMember member = chain.Members[place];
+                if ((uint)member.Member >= (uint)map.Members.Length || member.Appended > map.Version || chain.PlaceOf(member.Member) != place)
+                {
+                    return false;
+                }
+            }
+        }
+
+        return true;
     }
 
     private static bool TablesAreSound(ClusterMap map)

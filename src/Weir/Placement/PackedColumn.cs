@@ -1,17 +1,18 @@
 using Weir.Keys;
+using Weir.World;
 
 namespace Weir.Placement;
 
 /// <summary>
 /// A column of the map: one number for each segment, in the shortest of three forms. Chains drawn at random leave nothing to save beyond
 /// a number's range; epochs are few different ones; and most of what is told of members is the same for nearly all. Every form takes at least a
-/// bit for each number, so that no short frame makes its reader allocate more than 32 times its length. The same numbers always give the same bytes.
-/// Layout in docs/protocol.md. Pure functions.
+/// bit for each number, so that no short frame makes its reader allocate more than 64 times its length. The same numbers always give the same bytes.
+/// Numbers lie less than 2^56 apart. Layout in docs/protocol.md. Pure functions.
 /// </summary>
 internal static class PackedColumn
 {
-    private const int MostBits = 32;
-    private const int RangedHeadBytes = 5;
+    private const int MostBits = PackedBits.MaxBits;
+    private const int RangedHeadBytes = sizeof(ulong) + 1;
 
     private enum Form : byte
     {
@@ -26,9 +27,9 @@ internal static class PackedColumn
     }
 
     /// <summary>The bytes of the numbers in their shortest form.</summary>
-    public static byte[] Encode(ReadOnlySpan<uint> numbers)
+    public static byte[] Encode(ReadOnlySpan<ulong> numbers)
     {
-        (uint[] different, int[] counts) = Count(numbers);
+        (ulong[] different, int[] counts) = Count(numbers);
         byte[] whole = RangedOrListed(numbers, different);
         if (different.Length < 2)
         {
@@ -38,7 +39,7 @@ internal static class PackedColumn
         // Of equally many the lowest.
         int most = counts.IndexOf(counts.Max());
         int others = numbers.Length - counts[most];
-        if (1 + sizeof(uint) + PackedBits.Bytes(numbers.Length, 1) + PackedBits.Bytes(others, 1) >= whole.Length)
+        if (1 + sizeof(ulong) + PackedBits.Bytes(numbers.Length, 1) + PackedBits.Bytes(others, 1) >= whole.Length)
         {
             return whole;
         }
@@ -50,7 +51,7 @@ internal static class PackedColumn
     /// <summary>Reads foreign bytes; null where they make no sense or hold less.</summary>
     /// <param name="reader">Stands behind the column afterwards.</param>
     /// <param name="count">How many numbers there are.</param>
-    public static uint[]? Read(ref ByteReader reader, int count)
+    public static ulong[]? Read(ref ByteReader reader, int count)
     {
         var form = (Form)reader.Byte();
         if (form != Form.Usual)
@@ -58,7 +59,7 @@ internal static class PackedColumn
             return ReadRangedOrListed(ref reader, form, count);
         }
 
-        uint usual = reader.UInt32();
+        ulong usual = reader.UInt64();
         ReadOnlySpan<byte> marks = reader.Take(PackedBits.Bytes(count, 1));
         int others = 0;
         for (int i = 0; i < count && !reader.Failed; i++)
@@ -71,7 +72,7 @@ internal static class PackedColumn
             return null;
         }
 
-        var numbers = new uint[count];
+        var numbers = new ulong[count];
         for (int i = 0, next = 0; i < count; i++)
         {
             numbers[i] = PackedBits.At(marks, 1, i) == 0 ? usual : rest[next++];
@@ -81,22 +82,23 @@ internal static class PackedColumn
     }
 
     /// <summary>The different numbers, rising, and how many have each.</summary>
-    private static (uint[] Different, int[] Counts) Count(ReadOnlySpan<uint> numbers)
+    private static (ulong[] Different, int[] Counts) Count(ReadOnlySpan<ulong> numbers)
     {
-        uint[] sorted = numbers.ToArray();
-        uint lowest = uint.MaxValue, highest = 0;
-        foreach (uint number in sorted)
+        ulong[] sorted = numbers.ToArray();
+        ulong lowest = ulong.MaxValue, highest = 0;
+        foreach (ulong number in sorted)
         {
             (lowest, highest) = (Math.Min(lowest, number), Math.Max(highest, number));
         }
 
-        if (highest > lowest && highest - lowest < (uint)sorted.Length)
+        Invariant.That(sorted.Length == 0 || PackedBits.BitsOf(highest - lowest) <= MostBits, "the numbers of a column lie less than 2^56 apart");
+        if (highest > lowest && highest - lowest < (ulong)sorted.Length)
         {
             return CountInRange(sorted, lowest, highest);
         }
 
         Array.Sort(sorted);
-        List<uint> different = [];
+        List<ulong> different = [];
         List<int> counts = [];
         for (int i = 0; i < sorted.Length; i++)
         {
@@ -113,22 +115,22 @@ internal static class PackedColumn
     }
 
     /// <summary>The same without sorting: the range has no more numbers than the column.</summary>
-    private static (uint[] Different, int[] Counts) CountInRange(uint[] numbers, uint lowest, uint highest)
+    private static (ulong[] Different, int[] Counts) CountInRange(ulong[] numbers, ulong lowest, ulong highest)
     {
         var counts = new int[highest - lowest + 1];
-        foreach (uint number in numbers)
+        foreach (ulong number in numbers)
         {
             counts[number - lowest]++;
         }
 
-        uint[] different = [.. Enumerable.Range(0, counts.Length).Where(i => counts[i] > 0).Select(i => lowest + (uint)i)];
+        ulong[] different = [.. Enumerable.Range(0, counts.Length).Where(i => counts[i] > 0).Select(i => lowest + (ulong)i)];
         return (different, Array.FindAll(counts, c => c > 0));
     }
 
-    private static byte[] Usual(ReadOnlySpan<uint> numbers, uint usual, int others, uint[] different)
+    private static byte[] Usual(ReadOnlySpan<ulong> numbers, ulong usual, int others, ulong[] different)
     {
         var marks = new ulong[numbers.Length];
-        var rest = new uint[others];
+        var rest = new ulong[others];
         int next = 0;
         for (int i = 0; i < numbers.Length; i++)
         {
@@ -141,26 +143,26 @@ internal static class PackedColumn
 
         byte[] behind = RangedOrListed(rest, different);
         int markBytes = PackedBits.Bytes(marks.Length, 1);
-        byte[] bytes = new byte[1 + sizeof(uint) + markBytes + behind.Length];
+        byte[] bytes = new byte[1 + sizeof(ulong) + markBytes + behind.Length];
         var writer = new ByteWriter(bytes);
         writer.Byte((byte)Form.Usual);
-        writer.UInt32(usual);
+        writer.UInt64(usual);
         PackedBits.Pack(marks, 1, writer.Take(markBytes));
         writer.Raw(behind);
         return bytes;
     }
 
-    private static byte[] RangedOrListed(ReadOnlySpan<uint> numbers, uint[] different)
+    private static byte[] RangedOrListed(ReadOnlySpan<ulong> numbers, ulong[] different)
     {
-        int indexBits = BitsOf((uint)Math.Max(0, different.Length - 1));
-        var gaps = new uint[Math.Max(0, different.Length - 1)];
+        int indexBits = BitsOf((ulong)Math.Max(0, different.Length - 1));
+        var gaps = new ulong[Math.Max(0, different.Length - 1)];
         for (int i = 0; i < gaps.Length; i++)
         {
             gaps[i] = different[i + 1] - different[i] - 1;
         }
 
         int ranged = 1 + RangedBytes(numbers.Length, different);
-        int listed = 1 + sizeof(uint) + sizeof(uint) + 1 + PackedBits.Bytes(gaps.Length, BitsOf(Highest(gaps))) + 1 + PackedBits.Bytes(numbers.Length, indexBits);
+        int listed = 1 + sizeof(uint) + sizeof(ulong) + 1 + PackedBits.Bytes(gaps.Length, BitsOf(Highest(gaps))) + 1 + PackedBits.Bytes(numbers.Length, indexBits);
         byte[] bytes = new byte[Math.Min(ranged, listed)];
         var writer = new ByteWriter(bytes);
         if (ranged <= listed)
@@ -172,54 +174,54 @@ internal static class PackedColumn
 
         writer.Byte((byte)Form.Listed);
         writer.Int32(different.Length);
-        writer.UInt32(different[0]);
+        writer.UInt64(different[0]);
         WritePacked(ref writer, gaps, BitsOf(Highest(gaps)));
-        var indexes = new uint[numbers.Length];
+        var indexes = new ulong[numbers.Length];
         for (int i = 0; i < indexes.Length; i++)
         {
-            indexes[i] = (uint)Array.BinarySearch(different, numbers[i]);
+            indexes[i] = (ulong)Array.BinarySearch(different, numbers[i]);
         }
 
         WritePacked(ref writer, indexes, indexBits);
         return bytes;
     }
 
-    private static int RangedBytes(int count, uint[] different) =>
+    private static int RangedBytes(int count, ulong[] different) =>
         RangedHeadBytes + PackedBits.Bytes(count, BitsOf(different.Length == 0 ? 0 : different[^1] - different[0]));
 
-    private static void WriteRanged(ref ByteWriter writer, ReadOnlySpan<uint> numbers, uint[] different)
+    private static void WriteRanged(ref ByteWriter writer, ReadOnlySpan<ulong> numbers, ulong[] different)
     {
-        uint lowest = different.Length == 0 ? 0 : different[0];
-        var above = new uint[numbers.Length];
+        ulong lowest = different.Length == 0 ? 0 : different[0];
+        var above = new ulong[numbers.Length];
         for (int i = 0; i < above.Length; i++)
         {
             above[i] = numbers[i] - lowest;
         }
 
-        writer.UInt32(lowest);
+        writer.UInt64(lowest);
         WritePacked(ref writer, above, BitsOf(different.Length == 0 ? 0 : different[^1] - lowest));
     }
 
-    private static void WritePacked(ref ByteWriter writer, uint[] numbers, int bits)
+    private static void WritePacked(ref ByteWriter writer, ulong[] numbers, int bits)
     {
         writer.Byte((byte)bits);
-        PackedBits.Pack(Array.ConvertAll(numbers, n => (ulong)n), bits, writer.Take(PackedBits.Bytes(numbers.Length, bits)));
+        PackedBits.Pack(numbers, bits, writer.Take(PackedBits.Bytes(numbers.Length, bits)));
     }
 
-    private static uint[]? ReadRangedOrListed(ref ByteReader reader, Form form, int count) => form switch
+    private static ulong[]? ReadRangedOrListed(ref ByteReader reader, Form form, int count) => form switch
     {
         Form.Ranged => ReadRanged(ref reader, count),
         Form.Listed => ReadListed(ref reader, count),
         _ => null,
     };
 
-    private static uint[]? ReadRanged(ref ByteReader reader, int count)
+    private static ulong[]? ReadRanged(ref ByteReader reader, int count)
     {
-        uint lowest = reader.UInt32();
-        uint[]? numbers = ReadPacked(ref reader, count);
+        ulong lowest = reader.UInt64();
+        ulong[]? numbers = ReadPacked(ref reader, count);
         for (int i = 0; i < numbers?.Length; i++)
         {
-            if (numbers[i] > uint.MaxValue - lowest)
+            if (numbers[i] > ulong.MaxValue - lowest)
             {
                 return null;
             }
@@ -230,28 +232,29 @@ internal static class PackedColumn
         return numbers;
     }
 
-    private static uint[]? ReadListed(ref ByteReader reader, int count)
+    private static ulong[]? ReadListed(ref ByteReader reader, int count)
     {
-        uint different = reader.UInt32(), first = reader.UInt32();
+        uint different = reader.UInt32();
+        ulong next = reader.UInt64();
         if (different is 0 || different > count || ReadPacked(ref reader, (int)different - 1) is not { } gaps || ReadPacked(ref reader, count) is not { } numbers)
         {
             return null;
         }
 
-        var list = new uint[different];
-        ulong next = first;
+        var list = new ulong[different];
         for (int i = 0; i < list.Length; i++)
         {
-            next += i == 0 ? 0 : gaps[i - 1] + 1UL;
-            if (next > uint.MaxValue)
+            ulong gap = i == 0 ? 0 : gaps[i - 1] + 1;
+            if (gap > ulong.MaxValue - next)
             {
                 return null;
             }
 
-            list[i] = (uint)next;
+            next += gap;
+            list[i] = next;
         }
 
-        foreach (ref uint number in numbers.AsSpan())
+        foreach (ref ulong number in numbers.AsSpan())
         {
             if (number >= different)
             {
@@ -264,7 +267,7 @@ internal static class PackedColumn
         return numbers;
     }
 
-    private static uint[]? ReadPacked(ref ByteReader reader, int count)
+    private static ulong[]? ReadPacked(ref ByteReader reader, int count)
     {
         int bits = reader.Byte();
         if (bits is < 1 or > MostBits)
@@ -279,12 +282,12 @@ internal static class PackedColumn
             return null;
         }
 
-        var numbers = new uint[count];
+        var numbers = new ulong[count];
         PackedBits.Unpack(packed, bits, numbers);
         return numbers;
     }
 
-    private static uint Highest(uint[] numbers) => numbers.Length == 0 ? 0 : numbers.Max();
+    private static ulong Highest(ulong[] numbers) => numbers.Length == 0 ? 0 : numbers.Max();
 
-    private static int BitsOf(uint highest) => Math.Max(1, PackedBits.BitsOf(highest));
+    private static int BitsOf(ulong highest) => Math.Max(1, PackedBits.BitsOf(highest));
 }

@@ -40,6 +40,9 @@ internal sealed class Aggregation
 
     public long HeldBytes { get; private set; }
 
+    /// <summary>The last iteration of which a part is held; 0 for none.</summary>
+    public long LastOpen => _open.Count == 0 ? 0 : _open.Keys.Last();
+
     /// <summary>The oldest iteration could close but for the node's memory limit.</summary>
     public bool IsFull { get; set; }
 
@@ -193,6 +196,17 @@ internal sealed class Aggregation
         }
 
         Closed = iteration;
+    }
+
+    /// <summary>This node is no longer the head, or has just become it: what a head keeps for itself begins anew (design R19, R20).</summary>
+    public void Reset()
+    {
+        _open.Clear();
+        _received.Clear();
+        _waitingSents.Clear();
+        Array.Clear(_through);
+        HeldBytes = 0;
+        IsFull = false;
     }
 
     public void Forget(Func<WorkerId, bool> ended)

@@ -42,13 +42,18 @@ public class MapDifferenceTests
     [Fact]
     public void A_member_that_goes_costs_its_own_segments_alone()
     {
-        ClusterMap gone = Map with { Version = Map.Version + 1, Members = [Map.Members[1]], Heads = [.. Map.Heads.Select(h => h - 1 < 0 ? ClusterMap.Nobody : 0)] };
+        ClusterMap gone = Map with
+        {
+            Version = Map.Version + 1,
+            Members = [Map.Members[1]],
+            Chains = [.. Map.Chains.Select(c => c with { Members = c.Head == 1 ? [ChainMember.Complete(0)] : [] })],
+        };
         byte[] bytes = MapDifference.Encode(Map, gone);
 
-        // Length, versions and head, two pieces of the members, five lists as they were, no segments, the fingerprint.
-        Assert.Equal(12 + MapEncoding.HeadBytes + (4 + 12 + 12) + (5 * 4) + 4 + 8, bytes.Length);
+        // Length, versions and head, two pieces of the members, six lists as they were, no segments, the fingerprint.
+        Assert.Equal(12 + MapEncoding.HeadBytes + (4 + 12 + 12) + (6 * 4) + 4 + 8, bytes.Length);
         Assert.True(MapDifference.TryApply(Map, bytes, out ClusterMap applied));
-        Assert.Equal(gone.Heads, applied.Heads);
+        Assert.Equal(gone.Chains.Select(c => c.Head), applied.Chains.Select(c => c.Head));
     }
 
     [Fact]
@@ -61,10 +66,12 @@ public class MapDifferenceTests
             Map with { Version = Map.Version - 1 },
             Map with { Version = Next.Version + 1 },
             Map with { Cluster = 8 },
-            Map with { SegmentBits = 7, Heads = new int[128], Epochs = new uint[128] },
+            Map with { SegmentBits = 7, Chains = [.. Map.Chains, .. Map.Chains] },
 
             // One version has one content; if it ever had two, the reader would notice.
-            Map with { Epochs = [2, .. Map.Epochs[1..]] },
+            Map with { Chains = [Map.Chains[0] with { Epoch = 2 }, .. Map.Chains[1..]] },
+            Map with { Chains = [Map.Chains[0] with { IsDown = true }, .. Map.Chains[1..]] },
+            Map with { Chains = [Map.Chains[0] with { Members = [new ChainMember(0, 1)] }, .. Map.Chains[1..]] },
             Map with { Tables = [Map.Tables[0]] },
         ];
         Assert.All(others, other => Assert.False(MapDifference.TryApply(other, bytes, out _)));
@@ -80,7 +87,8 @@ public class MapDifferenceTests
             Next with { Members = [Next.Members[0], Next.Members[0], Next.Members[2]] },
             Next with { NextSession = 2 },
             Next with { Members = [] },
-            Next with { Heads = [3, .. Next.Heads[1..]] },
+            Next with { Chains = [new MapChain(1, [ChainMember.Complete(3)]), .. Next.Chains[1..]] },
+            Next with { Chains = [Next.Chains[0] with { Epoch = Next.Version + 1 }, .. Next.Chains[1..]] },
             Next with { Version = Map.Version },
         ];
         Assert.All(unsound, map => Assert.False(MapDifference.TryApply(Map, MapDifference.Encode(Map, map), out _)));

@@ -35,21 +35,38 @@ internal static class MapEdits
 
     private static ClusterMap Moved(ClusterMap map, Rng rng)
     {
-        (int[] heads, uint[] epochs) = ((int[])map.Heads.Clone(), (uint[])map.Epochs.Clone());
+        var chains = (MapChain[])map.Chains.Clone();
         for (int moved = rng.Below(20); moved >= 0; moved--)
         {
-            int segment = rng.Below(heads.Length);
-            (heads[segment], epochs[segment]) = (rng.Below(map.Members.Length + 1) - 1, (uint)map.Version);
+            int segment = rng.Below(chains.Length);
+            chains[segment] = OneChain(map, chains[segment], rng);
         }
 
-        return map with { Heads = heads, Epochs = epochs };
+        return map with { Chains = chains };
+    }
+
+    /// <summary>A member is appended, known complete, leads or leaves; or nobody complete is within reach any more.</summary>
+    private static MapChain OneChain(ClusterMap map, MapChain chain, Rng rng)
+    {
+        int member = rng.Below(map.Members.Length), place = chain.PlaceOf(member);
+        return rng.Below(4) switch
+        {
+            0 => chain with { IsDown = !chain.IsDown },
+            1 when place >= 0 => chain with { Members = [.. chain.Members.Select(m => ChainMember.Complete(m.Member))] },
+            2 when place >= 0 => new MapChain(map.Version, [chain.Members[place], .. Without(chain.Members, place)]),
+            _ when place >= 0 => new MapChain(map.Version, Without(chain.Members, place)),
+            _ => chain with { Epoch = map.Version, Members = [.. chain.Members, new ChainMember(member, map.Version)] },
+        };
     }
 
     private static ClusterMap WithoutMember(ClusterMap map, int index) => map with
     {
         Members = Without(map.Members, index),
-        Heads = [.. map.Heads.Select(h => h == index ? ClusterMap.Nobody : h > index ? h - 1 : h)],
-        Epochs = [.. map.Epochs.Select((e, s) => map.Heads[s] == index ? (uint)map.Version : e)],
+        Chains = [.. map.Chains.Select(c => c with
+        {
+            Members = [.. c.Members.Where(m => m.Member != index).Select(m => m with { Member = m.Member > index ? m.Member - 1 : m.Member })],
+            Epoch = c.PlaceOf(index) >= 0 ? map.Version : c.Epoch,
+        })],
     };
 
     private static T[] Inserted<T>(T[] items, T item, int place) => [.. items[..place], item, .. items[place..]];

@@ -14,13 +14,13 @@ public class MapEncodingTests
         (kind, clocks, sightings) => (kind == 1, new KeyLifetime(kind == 2 ? clocks : null, sightings)));
 
     private static readonly Gen<ClusterMap> Maps = Gen.Select(
-        Gen.Select(Gen.ULong, Gen.UInt, Gen.ULong[1, long.MaxValue], Gen.Int[6, 8]),
+        Gen.Select(Gen.ULong, Gen.UInt, Gen.ULong[1, MapSoundness.MaxVersion], Gen.Int[6, 8]),
         Gen.Select(Gen.ULong, Gen.UInt[1, 10_000], Texts, Texts).Array[1, 4],
         Gen.Select(Gen.Int[1, 1000], Gen.Float[-5, 5], Gen.Int[0, 5], Gen.UInt[1, 9], Lifetimes).Array[0, 4],
         Gen.Select(Gen.Int[1, 9], Gen.ULong, Texts, Gen.Select(Gen.ULong, Gen.Bool, Gen.Long[0, 9], Gen.Long[0, 50], Gen.Int[0, 2]).Array[1, 4]).Array[0, 3],
         Gen.Select(Gen.ULong, Gen.UInt, Texts).Array[0, 3],
         Gen.Select(Gen.ULong, Gen.Int[0, 100], Texts).Array[0, 2],
-        Gen.Select(Gen.Int[-1, 3], Gen.UInt).Array[256]).Select(Build);
+        Gen.Select(Gen.Int[0, 3], Gen.ULong, Gen.Bool).Array[256]).Select(Build);
 
     [Fact]
     public void Any_map_comes_back_from_its_bytes_with_every_field() =>
@@ -32,6 +32,8 @@ public class MapEncodingTests
                 Assert.True(MapEncoding.TryDecode(bytes, out ClusterMap read));
                 Assert.Equal((map.Cluster, map.Generation, map.Version, map.SegmentBits), (read.Cluster, read.Generation, read.Version, read.SegmentBits));
                 Assert.Equal((map.NextSession, map.NextTable, map.NextGroup), (read.NextSession, read.NextTable, read.NextGroup));
+                Assert.Equal((map.ManagerTerm, map.ManagerNode), (read.ManagerTerm, read.ManagerNode));
+                Assert.Equal(map.Acceptors, read.Acceptors);
                 Assert.Equal(map.Members, read.Members);
                 Assert.Equal(map.Tables, read.Tables);
                 Assert.Equal(map.Jobs.Select(j => (j.Group, j.Name, j.Hosts, j.Nonce, j.Change)), read.Jobs.Select(j => (j.Group, j.Name, j.Hosts, j.Nonce, j.Change)));
@@ -39,8 +41,9 @@ public class MapEncodingTests
                 Assert.Equal(map.Processes, read.Processes);
                 Assert.Equal(map.Sessions, read.Sessions);
                 Assert.Equal(map.Losses, read.Losses);
-                Assert.Equal(map.Heads, read.Heads);
-                Assert.Equal(map.Epochs, read.Epochs);
+                Assert.Equal(map.Replicas, read.Replicas);
+                Assert.Equal(map.Chains.Select(c => (c.Epoch, c.IsDown)), read.Chains.Select(c => (c.Epoch, c.IsDown)));
+                Assert.Equal(map.Chains.SelectMany(c => c.Members), read.Chains.SelectMany(c => c.Members));
                 Assert.Equal(bytes, MapEncoding.Encode(read));
             },
             iter: 200);
@@ -70,10 +73,20 @@ public class MapEncodingTests
             Map with { Members = [Map.Members[0] with { WeightPercent = 0 }, Map.Members[1]] },
             Map with { Members = [Map.Members[0]] },
             Map with { Version = 0 },
-            Map with { Version = ulong.MaxValue },
+            Map with { Version = MapSoundness.MaxVersion + 1 },
+            Map with { Replicas = MapSoundness.MaxReplicas + 1 },
+            Map with { Replicas = -1 },
+            Map with { Chains = [Map.Chains[0] with { Epoch = Map.Version + 1 }, .. Map.Chains[1..]] },
+            Map with { Chains = [new MapChain(1, [new ChainMember(0, Map.Version + 1)]), .. Map.Chains[1..]] },
+            Map with { Chains = [new MapChain(1, [ChainMember.Complete(1), ChainMember.Complete(1)]), .. Map.Chains[1..]] },
+            Map with { Chains = [new MapChain(1, [ChainMember.Complete(Map.Members.Length)]), .. Map.Chains[1..]] },
+            Map with { Chains = [new MapChain(1, [.. Enumerable.Repeat(ChainMember.Complete(0), MapSoundness.MaxChainMembers)]), .. Map.Chains[1..]] },
             Map with { NextSession = 2 },
             Map with { NextTable = 2 },
             Map with { NextGroup = 1 },
+            Map with { Acceptors = ["a", "b"] },
+            Map with { Acceptors = ["a", "a", "b"] },
+            Map with { Acceptors = [""] },
             Map with { Tables = [table, table] },
             Map with { Tables = [table, table with { Id = 2 }] },
             Map with { Tables = [table with { Width = 0 }] },
@@ -115,7 +128,10 @@ public class MapEncodingTests
         Assert.False(MapSoundness.Follows(Map, Map));
         Assert.False(MapSoundness.Follows(next with { Cluster = 8 }, Map));
         Assert.False(MapSoundness.Follows(next with { SegmentBits = 7 }, Map));
-        Assert.False(MapSoundness.Follows(next with { Members = [Map.Members[1], Map.Members[0]] }, Map));
+        Assert.True(MapSoundness.Follows(next with { Members = [Map.Members[1]] }, Map));
+        Assert.True(MapSoundness.Follows(next with { ManagerTerm = Map.ManagerTerm + 1, ManagerNode = 1 }, Map));
+        Assert.False(MapSoundness.Follows(next with { ManagerTerm = Map.ManagerTerm - 1 }, Map));
+        Assert.False(MapSoundness.Follows(next with { Acceptors = [] }, Map));
         Assert.False(MapSoundness.Follows(next with { NextSession = 1 }, Map));
         Assert.False(MapSoundness.Follows(next, Map with { Tables = [], NextTable = 3 }));
     }
@@ -158,7 +174,7 @@ public class MapEncodingTests
         (int Hosts, ulong Nonce, string Name, (ulong Process, bool Hosted, long From, long Through, int End)[] Workers)[] jobs,
         (ulong Incarnation, uint Group, string Name)[] processes,
         (ulong Rows, int Segments, string Address)[] losses,
-        (int Head, uint Epoch)[] segments)
+        (int Members, ulong Epoch, bool Flag)[] segments)
     {
         UpdateRule[] rules = [UpdateRule.Add, UpdateRule.Assign, UpdateRule.Sgd(1), UpdateRule.Adagrad(1), UpdateRule.Adam(), UpdateRule.Ftrl(1)];
         ulong session = 1;
@@ -190,8 +206,14 @@ public class MapEncodingTests
             NextSession = session,
             NextTable = (uint)tables.Length + 1,
             NextGroup = (uint)jobs.Length + 1,
-            Heads = [.. segments.Take(1 << head.Bits).Select(s => Math.Min(s.Head, members.Length - 1))],
-            Epochs = [.. segments.Take(1 << head.Bits).Select(s => s.Epoch)],
+            ManagerTerm = session * 3,
+            ManagerNode = head.Version,
+            Acceptors = [.. Enumerable.Range(0, new[] { 0, 1, 3, 5 }[head.Bits % 4]).Select(i => $"acceptor {i}")],
+            Replicas = processes.Length,
+            Chains = [.. segments.Take(1 << head.Bits).Select(s => new MapChain(
+                s.Epoch % (head.Version + 1),
+                [.. Enumerable.Range(0, Math.Min(s.Members, members.Length)).Select(m => new ChainMember(m, s.Flag == (m == 0) ? 0 : s.Epoch % (head.Version + 1)))],
+                s.Flag))],
         };
     }
 }

@@ -1,5 +1,6 @@
 using Weir.Keys;
 using Weir.Placement;
+using Weir.Tests.Wire;
 using Weir.World;
 
 namespace Weir.Tests.Placement;
@@ -12,24 +13,53 @@ public class MapSizeTests
 {
     private const int Nodes = 1_000;
     private const int Followers = 2;
-    private const int Changes = 600;
+    private const int Replaced = 600;
 
     [Fact]
-    public void A_map_of_a_thousand_nodes_with_chains_of_three_fits_after_hundreds_of_changes()
+    public void A_map_of_a_thousand_nodes_with_chains_of_three_fits_after_hundreds_of_nodes_were_replaced()
     {
         ClusterMap map = Largest();
-        int lists = MapEncoding.Size(map) - MapParts.Columns.Sum(c => PackedColumn.Encode(c.Get(map)).Length);
-        Chains chains = new();
-        Assert.InRange(lists + chains.Bytes(), 1, MapEncoding.MaxBytes);
+        Assert.InRange(MapEncoding.Size(map), 1, 730_000);
         Rng rng = new(1);
-        for (uint version = 2; version < 2 + Changes; version++)
+        for (int i = 0; i < Replaced; i++)
         {
-            chains.Replace((uint)rng.Below(Nodes) + 1, version, rng);
+            // A copy takes a while: of the last twenty nodes that went, some newcomers are still copying.
+            map = Replace(map, rng.Below(Nodes), isRecent: i > Replaced - 20, rng);
         }
 
-        Assert.InRange(lists + chains.Bytes(), 1, 880_000);
-        chains.SpreadEpochs(rng, steps: 1 << 14, versionsApart: 300);
-        Assert.InRange(lists + chains.Bytes(), 1, MapEncoding.MaxBytes);
+        Assert.InRange(map.Version, (ulong)Replaced * 11, ulong.MaxValue);
+        Assert.InRange(map.Chains.SelectMany(c => c.Members).Count(m => !m.IsComplete), 1_000, 10_000);
+        Assert.InRange(MapEncoding.Size(map), 1, 940_000);
+        Assert.True(MapEncoding.TryDecode(MapEncoding.Encode(map), out ClusterMap read));
+        Assert.Equal(MapEncoding.Fingerprint(map), MapEncoding.Fingerprint(read));
+
+        // Years of changes: some hundreds of workers come and go between any two steps that move eight segments, and versions pass 2^32.
+        map = map with
+        {
+            Version = 1UL << 40,
+            Chains = [.. map.Chains.Select(c => c with { Epoch = (1UL << 33) + (ulong)((rng.Below(1 << 14) + 1) * 300) })],
+        };
+        Assert.InRange(MapEncoding.Size(map), 1, MapEncoding.MaxBytes);
+    }
+
+    [Fact]
+    public void The_size_is_that_of_the_bytes_whatever_chains_a_copy_of_the_map_has()
+    {
+        ClusterMap map = FrameSamples.Map(FrameSamples.Names.Default);
+        Assert.Equal(MapEncoding.Encode(map).Length, MapEncoding.Size(map));
+        ClusterMap[] others =
+        [
+            map with { Sessions = [], Version = map.Version + 1 },
+            map with { Chains = [.. map.Chains.Select((c, s) => c with { Epoch = (ulong)s % 3 })] },
+            map with { SegmentBits = 7, Chains = [.. map.Chains, .. map.Chains] },
+        ];
+        foreach (ClusterMap other in others)
+        {
+            byte[] bytes = MapEncoding.Encode(other);
+            Assert.Equal(bytes.Length, MapEncoding.Size(other));
+            Assert.True(MapEncoding.TryDecode(bytes, out ClusterMap read));
+            Assert.Equal(other.Chains.Select(c => c.Epoch), read.Chains.Select(c => c.Epoch));
+        }
     }
 
     [Fact]
@@ -43,20 +73,6 @@ public class MapSizeTests
     }
 
     [Fact]
-    public void A_larger_map_does_not_fit_and_the_sure_bound_is_never_below_the_size()
-    {
-        ClusterMap map = Largest();
-        Assert.True(MapEncoding.Fits(map, out _));
-        MapWorker[] workers = [.. Enumerable.Repeat(MapWorker.Opened, 24_000)];
-        ClusterMap larger = map with { Jobs = [new MapJob(1, "job", 1, 1, default, workers)], NextGroup = 2 };
-        Assert.False(MapEncoding.Fits(larger, out int bytes));
-        Assert.Equal(MapEncoding.Encode(larger).Length, bytes);
-        ClusterMap small = map with { SegmentBits = 6, Heads = new int[64], Epochs = [.. Enumerable.Range(0, 64).Select(i => (uint)i * 60_000_000)] };
-        Assert.True(MapEncoding.Fits(small, out int most));
-        Assert.InRange(MapEncoding.Encode(small).Length, 1, most);
-    }
-
-    [Fact]
     public void What_a_node_that_goes_changes_of_the_largest_map_takes_a_few_kilobytes()
     {
         ClusterMap map = Largest();
@@ -64,8 +80,11 @@ public class MapSizeTests
         {
             Version = 2,
             Members = [.. map.Members.Where((_, i) => i != 500)],
-            Heads = [.. map.Heads.Select(h => h == 500 ? 400 : h > 500 ? h - 1 : h)],
-            Epochs = [.. map.Epochs.Select((e, s) => map.Heads[s] == 500 ? 2 : e)],
+            Chains = [.. map.Chains.Select(c => c with
+            {
+                Members = [.. c.Members.Where(m => m.Member != 500).Select(m => m with { Member = m.Member > 500 ? m.Member - 1 : m.Member })],
+                Epoch = c.PlaceOf(500) >= 0 ? 2UL : c.Epoch,
+            })],
         };
         byte[] bytes = MapDifference.Encode(map, gone);
         Assert.InRange(bytes.Length, 1, 4_000);
@@ -73,7 +92,7 @@ public class MapSizeTests
         Assert.Equal(MapEncoding.Encode(gone), MapEncoding.Encode(applied));
     }
 
-    /// <summary>A map with all that large clusters have: long addresses, zones, tables, a worker and a process a node. Its heads are the ring's.</summary>
+    /// <summary>A map with all that large clusters have: long addresses, zones, tables, a worker and a process a node. Its chains are the ring's.</summary>
     internal static ClusterMap Largest()
     {
         ulong[][] chains = RingChains();
@@ -88,8 +107,8 @@ public class MapSizeTests
             NextTable = 65,
             NextGroup = 2,
             NextSession = Nodes + 1,
-            Heads = [.. chains.Select(c => (int)c[0] - 1)],
-            Epochs = [.. Enumerable.Repeat(1u, chains.Length)],
+            Replicas = Followers,
+            Chains = [.. chains.Select(nodes => new MapChain(1, [.. nodes.Select(node => ChainMember.Complete((int)node - 1))]))],
         };
     }
 
@@ -97,70 +116,31 @@ public class MapSizeTests
         new Ring([.. Enumerable.Range(1, Nodes).Select(n => new RingMember((ulong)n, 100, $"zone-{n % 40}"))]).Place(ClusterMap.MaxSegmentBits, Followers);
 
     /// <summary>
-    /// Chains as columns: for each place who stands there, and the version that appended it until the map marks it complete, 0 from then on;
-    /// and the segment's epoch.
+    /// A node goes in one version, and another comes in its place: each of its chains is mended in one of the next ten by another node, which the
+    /// map then knows complete, unless it is recent.
     /// </summary>
-    private sealed class Chains
+    private static ClusterMap Replace(ClusterMap map, int gone, bool isRecent, Rng rng)
     {
-        private readonly uint[][] _places = [.. Enumerable.Range(0, Followers + 1).Select(_ => new uint[1 << ClusterMap.MaxSegmentBits])];
-        private readonly uint[][] _appended = [.. Enumerable.Range(0, Followers + 1).Select(_ => new uint[1 << ClusterMap.MaxSegmentBits])];
-        private readonly uint[] _epochs = [.. Enumerable.Repeat(1u, 1 << ClusterMap.MaxSegmentBits)];
-
-        public Chains()
+        var chains = (MapChain[])map.Chains.Clone();
+        for (int segment = 0; segment < chains.Length; segment++)
         {
-            ulong[][] chains = RingChains();
-            for (int segment = 0; segment < chains.Length; segment++)
+            MapChain chain = chains[segment];
+            if (chain.PlaceOf(gone) < 0)
             {
-                for (int place = 0; place <= Followers; place++)
-                {
-                    _places[place][segment] = (uint)chains[segment][place];
-                }
+                continue;
             }
+
+            int member;
+            do
+            {
+                member = rng.Below(Nodes);
+            }
+            while (chain.PlaceOf(member) >= 0);
+            ulong appended = map.Version + 2 + (ulong)rng.Below(10);
+            ChainMember newcomer = isRecent && rng.Chance(1, 2) ? new ChainMember(member, appended) : ChainMember.Complete(member);
+            chains[segment] = new MapChain(appended, [.. chain.Members.Where(m => m.Member != gone), newcomer]);
         }
 
-        public int Bytes() => _places.Concat(_appended).Append(_epochs).Sum(column => PackedColumn.Encode(column).Length);
-
-        /// <summary>A node goes: in each of its chains the rest moves up and another node is appended, whom the map does not know complete yet.</summary>
-        public void Replace(uint node, uint version, Rng rng)
-        {
-            for (int segment = 0; segment < _epochs.Length; segment++)
-            {
-                int place = 0;
-                while (place <= Followers && _places[place][segment] != node)
-                {
-                    place++;
-                }
-
-                if (place > Followers)
-                {
-                    continue;
-                }
-
-                for (; place < Followers; place++)
-                {
-                    _places[place][segment] = _places[place + 1][segment];
-                    _appended[place][segment] = _appended[place + 1][segment];
-                }
-
-                do
-                {
-                    _places[Followers][segment] = (uint)rng.Below(Nodes) + 1;
-                }
-                while (Enumerable.Range(0, Followers).Any(other => _places[other][segment] == _places[Followers][segment]));
-
-                // A copy takes a while: of the last twenty nodes that went, some newcomers are still copying.
-                _appended[Followers][segment] = version > Changes - 20 && rng.Chance(1, 2) ? version : 0;
-                _epochs[segment] = version;
-            }
-        }
-
-        /// <summary>Years of changes, some hundreds of workers that come and go between any two steps that move eight segments.</summary>
-        public void SpreadEpochs(Rng rng, int steps, int versionsApart)
-        {
-            for (int segment = 0; segment < _epochs.Length; segment++)
-            {
-                _epochs[segment] = (uint)((rng.Below(steps) + 1) * versionsApart);
-            }
-        }
+        return map with { Version = map.Version + 11, Chains = chains };
     }
 }

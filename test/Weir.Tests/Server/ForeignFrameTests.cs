@@ -110,7 +110,7 @@ public sealed class ForeignFrameTests : IDisposable
         int segments = 1 << (FrameSamples.SegmentBits + 1);
         ClusterMap[] refused =
         [
-            map with { SegmentBits = FrameSamples.SegmentBits + 1, Heads = new int[segments], Epochs = new uint[segments] },
+            map with { SegmentBits = FrameSamples.SegmentBits + 1, Chains = [.. Enumerable.Repeat(map.Chains[0], segments)] },
             map with { Cluster = 8 },
             map with { Tables = [map.Tables[0] with { Width = 3 }, map.Tables[1]] },
             map with { Jobs = [map.Jobs[0] with { Workers = [map.Jobs[0].Workers[0]] }] },

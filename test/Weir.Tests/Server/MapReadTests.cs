@@ -88,7 +88,8 @@ public sealed class MapReadTests : IDisposable
     {
         FuzzPeer peer = Joined(out ServerNode node);
         ClusterMap map = FrameSamples.Map(FrameSamples.Names.Default), next = FrameSamples.NextMap(FrameSamples.Names.Default);
-        byte[] fromElsewhere = MapDifference.Encode(map with { Epochs = [9, .. map.Epochs[1..]] }, next with { Epochs = [9, .. next.Epochs[1..]] });
+        byte[] fromElsewhere = MapDifference.Encode(
+            map with { Chains = [map.Chains[0] with { Epoch = 3 }, .. map.Chains[1..]] }, next with { Chains = [next.Chains[0] with { Epoch = 3 }, .. next.Chains[1..]] });
         peer.Send(FrameSamples.Frame(FrameKind.MapDifferences, new RawBody(fromElsewhere), Names with { MapVersion = next.Version }));
         Assert.Equal(map.Version, node.Map!.Version);
         Assert.Equal(0ul, AskedFor(node, atMs: 1_000));

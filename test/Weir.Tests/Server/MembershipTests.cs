@@ -41,7 +41,7 @@ public class MembershipTests
         Join(node, 3);
         ClusterMap three = node.Node.Map!;
         Assert.Equal(3, three.Members.Length);
-        Assert.DoesNotContain(2, three.Heads);
+        Assert.DoesNotContain(three.Chains, c => c.Head == 2);
     }
 
     [Fact]
@@ -50,7 +50,7 @@ public class MembershipTests
         using var node = new NodeHarness();
         Join(node, 2);
         node.OpenTable();
-        int segments = node.Node.Map!.Heads.Count(h => h == 1);
+        int segments = node.Node.Map!.Chains.Count(c => c.Head == 1);
         node.Receive(FrameKind.Heartbeat, new HeartbeatBody(MemberRole.Node, 2, 2, 0, 77, []));
         for (int tick = 0; tick < 52; tick++)
         {
@@ -60,7 +60,7 @@ public class MembershipTests
 
         ClusterMap map = node.Node.Map!;
         Assert.Single(map.Members);
-        Assert.Equal(segments, map.Heads.Count(h => h == ClusterMap.Nobody));
+        Assert.Equal(segments, map.Chains.Count(c => c.Head == ClusterMap.Nobody));
         Assert.Equal($"server b is gone and with it the only copy of {segments} segments (77 rows)", Assert.Single(map.Losses).ToString());
     }
 
@@ -165,6 +165,35 @@ public class MembershipTests
         node.Receive(FrameKind.RegisterSwap, new RegisterBody(1, read.Version, next));
         Assert.Equal(500UL, node.Node.Map!.NextSession);
         Assert.Equal(500UL, node.OpenSession());
+    }
+
+    /// <summary>R2: what one cluster's acceptor promised is nobody else's; an operator's slip in an address must not join two registers.</summary>
+    [Theory]
+    [InlineData(NodeHarness.Cluster, true)]
+    [InlineData(NodeHarness.Cluster + 1, false)]
+    [InlineData(0, false)]
+    public void An_acceptor_answers_its_own_cluster_alone(ulong cluster, bool answers)
+    {
+        using var node = new NodeHarness();
+        var request = new PaxosBody(0, new Ballot(1_000_000, 99), default, HasValue: false);
+        node.Receive(FrameKind.PaxosPrepare, request, cluster: cluster, requestId: 0);
+        Assert.Equal(answers, node.Find(FrameKind.PaxosReply) is not null);
+    }
+
+    /// <summary>A lease that nobody else may take, and a map of another term, are not swapped in the name of others.</summary>
+    [Fact]
+    public void Nobody_swaps_the_lease_or_another_managers_map_through_this_node()
+    {
+        using var node = new NodeHarness();
+        node.Receive(FrameKind.RegisterSwap, new RegisterBody(0, 1, new byte[] { 1 }));
+        Assert.True(RegisterReplyBody.TryRead(node.Body(FrameKind.RegisterReply), out RegisterReplyBody lease));
+        Assert.Equal(Status.Malformed, lease.Status);
+        ClusterMap map = node.Node.Map!;
+        byte[] next = MapEncoding.Encode(map with { Version = map.Version + 1, ManagerTerm = map.ManagerTerm + 1, ManagerNode = 9 });
+        node.Receive(FrameKind.RegisterSwap, new RegisterBody(1, 1, next));
+        Assert.True(RegisterReplyBody.TryRead(node.Body(FrameKind.RegisterReply), out RegisterReplyBody swap));
+        Assert.Equal(Status.Conflict, swap.Status);
+        Assert.NotNull(node.Node.ManagerTerm);
     }
 
     [Fact]

@@ -248,12 +248,21 @@ internal static class FrameFields
         fields.Add(8, "nextSession", map.NextSession);
         fields.Add(4, "nextTable", map.NextTable);
         fields.Add(4, "nextGroup", map.NextGroup);
+        fields.Add(8, "managerTerm", map.ManagerTerm);
+        fields.Add(8, "managerNode", map.ManagerNode);
+        fields.Add(4, "replicas", map.Replicas);
     }
 
     private static byte[] Map(FieldList fields, byte[] body)
     {
         Assert.True(MapEncoding.TryDecode(body, out ClusterMap map));
         MapHead(fields, map);
+        fields.Add(4, "acceptors", map.Acceptors.Length);
+        foreach (string acceptor in map.Acceptors)
+        {
+            fields.Text("acceptor", acceptor);
+        }
+
         fields.Add(4, "members", map.Members.Length);
         foreach (MapMember member in map.Members)
         {
@@ -278,24 +287,38 @@ internal static class FrameFields
         }
 
         MapJobs(fields, map);
-        int at = FrameHeader.Size;
-        Column(fields, body.AsSpan(fields.Bytes - at), "heads", map.Segments);
-        Column(fields, body.AsSpan(fields.Bytes - at), "epochs", map.Segments);
+        Chains(fields, body, map.Segments);
         return MapEncoding.Encode(map);
     }
 
-    /// <summary>A column of the first form; its numbers are those of the production reader.</summary>
-    private static void Column(FieldList fields, ReadOnlySpan<byte> bytes, string name, int count)
+    /// <summary>Chains of one member each, or none.</summary>
+    private static void Chains(FieldList fields, byte[] body, int count)
     {
+        ulong[] sizes = Column(fields, body, "sizes", count);
+        Column(fields, body, "epochs", count);
+        int having = sizes.Count(size => size >> 1 == 1);
+        Assert.Equal(having, sizes.Count(size => size >> 1 > 0));
+        if (having > 0)
+        {
+            Column(fields, body, "heads", having);
+            Column(fields, body, "appended", having);
+        }
+    }
+
+    /// <summary>A column of the first form; its numbers are those of the production reader.</summary>
+    private static ulong[] Column(FieldList fields, byte[] body, string name, int count)
+    {
+        ReadOnlySpan<byte> bytes = body.AsSpan(fields.Bytes - FrameHeader.Size);
         var whole = new ByteReader(bytes);
-        uint[] numbers = PackedColumn.Read(ref whole, count)!;
-        string values = string.Join(' ', numbers.Length > 8 ? numbers.Distinct() : numbers);
+        ulong[] numbers = PackedColumn.Read(ref whole, count)!;
         var reader = new ByteReader(bytes);
         Assert.Equal(0, reader.Byte());
         fields.Add(1, $"{name} form", "Ranged");
-        fields.Add(4, "lowest", reader.UInt32());
-        fields.Add(1, "bits", reader.Byte());
-        fields.Add(PackedBits.Bytes(count, bytes[5]), "numbers", values);
+        fields.Add(8, "lowest", reader.UInt64());
+        int bits = reader.Byte();
+        fields.Add(1, "bits", bits);
+        fields.Add(PackedBits.Bytes(count, bits), "numbers", string.Join(' ', numbers.Length > 8 ? numbers.Distinct() : numbers));
+        return numbers;
     }
 
     private static byte[] Differences(FieldList fields, byte[] body)
@@ -306,7 +329,7 @@ internal static class FrameFields
         fields.Add(4, "bytes", BinaryPrimitives.ReadInt32LittleEndian(body));
         fields.Add(8, "from", older.Version);
         MapHead(fields, newer);
-        foreach (string list in new[] { "members", "tables", "jobs", "processes" })
+        foreach (string list in new[] { "acceptors", "members", "tables", "jobs", "processes" })
         {
             fields.Add(4, list, "as they were");
         }
@@ -319,9 +342,8 @@ internal static class FrameFields
         fields.Add(8, "process", newer.Sessions[1].Process);
         fields.Add(4, "losses", "as they were");
         fields.Add(4, "segments", 2);
-        Column(fields, body.AsSpan(fields.Bytes - FrameHeader.Size), "gaps", 2);
-        Column(fields, body.AsSpan(fields.Bytes - FrameHeader.Size), "heads", 2);
-        Column(fields, body.AsSpan(fields.Bytes - FrameHeader.Size), "epochs", 2);
+        Column(fields, body, "gaps", 2);
+        Chains(fields, body, 2);
         fields.Hex(8, "fingerprint", MapEncoding.Fingerprint(newer));
         return MapDifference.Encode(older, newer);
     }
