@@ -148,7 +148,7 @@ internal sealed class SimCluster : IDisposable
     public void AddServer()
     {
         _servers.Add(Network.Port(AddressOf(_servers.Count)));
-        _nodes.Add(Begin(_servers.Count - 1, isFirstStart: true));
+        _nodes.Add(Begin(_servers.Count - 1, AcceptorStart.First));
     }
 
     /// <summary>A server that died is started again, with an empty memory: it asks to come in under its id, as another incarnation (design R5).</summary>
