@@ -81,6 +81,15 @@ internal sealed class PullCall(PullSender sender, WeirTable table, KeySlices sli
         Release();
     }
 
+    /// <summary>Fails it where it is not over.</summary>
+    public void TryFail(Exception failure)
+    {
+        if (!IsOver)
+        {
+            Fail(failure);
+        }
+    }
+
     public void Finish()
     {
         TrySetResult(new PullResult(Found, MinimumClock == long.MaxValue ? -1 : MinimumClock));

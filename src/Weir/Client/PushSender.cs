@@ -82,8 +82,15 @@ internal sealed class PushSender(ClientState state)
     /// <summary>The caller waits no longer, and may use its buffer for something else.</summary>
     public void Cancel(PushCall call, CancellationToken cancellation)
     {
+        TakeBuffer(call);
         call.TrySetCanceled(cancellation);
-        BufferTakenBack(call);
+    }
+
+    /// <summary>The same for a caller that hears of another failure.</summary>
+    public void Abandon(PushCall call, Exception failure)
+    {
+        TakeBuffer(call);
+        call.TrySetException(failure);
     }
 
     public void Receive(NodeLink node, in FrameHeader header, ReadOnlySpan<byte> body, Instant now)
@@ -146,16 +153,14 @@ internal sealed class PushSender(ClientState state)
         for (int i = _calls.Count - 1; i >= 0; i--)
         {
             PushCall call = _calls[i];
+            if (!call.Task.IsCompleted && call.Deadline <= now)
+            {
+                Abandon(call, new WeirException(
+                    Status.DeadlineExceeded, "a push was not acknowledged in time; it may still be applied, once" + (call.WaitsFor is null ? "" : $" ({call.WaitsFor})")));
+            }
+
             if (call.Task.IsCompleted)
             {
-                BufferTakenBack(call);
-                _calls.RemoveAt(i);
-            }
-            else if (call.Deadline <= now)
-            {
-                call.TrySetException(new WeirException(
-                    Status.DeadlineExceeded, "a push was not acknowledged in time; it may still be applied, once" + (call.WaitsFor is null ? "" : $" ({call.WaitsFor})")));
-                BufferTakenBack(call);
                 _calls.RemoveAt(i);
             }
         }
@@ -267,11 +272,17 @@ internal sealed class PushSender(ClientState state)
     }
 
     /// <summary>
-    /// A call's task has ended. A worker's push keeps its place in the iteration, as a redo has it too (R14), and one that is cut keeps its
-    /// numbers, each with a copy of the values; any other is withdrawn.
+    /// A call's task is about to end, after which its buffer is its caller's: whoever waits for it may write there at once, on another thread.
+    /// A worker's push keeps its place in the iteration, as a redo has it too (R14), and one that is cut keeps its numbers, each with a copy
+    /// of the values; any other is withdrawn.
     /// </summary>
-    private void BufferTakenBack(PushCall call)
+    private void TakeBuffer(PushCall call)
     {
+        if (call.Task.IsCompleted)
+        {
+            return;
+        }
+
         if (call.IsCut ? call.Unwritten > 0 : call.Iteration is not null)
         {
             call.KeepValues();

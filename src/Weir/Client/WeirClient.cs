@@ -440,14 +440,43 @@ public sealed class WeirClient : IAsyncDisposable
         }
 
         State.Flush();
-        Task acknowledged = AcknowledgedAsync(push, cancellation);
-        PullResult result = await AnswerAsync(pull, cancellation);
-        if (!table.Aggregate)
-        {
-            await acknowledged;
-        }
+        return await BothHalvesAsync(push, pull, cancellation);
+    }
 
-        return result;
+    /// <summary>The end of a PushPull. However it comes, by then neither half reads or writes its caller's buffer any more.</summary>
+    private async Task<PullResult> BothHalvesAsync(PushCall push, PullCall pull, CancellationToken cancellation)
+    {
+        // One registration for both: of two, the pull's would run first, and its caller go on while the push half reads.
+        using CancellationTokenRegistration registration = cancellation.Register(() =>
+        {
+            lock (State.Gate)
+            {
+                _core.Pushes.Cancel(push, cancellation);
+                pull.TryFail(new OperationCanceledException(cancellation));
+            }
+        });
+        try
+        {
+            PullResult result = await pull.Task;
+            if (!pull.Table.Aggregate)
+            {
+                await push.Task;
+            }
+
+            return result;
+        }
+        catch (Exception failure)
+        {
+            lock (State.Gate)
+            {
+                _core.Pushes.Abandon(push, failure);
+                pull.TryFail(failure);
+            }
+
+            // Nobody else looks at it: its failure is this one.
+            _ = push.Task.Exception;
+            throw;
+        }
     }
 
     private async Task OpenAndWriteAsync(
@@ -472,10 +501,7 @@ public sealed class WeirClient : IAsyncDisposable
         {
             lock (State.Gate)
             {
-                if (!call.IsOver)
-                {
-                    call.Fail(new OperationCanceledException(cancellation));
-                }
+                call.TryFail(new OperationCanceledException(cancellation));
             }
         });
         return await call.Task;
