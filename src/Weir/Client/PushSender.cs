@@ -52,8 +52,9 @@ internal sealed class PushSender(ClientState state)
         var call = new PushCall(session, table, slices, values, operation, deadline, state.Completions) { Pull = pull };
         if (session.Failure is { } failure)
         {
+            call.IsCut = true;
+            call.LetGo();
             call.SetException(failure);
-            slices.Dispose();
             return call;
         }
 
@@ -195,18 +196,20 @@ internal sealed class PushSender(ClientState state)
     {
         session.Failure ??= failure;
 
-        // The calls first: a part that is given up must not complete its call as if it had been acknowledged.
+        // What is yet to be written first: once its call has ended, its values are its caller's.
+        DropFrames(frame => frame.Session == session);
+        foreach (PushCall call in _waiting.Of(session))
+        {
+            Withdraw(call);
+        }
+
+        // The calls before the parts: one that is given up must not complete its call as if it had been acknowledged.
         foreach (PushCall call in _calls)
         {
             if (call.Session == session && call.TrySetException(failure))
             {
                 call.Pull?.Fail(failure);
             }
-        }
-
-        foreach (PushCall call in _waiting.Of(session))
-        {
-            Withdraw(call);
         }
 
         foreach (PushStream stream in session.Streams)
@@ -237,13 +240,24 @@ internal sealed class PushSender(ClientState state)
     }
 
     /// <summary>The client closes: what waits for a window goes nowhere.</summary>
-    public void DropFrames()
+    public void DropFrames() => DropFrames(_ => true);
+
+    /// <summary>Takes frames that are not to be sent any more out of the queues, and frees what they hold.</summary>
+    private void DropFrames(Func<PushFrame, bool> which)
     {
         foreach (NodeLink node in state.Links)
         {
-            while (node.Waiting.TryDequeue(out PushFrame? frame))
+            for (int left = node.Waiting.Count; left > 0; left--)
             {
-                _packing.Free(frame);
+                PushFrame frame = node.Waiting.Dequeue();
+                if (which(frame))
+                {
+                    _packing.Free(frame);
+                }
+                else
+                {
+                    node.Waiting.Enqueue(frame);
+                }
             }
         }
     }
@@ -297,7 +311,7 @@ internal sealed class PushSender(ClientState state)
     {
         _waiting.Remove(call);
         call.IsCut = true;
-        call.Slices.Dispose();
+        call.LetGo();
         if (call.Iteration is not null)
         {
             call.Iteration.WaitingCalls--;
@@ -357,10 +371,13 @@ internal sealed class PushSender(ClientState state)
         {
             Fail(call.Session, state.Lost(segment));
             call.Pull?.Fail(state.Lost(segment));
+
+            // Where none of its frames had been queued, nothing else does.
+            call.LetGo();
         }
         else if (call.PartsLeft == 0)
         {
-            call.Slices.Dispose();
+            call.LetGo();
             call.TrySetResult();
         }
     }
@@ -530,6 +547,7 @@ internal sealed class PushSender(ClientState state)
     /// <summary>A table is gone for good, and its number is never used again: the pushes to it fail, those to others go on.</summary>
     private void TableDropped(PushSession session, uint table, WeirException failure)
     {
+        DropFrames(frame => frame.Call is { } call && call.Session == session && call.Table.Id == table);
         foreach (PushStream stream in session.Streams.Where(s => s.Table == table).ToArray())
         {
             foreach (PushPart part in stream.Pending.ToArray())

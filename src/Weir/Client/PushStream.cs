@@ -288,6 +288,7 @@ internal sealed class PushCall(
     : TaskCompletionSource(completions)
 {
     private bool _kept;
+    private bool _letGo;
 
     public PushSession Session { get; } = session;
 
@@ -341,8 +342,18 @@ internal sealed class PushCall(
     {
         if (--Unwritten == 0)
         {
+            LetGo();
+        }
+    }
+
+    /// <summary>Nothing of it is to be written any more: the values are not looked at again, and the slices are given back, once.</summary>
+    public void LetGo()
+    {
+        Values = default;
+        if (!_letGo)
+        {
+            _letGo = true;
             Slices.Dispose();
-            Values = default;
         }
     }
 }

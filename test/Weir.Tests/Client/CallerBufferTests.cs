@@ -1,6 +1,7 @@
 using Weir.Client;
 using Weir.Keys;
 using Weir.Sim;
+using Weir.Wire;
 
 namespace Weir.Tests.Client;
 
@@ -79,6 +80,89 @@ public class CallerBufferTests
             await AllArrivesAsync(client, table);
             Assert.Equal(0, pushed.LooksAfterTheEnd);
         }, limitMs: 60_000);
+    }
+
+    /// <summary>A session that fails with frames yet to be written ends its calls, and looks at their buffers no more.</summary>
+    [Fact]
+    public void A_push_of_a_session_that_fails_is_not_looked_at_after_its_call_has_ended()
+    {
+        using var cluster = new SimCluster(1, servers: 2);
+        cluster.Run(async () =>
+        {
+            WeirClient client = await cluster.ConnectAsync("a", new ClientOptions { WindowFrames = 1 });
+            WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t", Width = Width });
+            await client.PushAsync(table, new ulong[] { 1 }, new float[Width]);
+            var values = new WatchedBuffer<float>(ManyKeys.Length * Width);
+            cluster.KillServer(1);
+            Task push = client.PushAsync(table, ManyKeys, values.Memory);
+            values.HasEnded = () => push.IsCompleted;
+            Assert.Equal(Status.StateLost, (await Assert.ThrowsAsync<WeirException>(() => push)).Status);
+            await cluster.Scheduler.Delay(5_000, CancellationToken.None);
+            Assert.Equal(0, values.LooksAfterTheEnd);
+            Assert.All(client.State.Links, node => Assert.Empty(node.Waiting));
+        }, limitMs: 100_000);
+    }
+
+    [Fact]
+    public void A_push_to_a_table_that_is_dropped_is_not_looked_at_after_its_call_has_ended()
+    {
+        using var cluster = new SimCluster(1, servers: 1);
+        cluster.Run(async () =>
+        {
+            (WeirClient client, WeirTable table) = await OpenAsync(cluster);
+            var values = new WatchedBuffer<float>(ManyKeys.Length * Width);
+            Task dropped = client.DropTableAsync(table);
+            Task push = client.PushAsync(table, ManyKeys, values.Memory);
+            values.HasEnded = () => push.IsCompleted;
+            Assert.Equal(Status.UnknownTable, (await Assert.ThrowsAsync<WeirException>(() => push)).Status);
+            await dropped;
+            await cluster.Scheduler.Delay(5_000, CancellationToken.None);
+            Assert.Equal(0, values.LooksAfterTheEnd);
+        }, limitMs: 60_000);
+    }
+
+    /// <summary>The list of recent cuts and other calls hold the same cut: given back twice, it would be cleared under them.</summary>
+    [Fact]
+    public void A_call_of_a_failed_session_gives_its_cut_back_once_though_it_is_cancelled_too()
+    {
+        using var cluster = new SimCluster(1, servers: 1);
+        cluster.Run(async () =>
+        {
+            (WeirClient client, WeirTable table) = await OpenAsync(cluster);
+            var session = new PushSession(77, 0, 0) { Failure = new WeirException(Status.Ended, "failed") };
+            KeySlices cut = KeySlices.Cut(ManyKeys).Retain();
+            PushCall call = client.Core.Pushes.Push(session, table, cut, default, PartOperation.Delete, client.State.Now.AfterMs(1000), null);
+            client.Core.Pushes.Cancel(call, new CancellationToken(canceled: true));
+            call.LetGo();
+            Assert.Equal(ManyKeys.Length, cut.Rows);
+            Assert.NotEmpty(cut.Keys);
+            cut.Dispose();
+            Assert.Empty(cut.Keys);
+        }, limitMs: 60_000);
+    }
+
+    [Fact]
+    public void A_cut_that_meets_a_lost_segment_is_given_back()
+    {
+        using var cluster = new SimCluster(1, servers: 2);
+        cluster.Run(async () =>
+        {
+            (WeirClient client, WeirTable table) = await OpenAsync(cluster);
+            cluster.KillServer(1);
+            while (client.State.Map!.Members.Length > 1)
+            {
+                await cluster.Scheduler.Delay(1_000, CancellationToken.None);
+                await client.ReadMapAsync(5_000, CancellationToken.None);
+            }
+
+            var session = new PushSession(77, 0, 0);
+            client.Core.Pushes.Add(session);
+            KeySlices cut = KeySlices.Cut(ManyKeys.AsSpan(0, 1000)).Retain();
+            PushCall call = client.Core.Pushes.Push(session, table, cut, default, PartOperation.Delete, client.State.Now.AfterMs(1000), null);
+            Assert.Equal(Status.StateLost, (await Assert.ThrowsAsync<WeirException>(() => call.Task)).Status);
+            cut.Dispose();
+            Assert.Empty(cut.Keys);
+        }, limitMs: 100_000);
     }
 
     private static async Task<(WeirClient Client, WeirTable Table)> OpenAsync(SimCluster cluster)
