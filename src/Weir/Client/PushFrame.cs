@@ -21,5 +21,8 @@ internal sealed class PushFrame
 
     public NodeLink Node { get; set; } = null!;
 
+    public Instant SentAt { get; set; }
+
+    /// <summary>Without an answer until then it counts as lost.</summary>
     public Instant RetryAt { get; set; }
 }

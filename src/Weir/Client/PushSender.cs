@@ -239,6 +239,24 @@ internal sealed class PushSender(ClientState state)
         }
     }
 
+    /// <summary>Ends every call after a defect, and touches nothing else: what the calls hold may be in any state.</summary>
+    public void EndCalls(WeirException failure)
+    {
+        foreach (PushSession session in _sessions.Values)
+        {
+            session.Failure ??= failure;
+            foreach (OpenIteration open in session.Open)
+            {
+                open.Clocked.TrySetException(failure);
+            }
+        }
+
+        foreach (PushCall call in _calls)
+        {
+            call.TrySetException(failure);
+        }
+    }
+
     /// <summary>The client closes: what waits for a window goes nowhere.</summary>
     public void DropFrames() => DropFrames(_ => true);
 
@@ -333,8 +351,15 @@ internal sealed class PushSender(ClientState state)
         foreach (ulong request in _late)
         {
             _inFlight.Remove(request, out PushFrame? frame);
-            frame!.Node.FramesInFlight--;
-            frame.Node.Timeouts = Math.Min(frame.Node.Timeouts + 1, MostTimeouts);
+            NodeLink node = frame!.Node;
+            node.FramesInFlight--;
+            if (frame.SentAt >= node.LateAt)
+            {
+                // All that was under way when the node was last late is late by that: a window is late once, not once a frame.
+                node.LateAt = now;
+                node.Timeouts = Math.Min(node.Timeouts + 1, MostTimeouts);
+            }
+
             GiveUp(frame, request, now);
         }
     }
@@ -396,7 +421,7 @@ internal sealed class PushSender(ClientState state)
         {
             // From the one behind the last on, so that all nodes get their share.
             NodeLink node = nodes[(_lastNode + 1 + i) % nodes.Count];
-            while (node.FramesInFlight < state.Options.WindowFrames && node.Waiting.TryDequeue(out PushFrame? next))
+            while (node.FramesInFlight < state.Options.WindowFrames && HasRoom(node) && node.Waiting.TryDequeue(out PushFrame? next))
             {
                 if (Begin(node, next, now) is { } written)
                 {
@@ -410,6 +435,12 @@ internal sealed class PushSender(ClientState state)
         (link, frame) = (LinkId.None, null!);
         return false;
     }
+
+    /// <summary>
+    /// Whether the link takes a frame now: on one that is slower than its timeouts, what counts as lost still waits to be sent, and what is
+    /// sent again would only wait behind it.
+    /// </summary>
+    private bool HasRoom(NodeLink node) => node.Waiting.Count > 0 && state.Network.HasRoom(node.Link, 0);
 
     private FrameBuffer? Begin(NodeLink node, PushFrame frame, Instant now)
     {
@@ -437,6 +468,7 @@ internal sealed class PushSender(ClientState state)
 
         header.Seal(buffer.Span);
         state.PushBytes += buffer.Length;
+        frame.SentAt = now;
         frame.RetryAt = now.AfterMs(state.Options.RetryMs << node.Timeouts);
         _inFlight.Add(id, frame);
         node.FramesInFlight++;
