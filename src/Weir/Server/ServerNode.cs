@@ -107,6 +107,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     {
         _now = now;
         _admin.Forget(link);
+        _follower.LinkDown(link);
         _pulls.LinkDown(link);
     }
 

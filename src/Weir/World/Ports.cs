@@ -22,8 +22,9 @@ internal interface INetwork
 
     /// <summary>
     /// Whether a link takes more rows now. False where what waits for it, and <paramref name="bytes"/> that its machine has yet to send,
-    /// reach the network's bound; <see cref="IMachine.LinkHasRoom"/> then follows. Whoever has much to say asks before each frame: a queue
-    /// that is filled regardless breaks its link.
+    /// reach the network's bound; <see cref="IMachine.LinkHasRoom"/> then follows. False also for a link that is gone, of which
+    /// <see cref="IMachine.LinkDown"/> tells: nothing is made that would only be dropped. Whoever has much to say asks before each frame: a
+    /// queue that is filled regardless breaks its link.
     /// </summary>
     bool HasRoom(LinkId link, long bytes);
 
