@@ -23,6 +23,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     private Instant _now;
     private Instant _nextHeartbeat;
     private bool _mapChanged;
+    private long _keysInTurn;
 
     /// <exception cref="ArgumentException">The options contradict themselves; the message lists all faults.</exception>
     public ServerNode(ServerOptions options, INetwork network, IRegister? register = null, FramePool? pool = null)
@@ -138,8 +139,12 @@ internal sealed class ServerNode : IMachine, IDisposable
         }
     }
 
+    /// <summary>It has looked at as many keys as the largest frame has raw: frames that name their keys in a few bytes must not make a turn long.</summary>
+    public bool TurnIsFull => _keysInTurn >= FrameHeader.MaxBodyBytes / sizeof(ulong);
+
     public void EndTurn()
     {
+        _keysInTurn = 0;
         Membership?.Advance(_now);
         while (_follower.HasParked && _follower.Take(_now) is { Count: > 0 } taken)
         {
@@ -270,11 +275,13 @@ internal sealed class ServerNode : IMachine, IDisposable
         {
             case FrameKind.Push or FrameKind.Pull or FrameKind.PushPull:
                 var reader = new DataRequestReader(body);
-                sound = reader.IsWhole();
+                sound = reader.IsWhole(out long keys);
                 if (!sound)
                 {
                     break;
                 }
+
+                _keysInTurn += keys;
 
                 _pushes.Outcomes.Clear();
                 if (reader.Parts > 0)

@@ -61,7 +61,10 @@ internal interface IMachine
     /// <summary>Called about every <see cref="TickMs"/> milliseconds: retries, deadlines, heartbeats.</summary>
     void Tick(Instant now);
 
-    /// <summary>The loop has no more frames for the moment: what the turn gathered goes out.</summary>
+    /// <summary>The machine has done so much in this turn that the loop should end it before it gives more.</summary>
+    bool TurnIsFull => false;
+
+    /// <summary>The loop has no more frames for the moment, or the turn is full: what the turn gathered goes out.</summary>
     void EndTurn();
 
     /// <summary>Milliseconds between ticks: fine enough for a 50 ms retry, coarse enough to cost nothing when idle.</summary>
