@@ -36,6 +36,8 @@ internal sealed class PullSender(ClientState state)
 
     public TaskCreationOptions Completions => state.Completions;
 
+    public object Gate => state.Gate;
+
     public Queue<PullRequest> RentQueue() => _freeQueues.TryPop(out Queue<PullRequest>? free) ? free : new Queue<PullRequest>();
 
     public void Return(Queue<PullRequest> queue)
@@ -221,7 +223,7 @@ internal sealed class PullSender(ClientState state)
     }
 
     /// <summary>Ends every call after a defect, and touches nothing else.</summary>
-    public void EndCalls(WeirException failure) => _calls.ForEach(call => call.TrySetException(failure));
+    public void EndCalls(WeirException failure) => _calls.ForEach(call => call.End(failure));
 
     /// <summary>The floats of a piece; false where it is not the next of its item or its values are not those of its rows.</summary>
     private bool TryReadValues(PullRequest request, in PullReplyItem piece, ReadOnlySpan<byte> bytes, out ReadOnlySpan<float> values)

@@ -34,6 +34,8 @@ internal sealed class PushSender(ClientState state)
     /// <summary>Raised where a reply named a newer map or an owner that this map does not know.</summary>
     public Action<NodeLink, ulong>? MapWanted { get; set; }
 
+    public object Gate => state.Gate;
+
     public IReadOnlyCollection<PushSession> Sessions => _sessions.Values;
 
     public void Add(PushSession session) => _sessions.Add(session.Id, session);
@@ -49,12 +51,12 @@ internal sealed class PushSender(ClientState state)
     public PushCall Push(
         PushSession session, WeirTable table, KeySlices slices, ReadOnlyMemory<float> values, PartOperation operation, Instant deadline, PullCall? pull)
     {
-        var call = new PushCall(session, table, slices, values, operation, deadline, state.Completions) { Pull = pull };
+        var call = new PushCall(this, session, table, slices, values, operation, deadline, state.Completions) { Pull = pull };
         if (session.Failure is { } failure)
         {
             call.IsCut = true;
             call.LetGo();
-            call.SetException(failure);
+            call.TryFail(failure);
             return call;
         }
 
@@ -91,7 +93,7 @@ internal sealed class PushSender(ClientState state)
     public void Abandon(PushCall call, Exception failure)
     {
         TakeBuffer(call);
-        call.TrySetException(failure);
+        call.TryFail(failure);
     }
 
     public void Receive(NodeLink node, in FrameHeader header, ReadOnlySpan<byte> body, Instant now)
@@ -206,7 +208,7 @@ internal sealed class PushSender(ClientState state)
         // The calls before the parts: one that is given up must not complete its call as if it had been acknowledged.
         foreach (PushCall call in _calls)
         {
-            if (call.Session == session && call.TrySetException(failure))
+            if (call.Session == session && call.TryFail(failure))
             {
                 call.Pull?.Fail(failure);
             }
@@ -253,7 +255,7 @@ internal sealed class PushSender(ClientState state)
 
         foreach (PushCall call in _calls)
         {
-            call.TrySetException(failure);
+            call.TryFail(failure);
         }
     }
 
@@ -403,7 +405,7 @@ internal sealed class PushSender(ClientState state)
         else if (call.PartsLeft == 0)
         {
             call.LetGo();
-            call.TrySetResult();
+            call.Succeed();
         }
     }
 
@@ -636,11 +638,11 @@ internal sealed class PushSender(ClientState state)
 
         if (call.Failure is null)
         {
-            call.TrySetResult();
+            call.Succeed();
         }
         else
         {
-            call.TrySetException(call.Failure);
+            call.TryFail(call.Failure);
         }
     }
 }
