@@ -3,6 +3,7 @@ using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Weir.Client;
+using Weir.Host.Disk;
 using Weir.Host.Loops;
 using Weir.Host.Memory;
 using Weir.Host.Sockets;
@@ -36,6 +37,19 @@ public sealed record ServeOptions
     /// <summary>How long to wait for the cluster to admit the node, in milliseconds. Default 10 s.</summary>
     public long JoinMs { get; init; } = 10_000;
 
+    /// <summary>
+    /// The acceptors of the register that holds the cluster's map. Null, the default: the first server hosts the only one, in its memory, and the
+    /// cluster ends with it.
+    /// </summary>
+    public RegisterOptions? Register { get; init; }
+
+    /// <summary>
+    /// Silence after which a server counts as gone, in milliseconds, 500 to 60,000, the same at every server. Default 5,000: while a server holds
+    /// the only copy of its rows a false alarm costs the run. The manager's lease lasts three fifths of it: with 500 another server decides 0.3 s
+    /// after the manager's death.
+    /// </summary>
+    public long NodeTimeoutMs { get; init; } = 5000;
+
     /// <summary>Bounds and times of the process.</summary>
     public HostOptions Host { get; init; } = HostOptions.Default;
 
@@ -54,9 +68,11 @@ public sealed class WeirServer : IAsyncDisposable
     private readonly NodeLoop _loop;
     private readonly ServerNode _node;
 
-    private WeirServer(SocketNetwork network, NodeLoop loop, ServerNode node, string address, ulong id)
+    private readonly RecordFolder? _records;
+
+    private WeirServer(SocketNetwork network, NodeLoop loop, ServerNode node, RecordFolder? records, string address, ulong id)
     {
-        (_network, _loop, _node, Address) = (network, loop, node, address);
+        (_network, _loop, _node, _records, Address) = (network, loop, node, records, address);
         Id = id.ToString("x16");
     }
 
@@ -73,10 +89,14 @@ public sealed class WeirServer : IAsyncDisposable
     /// <exception cref="WeirException">The address cannot be listened on, or the cluster did not admit the node in time; the message says what
     /// to do.</exception>
     /// <exception cref="ArgumentException">An option is out of range; the message lists all faults.</exception>
+    /// <exception cref="IOException">The acceptor's folder belongs to somebody else, is in use, or is not as <see cref="RegisterOptions.IsFirstStart"/> says.</exception>
     public static async Task<WeirServer> StartAsync(ServeOptions options, ILoggerFactory? loggers = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(options);
         options.Host.Validate();
+        var faults = new OptionFaults();
+        faults.Range(nameof(options.NodeTimeoutMs), options.NodeTimeoutMs, ServerLimits.FastFailover.NodeTimeoutMs, 60_000);
+        faults.ThrowIfAny();
         ILogger log = (loggers ?? NullLoggerFactory.Instance).CreateLogger("Weir.Server");
         if (!HostAddress.TryParse(options.Listen, out HostAddress parsed, out string? fault))
         {
@@ -95,16 +115,28 @@ public sealed class WeirServer : IAsyncDisposable
         var network = new SocketNetwork(options.Host.Sockets, log);
         network.Attach(loop);
         ServerNode? node = null;
+        RecordFolder? records = null;
         try
         {
             string address = network.Listen(listen);
+            AcceptorOptions? acceptor = null;
+            if (options.Register is { Folder: { } folder } register)
+            {
+                ulong identity = AcceptorAt(register, address);
+                records = RecordFolder.Open(folder, register.Cluster, identity, register.IsFirstStart, () => _ = loop.AskAsync(static _ => true));
+                acceptor = new AcceptorOptions(records, identity, register.IsFirstStart);
+            }
+
             ulong id = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1;
             node = new ServerNode(
                 new ServerOptions
                 {
                     Node = id,
                     Incarnation = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1,
-                    Cluster = options.Join is null ? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1 : 0,
+                    Cluster = options.Register?.Cluster ?? (options.Join is null ? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1 : 0),
+                    Acceptors = options.Register?.Acceptors ?? [],
+                    Acceptor = acceptor,
+                    Limits = LimitsFor(options.NodeTimeoutMs),
                     Address = address,
                     Join = options.Join,
                     SegmentBits = options.SegmentBits,
@@ -117,13 +149,14 @@ public sealed class WeirServer : IAsyncDisposable
             await loop.AskAsync(_ => hosted.Node = node);
             await Membership.WaitAsync(loop, node, id, options.Join, options.JoinMs, cancellation);
             NodeMeters.Watch(node, address);
-            return new WeirServer(network, loop, node, address, id);
+            return new WeirServer(network, loop, node, records, address, id);
         }
         catch
         {
             await network.DisposeAsync();
             await loop.DisposeAsync();
             node?.Dispose();
+            records?.Dispose();
             throw;
         }
     }
@@ -135,6 +168,28 @@ public sealed class WeirServer : IAsyncDisposable
         await _network.DisposeAsync();
         await _loop.DisposeAsync();
         _node.Dispose();
+        _records?.Dispose();
+    }
+
+    /// <summary>An acceptor's number is its place among the acceptors, from 1.</summary>
+    private static ulong AcceptorAt(RegisterOptions register, string address)
+    {
+        for (int place = 0; place < register.Acceptors.Count; place++)
+        {
+            if (register.Acceptors[place] == address)
+            {
+                return (ulong)place + 1;
+            }
+        }
+
+        throw new ArgumentException(
+            $"this server is to host an acceptor and listens at {address}, which is none of the acceptors' addresses: {string.Join(", ", register.Acceptors)}", nameof(register));
+    }
+
+    private static ServerLimits LimitsFor(long nodeTimeoutMs)
+    {
+        var standard = new ServerLimits();
+        return standard with { NodeTimeoutMs = nodeTimeoutMs, HeartbeatMs = Math.Min(standard.HeartbeatMs, nodeTimeoutMs / 10) };
     }
 
     /// <summary>Waiting until a node is a member.</summary>
@@ -150,6 +205,11 @@ public sealed class WeirServer : IAsyncDisposable
                 {
                     await Task.Delay(5, deadline.Token);
                 }
+            }
+            catch (OperationCanceledException) when (!cancellation.IsCancellationRequested && join is null)
+            {
+                throw new WeirException(
+                    Status.Unreachable, $"this first node could not reach a majority of the register's acceptors within {joinMs / 1000.0:0.#} s: are the other servers that host one running?");
             }
             catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
             {

@@ -14,13 +14,23 @@ internal sealed class ClientCore : IMachine, IDisposable
     private readonly Dictionary<ulong, Question> _questions = [];
     private Instant _nextMapRead;
     private ulong _mapWanted;
+    private int _mapReads;
     private bool _disposed;
     private WeirException? _stopped;
 
     /// <summary>A request with one answer: asked again until it comes or its deadline passes.</summary>
-    private sealed class Question(NodeLink node, FrameKind answer, Func<ulong, FrameBuffer> frame, Instant deadline, TaskCreationOptions completions)
+    private sealed class Question(NodeLink node, bool isForManager, FrameKind answer, Func<ulong, FrameBuffer> frame, Instant deadline, TaskCreationOptions completions)
     {
-        public NodeLink Node { get; } = node;
+        public NodeLink Node { get; set; } = node;
+
+        /// <summary>It is for the manager, whoever that is by now.</summary>
+        public bool IsForManager { get; } = isForManager;
+
+        /// <summary>How often it was asked again.</summary>
+        public int Attempts { get; set; }
+
+        /// <summary>How often since then somebody named another node.</summary>
+        public int Redirections { get; set; }
 
         public FrameKind Answer { get; } = answer;
 
@@ -61,6 +71,18 @@ internal sealed class ClientCore : IMachine, IDisposable
     }
 
     public ClientState State { get; }
+
+    /// <summary>The newest map that anybody named to this client.</summary>
+    public ulong NamedMapVersion
+    {
+        get
+        {
+            lock (State.Gate)
+            {
+                return _mapWanted;
+            }
+        }
+    }
 
     public PushSender Pushes { get; }
 
@@ -125,7 +147,7 @@ internal sealed class ClientCore : IMachine, IDisposable
                 Changes.Tick(now);
                 if (_mapWanted > State.Map.Version && now >= _nextMapRead)
                 {
-                    ReadMap(State.LinkTo(State.Map.Register.Address), now);
+                    ReadMap(ManagerOrOther(_mapReads++), now);
                 }
             }
         }
@@ -142,7 +164,7 @@ internal sealed class ClientCore : IMachine, IDisposable
     {
         lock (State.Gate)
         {
-            return $"client {State.Process % 1000} map {State.Map?.Version} " + string.Join(" ", Pushes.Sessions.Select(s =>
+            return $"client {State.Process % 1000} map {State.Map?.Version} questions [{string.Join(",", _questions.Values.Select(q => $"{q.Answer} of {q.Node.Address}"))}] pulls [{Pulls.Describe()}] " + string.Join(" ", Pushes.Sessions.Select(s =>
                 $"[session {s.Id} worker {s.Worker} clock {s.Clock} iteration {s.Iteration} failure {s.Failure?.Status} open "
                 + string.Join(",", s.Open.Select(o => $"{o.Iteration}:ended={o.Ended},waiting={o.WaitingCalls},notHeld={o.NotHeld},notAcked={o.NotAcknowledged},sents={o.Sents?.Count}"))
                 + " parts " + string.Join(",", s.Streams.SelectMany(x => x.Pending.Select(p => $"{x.Segment}.{p.N}={p.State}"))) + "]"));
@@ -152,7 +174,17 @@ internal sealed class ClientCore : IMachine, IDisposable
     /// <summary>
     /// Asks a node one question and gives the answer's body. Fails with <see cref="Status.Unreachable"/> where no answer comes in time.
     /// </summary>
-    public async Task<byte[]> AskAsync<TBody>(string address, FrameKind kind, FrameKind answer, TBody body, long deadlineMs, CancellationToken cancellation, bool anyCluster = false)
+    public Task<byte[]> AskAsync<TBody>(string address, FrameKind kind, FrameKind answer, TBody body, long deadlineMs, CancellationToken cancellation, bool anyCluster = false)
+        where TBody : IBody => AskAsync(address, kind, answer, body, deadlineMs, anyCluster, cancellation);
+
+    /// <summary>
+    /// Asks the manager one question and gives the answer's body. Where the manager does not answer, the other members are asked in turn: one of
+    /// them takes over, and each names whom it takes for the manager. Fails with <see cref="Status.Unreachable"/> where no answer comes in time.
+    /// </summary>
+    public Task<byte[]> AskManagerAsync<TBody>(FrameKind kind, FrameKind answer, TBody body, long deadlineMs, CancellationToken cancellation, bool anyCluster = false)
+        where TBody : IBody => AskAsync(null, kind, answer, body, deadlineMs, anyCluster, cancellation);
+
+    private async Task<byte[]> AskAsync<TBody>(string? address, FrameKind kind, FrameKind answer, TBody body, long deadlineMs, bool anyCluster, CancellationToken cancellation)
         where TBody : IBody
     {
         cancellation.ThrowIfCancellationRequested();
@@ -161,7 +193,7 @@ internal sealed class ClientCore : IMachine, IDisposable
         lock (State.Gate)
         {
             ThrowIfClosed();
-            NodeLink node = State.LinkTo(address);
+            NodeLink node = State.LinkTo(address ?? State.Map!.Manager.Address);
             FrameBuffer Build(ulong id)
             {
                 FrameHeader header = State.Header(kind, id);
@@ -169,7 +201,7 @@ internal sealed class ClientCore : IMachine, IDisposable
                 return Frames.Build(State.Pool, header, body);
             }
 
-            question = new Question(node, answer, Build, State.Now.AfterMs(deadlineMs), State.Completions) { RetryAt = State.Now.AfterMs(RetryMs) };
+            question = new Question(node, address is null, answer, Build, State.Now.AfterMs(deadlineMs), State.Completions) { RetryAt = State.Now.AfterMs(RetryMs) };
             request = State.NextRequest();
             _questions.Add(request, question);
             State.Send(node, Build(request));
@@ -204,7 +236,7 @@ internal sealed class ClientCore : IMachine, IDisposable
                 changed = State.MapChanged;
                 if (State.Map is { } older)
                 {
-                    WantMap(State.LinkTo(older.Register.Address), version);
+                    WantMap(State.LinkTo(older.Manager.Address), version);
                 }
             }
 
@@ -216,11 +248,12 @@ internal sealed class ClientCore : IMachine, IDisposable
     public void Adopt(ClusterMap map)
     {
         Instant now = State.Now;
+        ClusterMap? older = State.Map;
         if (State.Adopt(map))
         {
-            Pushes.MapChanged(now);
-            Pulls.MapChanged();
-            Clocks.MapChanged();
+            Pushes.MapChanged(older, now);
+            Pulls.MapChanged(older, now);
+            Clocks.MapChanged(older);
             Changes.MapChanged();
         }
     }
@@ -337,7 +370,8 @@ internal sealed class ClientCore : IMachine, IDisposable
                 Failed(node, header.RequestId, body);
                 break;
             default:
-                if (_questions.TryGetValue(header.RequestId, out Question? question) && question.Answer == header.Kind)
+                if (_questions.TryGetValue(header.RequestId, out Question? question) && question.Answer == header.Kind
+                    && !(question.IsForManager && IsRedirected(question, header, body)))
                 {
                     _questions.Remove(header.RequestId);
                     question.Done.TrySetResult(body.ToArray());
@@ -345,6 +379,31 @@ internal sealed class ClientCore : IMachine, IDisposable
 
                 break;
         }
+    }
+
+    /// <summary>Whether the answer is that somebody else is the manager, who is then asked instead. Two that name each other are left alone for a while.</summary>
+    private bool IsRedirected(Question question, in FrameHeader header, ReadOnlySpan<byte> body)
+    {
+        const int MostRedirections = 3;
+        if (header.Kind != FrameKind.AdminReply || !AdminReplyBody.TryRead(body, out AdminReplyBody reply) || reply.Status != Status.NotOwner)
+        {
+            return false;
+        }
+
+        if (reply.Text.Length is > 0 and <= JoinNodeBody.MaxTextLength && question.Redirections++ < MostRedirections)
+        {
+            question.Node = State.LinkTo(reply.Text);
+            State.Send(question.Node, question.Frame(header.RequestId));
+        }
+
+        return true;
+    }
+
+    /// <summary>The manager, and at every second attempt another member: the manager may be gone, and then one of them takes its place.</summary>
+    private NodeLink ManagerOrOther(int attempt)
+    {
+        ClusterMap map = State.Map!;
+        return State.LinkTo(attempt % 2 == 0 ? map.Manager.Address : map.Members[attempt / 2 % map.Members.Length].Address);
     }
 
     private void Failed(NodeLink node, ulong request, ReadOnlySpan<byte> body)
@@ -379,6 +438,12 @@ internal sealed class ClientCore : IMachine, IDisposable
             else if (question.RetryAt <= now)
             {
                 question.RetryAt = now.AfterMs(RetryMs);
+                if (question.IsForManager)
+                {
+                    question.Node = ManagerOrOther(++question.Attempts);
+                    question.Redirections = 0;
+                }
+
                 State.Send(question.Node, question.Frame(request));
             }
         }
@@ -390,9 +455,15 @@ internal sealed class ClientCore : IMachine, IDisposable
         ClusterMap map = State.Map!;
         foreach (NodeLink node in State.Links.ToArray())
         {
+            if (map.Replicas > 0)
+            {
+                // Others hold what it holds: the map will say who.
+                break;
+            }
+
             if (node.DownReason is { } reason && node.OwesSince != Instant.Never && now.MsSince(node.OwesSince) > State.Options.UnreachableMs)
             {
-                bool register = map.Register.Address == node.Address;
+                bool register = map.Acceptors is [string only] && only == node.Address;
                 int segments = map.Chains.Count(c => c.Head != ClusterMap.Nobody && map.Members[c.Head].Address == node.Address);
                 string what = register
                     ? $"the first server, {node.Address}, is gone ({reason}): it held the cluster's map and the only copy of {segments} of {map.Segments} segments, which are lost"
@@ -413,14 +484,14 @@ internal sealed class ClientCore : IMachine, IDisposable
         }
     }
 
-    /// <summary>Fails once the client is closed or has stopped by a defect, or the node that decides the map is out of reach for too long; never completes otherwise.</summary>
+    /// <summary>Fails once the client is closed or has stopped by a defect, or the register's only acceptor is out of reach for too long; never completes otherwise.</summary>
     public TaskCompletionSource Over { get; }
 
     private void FailNode(NodeLink node, WeirException failure)
     {
         Pushes.Fail(node, failure);
         Pulls.Fail(node, failure);
-        foreach ((ulong request, Question question) in _questions.Where(q => q.Value.Node == node).ToArray())
+        foreach ((ulong request, Question question) in _questions.Where(q => q.Value.Node == node && !q.Value.IsForManager).ToArray())
         {
             _questions.Remove(request);
             question.Done.TrySetException(failure);

@@ -121,16 +121,24 @@ internal sealed class ClockSender(ClientState state, PushSender pushes)
         if (now >= _nextHeartbeat && state.Map is { } map && (pushes.Sessions.Count > 0 || Array.Exists(map.Processes, p => p.Process == state.Process)))
         {
             _nextHeartbeat = now.AfterMs(state.Options.HeartbeatMs);
-            state.Send(
-                state.LinkTo(map.Register.Address),
-                state.Header(FrameKind.Heartbeat, state.NextRequest()),
-                new HeartbeatBody(MemberRole.Process, state.Process, state.Incarnation, 0, 0, _clocks.Values));
+            foreach (MapMember hearer in Succession.Hearers(map))
+            {
+                state.Send(
+                    state.LinkTo(hearer.Address),
+                    state.Header(FrameKind.Heartbeat, state.NextRequest()),
+                    new HeartbeatBody(MemberRole.Process, state.Process, state.Incarnation, 0, 0, _clocks.Values));
+            }
         }
     }
 
     /// <summary>A job has ended: its clocks are nobody's business any more.</summary>
-    public void MapChanged()
+    public void MapChanged(ClusterMap? older)
     {
+        if (older is not null && !ReferenceEquals(older.Chains, state.Map!.Chains))
+        {
+            TellNewHeads();
+        }
+
         foreach ((uint Group, uint Worker) key in _clocks.Keys.Where(k => state.Map!.Job(k.Group) is null).ToArray())
         {
             _clocks.Remove(key);
@@ -143,6 +151,28 @@ internal sealed class ClockSender(ClientState state, PushSender pushes)
         foreach (ulong gone in _nodes.Keys.Where(n => state.Map!.Member(n) is null).ToArray())
         {
             _nodes.Remove(gone);
+        }
+    }
+
+    /// <summary>A Sent is repeated to any new head until the iteration's Clock (design R20), and clocks to new members.</summary>
+    private void TellNewHeads()
+    {
+        foreach (OpenIteration open in pushes.Sessions.SelectMany(s => s.Open).Where(o => o.Sents is not null))
+        {
+            open.Sents!.Clear();
+            foreach (MapMember member in state.Map!.Members)
+            {
+                open.Sents.Add(member.Node, (0, default));
+            }
+        }
+
+        foreach (MapMember member in state.Map!.Members.Where(m => !_nodes.ContainsKey(m.Node)))
+        {
+            ClocksToNode node = Node(member.Node);
+            foreach ((var worker, ClockEntry clock) in _clocks)
+            {
+                node.Pending[worker] = clock;
+            }
         }
     }
 

@@ -11,12 +11,21 @@ namespace Weir.Client;
 /// </summary>
 internal sealed class PlannedChanges(ClientState state, PushSender pushes)
 {
+    private ulong _managerTerm;
+
     /// <summary>A newer map: what it announces is answered, what it decides is followed.</summary>
     public void MapChanged()
     {
+        bool hasNewManager = state.Map!.ManagerTerm != _managerTerm;
+        _managerTerm = state.Map.ManagerTerm;
         foreach (PushSession session in pushes.Sessions)
         {
             Follow(session);
+            if (hasNewManager && session.Span.MayBegin != long.MaxValue)
+            {
+                // Answers live in the manager's memory: the next one has to be told as well.
+                session.Span.RepeatAt = state.Now;
+            }
         }
     }
 
@@ -86,7 +95,7 @@ internal sealed class PlannedChanges(ClientState state, PushSender pushes)
         IterationSpan span = session.Span;
         span.RepeatAt = state.Now.AfterMs(state.Options.RetryMs);
         state.Send(
-            state.LinkTo(state.Map!.Register.Address),
+            state.LinkTo(state.Map!.Manager.Address),
             state.Header(FrameKind.Begun, state.NextRequest(), session.Id),
             new BegunBody(session.Group, session.Worker, span.Answer.Announced, span.Answer.Begun));
     }

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Weir.Keys;
+using Weir.Placement;
 using Weir.Wire;
 using Weir.World;
 
@@ -160,6 +161,10 @@ internal sealed class PullSender(ClientState state)
         }
     }
 
+    /// <summary>What is asked for and not answered, for people.</summary>
+    public string Describe() => string.Join(" ", _calls.Where(c => !c.IsOver).Select(c =>
+        $"{c.Table.Name}: {c.RowsLeft} rows left, unasked {c.Unasked.Count}, again {_again.Count(a => a.Call == c)}, asked {string.Join(",", _requests.Values.Where(r => r.Call == c).Select(r => $"{r.Id}@{r.Node.Address}"))}"));
+
     public void Tick(Instant now)
     {
         for (int i = _calls.Count - 1; i >= 0; i--)
@@ -192,16 +197,24 @@ internal sealed class PullSender(ClientState state)
     }
 
     /// <summary>Segments that nobody holds any more fail their calls; a moved segment's items are asked at its new head.</summary>
-    public void MapChanged()
+    public void MapChanged(ClusterMap? older, Instant now)
     {
-        foreach (PullRequest request in _requests.Values)
+        foreach (PullRequest request in _requests.Values.ToArray())
         {
+            bool hasMoved = false;
             foreach (ref readonly AskedRows item in request.Items)
             {
                 if (!item.Moved && !item.IsAnswered && state.Map!.Head(item.Segment) is null)
                 {
                     request.Call.Fail(state.Lost(item.Segment));
                 }
+
+                hasMoved |= older is not null && state.Map!.HasMoved(item.Segment, older);
+            }
+
+            if (hasMoved && !request.Call.IsOver)
+            {
+                Retry(request, now);
             }
         }
     }
@@ -289,7 +302,7 @@ internal sealed class PullSender(ClientState state)
 
     private void Retry(PullRequest request, Instant now)
     {
-        if (request.IsUntouched && request.Call.Push is null && state.Map!.Head(request.Items[0].Segment) is not null)
+        if (request.IsUntouched && request.Call.Push is null && IsForHeads(request))
         {
             request.Timeouts = Math.Min(request.Timeouts + 1, MostTimeouts);
             request.RetryAt = RetryAt(request);
@@ -314,6 +327,20 @@ internal sealed class PullSender(ClientState state)
         }
 
         _free.Push(request);
+    }
+
+    /// <summary>Whether the node that was asked still heads all that it was asked for.</summary>
+    private bool IsForHeads(PullRequest request)
+    {
+        foreach (ref readonly AskedRows item in request.Items)
+        {
+            if (state.Head(item.Segment) != request.Node)
+            {
+                return false;
+            }
+        }
+
+        return true;
     }
 
     private void AskAgain(Instant now)

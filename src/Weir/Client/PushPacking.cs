@@ -78,6 +78,38 @@ internal sealed class PushPacking(ClientState state)
         FinishPacking();
     }
 
+    /// <summary>Parts that wait in a node's queue and whose segments have moved go into frames for their new heads.</summary>
+    public void Move(Func<PushPart, bool> hasMoved)
+    {
+        foreach (NodeLink node in state.Links.ToArray())
+        {
+            for (int left = node.Waiting.Count; left > 0; left--)
+            {
+                PushFrame frame = node.Waiting.Dequeue();
+                foreach (PushPart part in frame.Parts.ToArray())
+                {
+                    if (part.State == PartState.Queued && hasMoved(part) && state.Head((int)part.Stream.Segment) is { } head && head != node)
+                    {
+                        frame.Parts.Remove(part);
+                        part.Listed--;
+                        Pack(head, part, frame.Call?.Pull is null ? 0 : PullItem.Size, frame.Call);
+                    }
+                }
+
+                // Frames of one call each; and the call still waits for its rows to be written.
+                FinishPacking();
+                if (frame.Parts.Count > 0)
+                {
+                    node.Waiting.Enqueue(frame);
+                }
+                else
+                {
+                    Free(frame);
+                }
+            }
+        }
+    }
+
     /// <summary>
     /// Writes a frame: parts that were written before as they are, but for keys that a node asked for, the others from the caller's values; behind them the items of a PushPull.
     /// The parts hold the frame from now on.

@@ -1,4 +1,5 @@
 using Weir.Keys;
+using Weir.Placement;
 using Weir.Wire;
 using Weir.World;
 
@@ -171,9 +172,10 @@ internal sealed class PushSender(ClientState state)
         AdmitWaiting();
     }
 
-    /// <summary>A newer map: parts for segments that nobody holds any more fail; those of a moved head go to the new one.</summary>
-    public void MapChanged(Instant now)
+    /// <summary>A newer map: parts for segments that nobody holds any more fail; those of a moved head, held ones too, go to the new one (R19).</summary>
+    public void MapChanged(ClusterMap? older, Instant now)
     {
+        bool MovedFrom(PushPart part) => older is not null && state.Map!.HasMoved((int)part.Stream.Segment, older) && state.Head((int)part.Stream.Segment) is not null;
         foreach (PushSession session in _sessions.Values.ToArray())
         {
             if (session.Failure is null && !state.Map!.TryFindSession(session.Id, out _))
@@ -184,12 +186,30 @@ internal sealed class PushSender(ClientState state)
 
             foreach (PushStream stream in session.Streams)
             {
-                if (state.Map!.Head((int)stream.Segment) is null && stream.Pending.Count > 0)
+                if (stream.Pending.Count == 0)
+                {
+                    continue;
+                }
+
+                if (state.Map!.Head((int)stream.Segment) is null)
                 {
                     Fail(session, state.Lost((int)stream.Segment));
                     break;
                 }
+
+                if (MovedFrom(stream.Pending[0]))
+                {
+                    foreach (PushPart part in stream.Pending.Where(p => p.State is PartState.InFlight or PartState.Held))
+                    {
+                        Unsend(part, now);
+                    }
+                }
             }
+        }
+
+        if (older is not null && !ReferenceEquals(older.Chains, state.Map!.Chains))
+        {
+            _packing.Move(MovedFrom);
         }
     }
 

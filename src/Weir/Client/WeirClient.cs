@@ -301,7 +301,7 @@ public sealed class WeirClient : IAsyncDisposable
             try
             {
                 var leave = new LeaveBody(MemberRole.Process, State.Process, State.Incarnation);
-                await _core.AskAsync(Register(), FrameKind.Leave, FrameKind.AdminReply, leave, 1000, CancellationToken.None);
+                await _core.AskManagerAsync(FrameKind.Leave, FrameKind.AdminReply, leave, 1000, CancellationToken.None);
             }
             catch (WeirException)
             {
@@ -321,19 +321,24 @@ public sealed class WeirClient : IAsyncDisposable
     internal async Task<AdminReplyBody> ChangeAsync<TBody>(FrameKind kind, TBody body, CancellationToken cancellation)
         where TBody : IBody
     {
-        byte[] bytes = await _core.AskAsync(Register(), kind, FrameKind.AdminReply, body, State.Options.DeadlineMs, cancellation);
+        byte[] bytes = await _core.AskManagerAsync(kind, FrameKind.AdminReply, body, State.Options.DeadlineMs, cancellation);
         if (!AdminReplyBody.TryRead(bytes, out AdminReplyBody reply))
         {
-            throw new WeirException(Status.Malformed, $"the answer to {kind} makes no sense", Register());
+            throw new WeirException(Status.Malformed, $"the answer to {kind} makes no sense", ManagerAddress());
         }
 
         if (reply.Status != Status.Acked)
         {
-            throw new WeirException(reply.Status, reply.Text.Length > 0 ? reply.Text : $"{kind} was refused: {reply.Status}", Register());
+            throw new WeirException(reply.Status, reply.Text.Length > 0 ? reply.Text : $"{kind} was refused: {reply.Status}", ManagerAddress());
         }
 
-        // The change's own map is one version above the one it was decided on, unless nothing changed.
-        await ReadMapAsync(State.Options.DeadlineMs, cancellation);
+        // The manager answers once it acts on the map that the change made; another member may have an older one yet.
+        Instant deadline = State.Now.AfterMs(State.Options.DeadlineMs);
+        while ((await ReadMapAsync(State.Options.DeadlineMs, cancellation)).Version < _core.NamedMapVersion && State.Now < deadline)
+        {
+            await State.Timers.Delay(State.Options.BackoffMs, cancellation);
+        }
+
         return reply;
     }
 
@@ -342,7 +347,7 @@ public sealed class WeirClient : IAsyncDisposable
     /// <summary>Reads the map from the node that decides it, and takes it over.</summary>
     internal async Task<ClusterMap> ReadMapAsync(long deadlineMs, CancellationToken cancellation)
     {
-        byte[] bytes = await _core.AskAsync(Register(), FrameKind.ReadMap, FrameKind.ReadMapReply, default(EmptyBody), deadlineMs, cancellation, anyCluster: true);
+        byte[] bytes = await _core.AskManagerAsync(FrameKind.ReadMap, FrameKind.ReadMapReply, default(EmptyBody), deadlineMs, cancellation, anyCluster: true);
         ClusterMap map;
         lock (State.Gate)
         {
@@ -529,11 +534,11 @@ public sealed class WeirClient : IAsyncDisposable
         }
     }
 
-    private string Register()
+    private string ManagerAddress()
     {
         lock (State.Gate)
         {
-            return State.Map!.Register.Address;
+            return State.Map!.Manager.Address;
         }
     }
 
@@ -551,17 +556,27 @@ public sealed class WeirClient : IAsyncDisposable
         Instant deadline = State.Now.AfterMs(State.Options.DeadlineMs);
         while (true)
         {
-            byte[] body = await _core.AskAsync(
-                HeadAddress((int)scan.Segment), FrameKind.Scan, FrameKind.ScanReply, scan, State.Options.DeadlineMs, cancellation);
-            bool again = ScanStatus(body) is Status.Behind or Status.NotOwner or Status.Moving or Status.Busy;
-            if (!again || State.Now >= deadline)
+            // Where others hold the segment too, a head that does not answer soon is asked no longer than the map needs to name another.
+            bool hasOthers = State.Map!.Replicas > 0;
+            try
             {
-                return body;
+                byte[] body = await _core.AskAsync(
+                    HeadAddress((int)scan.Segment), FrameKind.Scan, FrameKind.ScanReply, scan, hasOthers ? ScanRetryMs : State.Options.DeadlineMs, cancellation);
+                bool again = ScanStatus(body) is Status.Behind or Status.NotOwner or Status.Moving or Status.Busy;
+                if (!again || State.Now >= deadline)
+                {
+                    return body;
+                }
+            }
+            catch (WeirException silent) when (silent.Status == Status.Unreachable && hasOthers && State.Now < deadline)
+            {
             }
 
             await State.Timers.Delay(State.Options.BackoffMs, cancellation);
         }
     }
+
+    private static long ScanRetryMs => 500;
 
     private static Status ScanStatus(byte[] body)
     {

@@ -134,6 +134,15 @@ internal sealed record ClusterMap
 
     public uint NextGroup { get; init; } = 1;
 
+    /// <summary>The term of the manager that decided this map (design R3). It never falls from one version to the next; 0 is nobody's.</summary>
+    public ulong ManagerTerm { get; init; }
+
+    /// <summary>The node that decided this map; see <see cref="Manager"/>.</summary>
+    public ulong ManagerNode { get; init; }
+
+    /// <summary>The addresses of the register's acceptors, in their order: 1, 3 or 5, fixed with the cluster; none where another store is the register.</summary>
+    public string[] Acceptors { get; init; } = [];
+
     /// <summary>How many members a chain has beside its head, as long as there are nodes for them: the k of the papers.</summary>
     public int Replicas { get; init; }
 
@@ -142,8 +151,8 @@ internal sealed record ClusterMap
 
     public int Segments => 1 << SegmentBits;
 
-    /// <summary>The node that holds the register and decides the next map: the first.</summary>
-    public MapMember Register => Members[0];
+    /// <summary>Who is asked for the next map: the node that decided this one, or where it has left its likeliest successor.</summary>
+    public MapMember Manager => Member(ManagerNode) ?? Members[0];
 
     public MapMember? Member(ulong node)
     {
@@ -156,6 +165,10 @@ internal sealed record ClusterMap
 
     /// <summary>The head of a segment, or null where its only copy is gone.</summary>
     public MapMember? Head(int segment) => Chains[segment].Head is >= 0 and int head ? Members[head] : null;
+
+    /// <summary>Whether another node, or another start of it, heads a segment by this map than by an older one.</summary>
+    public bool HasMoved(int segment, ClusterMap older) =>
+        !ReferenceEquals(Chains, older.Chains) && (Head(segment) is not { } head || older.Head(segment) is not { } before || (head.Node, head.Incarnation) != (before.Node, before.Incarnation));
 
     public MapTable? Table(uint id)
     {

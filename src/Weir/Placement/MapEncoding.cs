@@ -21,6 +21,14 @@ internal static class MapEncoding
         writer.UInt64(map.NextSession);
         writer.UInt32(map.NextTable);
         writer.UInt32(map.NextGroup);
+        writer.UInt64(map.ManagerTerm);
+        writer.UInt64(map.ManagerNode);
+        writer.Int32(map.Acceptors.Length);
+        foreach (string acceptor in map.Acceptors)
+        {
+            writer.Text(acceptor);
+        }
+
         writer.Int32(map.Members.Length);
         foreach (MapMember member in map.Members)
         {
@@ -118,7 +126,8 @@ internal static class MapEncoding
 
     /// <summary>The bytes that <see cref="Encode"/> gives for a map.</summary>
     public static int Size(ClusterMap map) =>
-        8 + 4 + 4 + 8 + 8 + 4 + 4 + (6 * 4)
+        8 + 4 + 4 + 8 + 8 + 4 + 4 + 8 + 8 + (7 * 4)
+        + map.Acceptors.Sum(ByteWriter.TextBytes)
         + map.Members.Sum(m => 20 + ByteWriter.TextBytes(m.Address) + ByteWriter.TextBytes(m.Zone))
         + map.Tables.Sum(t => 20 + UpdateRule.EncodedBytes + KeyLifetime.EncodedBytes + ByteWriter.TextBytes(t.Name))
         + map.Jobs.Sum(j => 44 + ByteWriter.TextBytes(j.Name) + (j.Workers.Length * 40))
@@ -137,6 +146,13 @@ internal static class MapEncoding
         uint segmentBits = reader.UInt32();
         ulong version = reader.UInt64(), nextSession = reader.UInt64();
         uint nextTable = reader.UInt32(), nextGroup = reader.UInt32();
+        ulong managerTerm = reader.UInt64(), managerNode = reader.UInt64();
+        var acceptors = new string[reader.Count(2)];
+        for (int i = 0; i < acceptors.Length; i++)
+        {
+            acceptors[i] = reader.Text();
+        }
+
         if (segmentBits is < ClusterMap.MinSegmentBits or > ClusterMap.MaxSegmentBits)
         {
             return false;
@@ -194,6 +210,9 @@ internal static class MapEncoding
             NextSession = nextSession,
             NextTable = nextTable,
             NextGroup = nextGroup,
+            ManagerTerm = managerTerm,
+            ManagerNode = managerNode,
+            Acceptors = acceptors,
             Members = members,
             Tables = tables,
             Jobs = jobs,

@@ -20,13 +20,14 @@ internal static class MapSoundness
     public static bool IsSound(ClusterMap map) =>
         map.Version is > 0 and <= long.MaxValue
         && map.NextSession is > 0 and <= long.MaxValue && map.NextTable is > 0 and <= int.MaxValue && map.NextGroup is > 0 and <= int.MaxValue
+        && map.Acceptors.Length is 0 or 1 or 3 or 5 && map.Acceptors.Distinct().Count() == map.Acceptors.Length && Array.TrueForAll(map.Acceptors, a => a.Length > 0)
         && map.Replicas is >= 0 and <= MaxReplicas && MembersAreSound(map) && ChainsAreSound(map) && TablesAreSound(map) && JobsAndSessionsAreSound(map);
 
-    /// <summary>Whether a node that acts on <paramref name="older"/> may act on a map next: the same cluster and register, later, nothing redefined.</summary>
+    /// <summary>Whether a node that acts on <paramref name="older"/> may act on a map next: the same cluster and register, later, of no older manager, nothing redefined.</summary>
     public static bool Follows(ClusterMap map, ClusterMap older)
     {
         if (map.Cluster != older.Cluster || map.SegmentBits != older.SegmentBits || map.Version <= older.Version || map.Generation < older.Generation
-            || map.Register != older.Register)
+            || map.ManagerTerm < older.ManagerTerm || !map.Acceptors.AsSpan().SequenceEqual(older.Acceptors))
         {
             return false;
         }

@@ -92,21 +92,27 @@ internal sealed class Acceptor
     }
 
     /// <summary>Sends the answers whose state is on disk now. To be called at the end of each turn.</summary>
-    public void Advance()
+    /// <returns>Whether there was anything to do.</returns>
+    public bool Advance()
     {
+        bool any = false;
         while (_refusals.TryDequeue(out (PaxosReplyBody Reply, Action<PaxosReplyBody> Answer) refusal))
         {
+            any = true;
             refusal.Answer(refusal.Reply);
         }
 
         while (_disk.TryTakeResult(out DiskResult result))
         {
+            any = true;
             HasFailed |= !result.IsFlushed;
             if (_unflushed.Remove(result.Ticket, out (PaxosReplyBody Reply, Action<PaxosReplyBody> Answer) waiting) && !HasFailed)
             {
                 waiting.Answer(waiting.Reply);
             }
         }
+
+        return any;
     }
 
     private void Flush(in PaxosBody request, bool isAccept, in CellState state, Action<PaxosReplyBody> answer)

@@ -1,8 +1,7 @@
 namespace Weir.Register;
 
 /// <summary>
-/// A register of one acceptor that remembers in memory only: the embedded default until Paxos takes its place (design R1, R2). It is as
-/// durable as its node, whose loss ends the cluster.
+/// The plainest register: it remembers in memory only and answers at once. What the others are compared with; nothing that runs is given it.
 /// </summary>
 internal sealed class LoneCell : IRegister
 {

@@ -8,14 +8,20 @@ namespace Weir.Server;
 
 /// <summary>
 /// Everything that is not rows or clocks: greetings, the map, requests that change it, scans and status. Requests that change the map are
-/// answered by the node that holds the register; another names its address.
+/// answered by the manager; another node names its address.
 /// </summary>
-internal sealed class AdminPath(NodeState node, Membership? membership, MapFollower follower)
+internal sealed class AdminPath(NodeState node, MapFollower follower)
 {
     private const long JoinRetryMs = 200;
 
     private readonly HashSet<LinkId> _listeners = [];
     private Instant _nextJoin;
+    private int _joins;
+
+    /// <summary>This node's part in the role of the manager; null where it knows of no register.</summary>
+    public ManagerRole? Role { get; set; }
+
+    private Membership? Membership => Role?.Membership;
 
     /// <summary>False where the body made no sense or the kind has no business here.</summary>
     public bool Handle(LinkId link, in FrameHeader header, ReadOnlySpan<byte> body, Instant now)
@@ -42,27 +48,23 @@ internal sealed class AdminPath(NodeState node, Membership? membership, MapFollo
         }
     }
 
-    /// <summary>A node without a map asks to join; the first asks nobody.</summary>
+    /// <summary>A node that is no member asks to join; the first asks nobody, unless it finds that the cluster has a manager.</summary>
     public void Tick(Instant now)
     {
         ServerOptions options = node.Options;
         bool joined = node.Map?.Member(options.Node)?.Incarnation == options.Incarnation;
-        if (membership is null && !joined && follower.Source is { } source && now >= _nextJoin)
+        if (Membership is null && !joined && now >= _nextJoin && follower.Source(_joins) is { } source)
         {
+            _joins++;
             _nextJoin = now.AfterMs(JoinRetryMs);
             var join = new JoinNodeBody(options.Node, options.Incarnation, options.WeightPercent, options.Address, options.Zone);
             node.Outbox.Send(node.Outbox.Open(source), node.Header(FrameKind.JoinNode), join);
         }
     }
 
-    /// <summary>Tells those who asked for the map or for a change that there is a newer one: a hint, they read it themselves.</summary>
+    /// <summary>Tells those who asked here for the map or for a change that there is a newer one: a hint, they read it themselves.</summary>
     public void Announce(ClusterMap map)
     {
-        if (membership is null)
-        {
-            return;
-        }
-
         foreach (LinkId link in _listeners)
         {
             node.Outbox.Send(link, node.Header(FrameKind.HeartbeatReply), new HeartbeatReplyBody(Keys.Status.Acked, []));
@@ -79,9 +81,9 @@ internal sealed class AdminPath(NodeState node, Membership? membership, MapFollo
             return false;
         }
 
-        if (node.Segment(scan.Segment) is not { } segment || node.Map!.Table(scan.Table) is not { } table)
+        if (node.Headed(scan.Segment) is not { } segment || node.Map!.Table(scan.Table) is not { } table)
         {
-            RefuseScan(link, header, node.Segment(scan.Segment) is null ? Keys.Status.NotOwner : Keys.Status.UnknownTable);
+            RefuseScan(link, header, node.Headed(scan.Segment) is null ? Keys.Status.NotOwner : Keys.Status.UnknownTable);
             return true;
         }
 
@@ -158,9 +160,11 @@ internal sealed class AdminPath(NodeState node, Membership? membership, MapFollo
 
     private bool Change(LinkId link, in FrameHeader header, ReadOnlySpan<byte> body, Instant now)
     {
-        if (membership is null || node.Map is null)
+        if (Membership is not { } membership || node.Map is null)
         {
-            string text = node.Map?.Register.Address ?? follower.Source ?? "";
+            string text = node.Map?.Manager.Address ?? follower.Preferred ?? "";
+            text = text == node.Options.Address ? Role?.Address ?? "" : text;
+            text = text == node.Options.Address ? "" : text;
             node.Outbox.Send(link, node.Reply(FrameKind.AdminReply, header), new AdminReplyBody(Keys.Status.NotOwner, 0, 0, text));
             return true;
         }
@@ -176,11 +180,11 @@ internal sealed class AdminPath(NodeState node, Membership? membership, MapFollo
         switch (header.Kind)
         {
             case FrameKind.JoinNode when JoinNodeBody.TryRead(body, out JoinNodeBody join):
-                membership.Heard(MemberRole.Node, join.Node, 0, 0, now);
+                Role!.Heard.Heard(MemberRole.Node, join.Node, 0, 0, now);
                 membership.Request(link, header, map => MapChanges.AddNode(map, join));
                 return true;
             case FrameKind.JoinProcess when JoinProcessBody.TryRead(body, out JoinProcessBody join):
-                membership.Heard(MemberRole.Process, join.Process, 0, 0, now);
+                Role!.Heard.Heard(MemberRole.Process, join.Process, 0, 0, now);
                 membership.Request(link, header, map => MapChanges.AddProcess(map, join));
                 return true;
             case FrameKind.OpenTable when OpenTableBody.TryRead(body, out OpenTableBody open):
@@ -206,7 +210,7 @@ internal sealed class AdminPath(NodeState node, Membership? membership, MapFollo
                 node.Outbox.Send(link, node.Reply(FrameKind.AdminReply, header), new AdminReplyBody(Keys.Status.Acked, 0, 0, ""));
                 return true;
             case FrameKind.OpenSession when OpenSessionBody.TryRead(body, out OpenSessionBody open):
-                membership.Heard(MemberRole.Process, open.Process, 0, 0, now);
+                Role!.Heard.Heard(MemberRole.Process, open.Process, 0, 0, now);
                 membership.Request(link, header, map => open.Group == 0 ? MapChanges.OpenSession(map, open) : TakeUp(map, open));
                 return true;
             case FrameKind.EndSession when EndSessionBody.TryRead(body, out EndSessionBody end):
@@ -250,15 +254,18 @@ internal sealed class AdminPath(NodeState node, Membership? membership, MapFollo
             return false;
         }
 
-        if (membership is not null || node.Map?.Member(node.Options.Node)?.Incarnation == node.Options.Incarnation)
+        if (Membership is not null || node.Map?.Member(node.Options.Node)?.Incarnation == node.Options.Incarnation)
         {
             // A member asks for nothing.
             return true;
         }
 
-        if (reply.Status == Keys.Status.NotOwner && reply.Text.Length is > 0 and <= JoinNodeBody.MaxTextLength)
+        if (reply.Status == Keys.Status.NotOwner)
         {
-            follower.Source = reply.Text;
+            // Empty where the cluster has no manager at the moment.
+            bool isNamed = reply.Text.Length is > 0 and <= JoinNodeBody.MaxTextLength;
+            follower.Preferred = isNamed ? reply.Text : follower.Preferred;
+            _joins = isNamed ? 0 : _joins;
         }
         else if (reply.Status != Keys.Status.Acked)
         {

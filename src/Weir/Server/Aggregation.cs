@@ -195,6 +195,17 @@ internal sealed class Aggregation
         Closed = iteration;
     }
 
+    /// <summary>This node is no longer the head, or has just become it: what a head keeps for itself begins anew (design R19, R20).</summary>
+    public void Reset()
+    {
+        _open.Clear();
+        _received.Clear();
+        _waitingSents.Clear();
+        Array.Clear(_through);
+        HeldBytes = 0;
+        IsFull = false;
+    }
+
     public void Forget(Func<WorkerId, bool> ended)
     {
         foreach (WorkerId worker in _received.Keys.Where(ended).ToArray())

@@ -99,7 +99,7 @@ internal sealed class ExpiryPath(NodeState node)
     /// <summary>Looks at a stretch of one segment, and says what it cost.</summary>
     private int Step(Walk walk)
     {
-        if (node.Segment(walk.Segment) is not { } segment || segment.Find(walk.Table) is not { } table)
+        if (node.Headed(walk.Segment) is not { } segment || segment.Find(walk.Table) is not { } table)
         {
             walk.Segment++;
             return SlotsASegment;
@@ -108,7 +108,10 @@ internal sealed class ExpiryPath(NodeState node)
         int found = table.Rows.FindOlderThan(walk.Below, walk.FromMixed, SlotsAStep, _old, out ulong next, out bool done);
         if (found > 0)
         {
-            segment.Delete(table, _old.AsSpan(0, found));
+            // By name, as one entry of the segment's log.
+            table.Rows.Delete(_old.AsSpan(0, found));
+            segment.Copy?.Touched(walk.Table, _old.AsSpan(0, found));
+            node.Entries.Expiry(segment, walk.Table, _old.AsSpan(0, found));
         }
 
         (walk.Segment, walk.FromMixed) = done ? (walk.Segment + 1, 0) : (walk.Segment, next);

@@ -14,7 +14,7 @@ internal sealed class IterationPath(NodeState node)
     /// <summary>Outcomes in one frame: an iteration may close at more (table, segment)s than fit one of 1 MiB.</summary>
     private const int RepliesAFrame = 16_384;
 
-    private readonly Dictionary<(LinkId Link, ulong Session), List<PartReply>> _acknowledgements = [];
+    private readonly Dictionary<(LinkId Link, ulong Session), List<(Segment Segment, ulong Number, PartReply Reply)>> _acknowledgements = [];
     private readonly List<(LinkId Link, ulong Session)> _order = [];
     private readonly HashSet<uint> _dirtyGroups = [];
 
@@ -38,7 +38,7 @@ internal sealed class IterationPath(NodeState node)
             last[(entry.Table, entry.Segment)] = entry.N;
         }
 
-        foreach (Segment segment in node.Segments)
+        foreach (Segment segment in node.HeadedSegments)
         {
             if (segment.Index < sent.FirstSegment || segment.Index > sent.LastSegment)
             {
@@ -69,7 +69,7 @@ internal sealed class IterationPath(NodeState node)
         }
 
         bool closed = false;
-        foreach (Segment segment in node.Segments)
+        foreach (Segment segment in node.HeadedSegments)
         {
             foreach (TableSegment table in segment.Tables)
             {
@@ -107,11 +107,12 @@ internal sealed class IterationPath(NodeState node)
 
             aggregation.IsFull = false;
 
-            ulong number = segment.NextNumber();
+            segment.Copy?.Touched(table.Table.Id, keys);
+            ulong number = node.Entries.Iteration(segment, table.Table.Id, iteration, contributions, keys, values);
             foreach (Contribution contribution in contributions)
             {
-                Stands(table, contribution, number);
-                Acknowledge(table, (uint)segment.Index, contribution, iteration);
+                table.Stands(contribution.Worker, contribution.Seq, contribution.Session, contribution.N, number);
+                Acknowledge(table, segment, number, contribution, iteration);
             }
 
             node.HeldBytes -= contributions.Sum(c => c.Bytes);
@@ -128,49 +129,46 @@ internal sealed class IterationPath(NodeState node)
         return closed;
     }
 
-    /// <summary>Applying the entry sets last.seq, and last's session and n only where they rise (R19).</summary>
-    private static void Stands(TableSegment table, Contribution contribution, ulong number)
-    {
-        LastPush last = table.Updates.GetValueOrDefault(contribution.Worker, LastPush.None);
-        Seq seq = contribution.Seq > last.Seq ? contribution.Seq : last.Seq;
-        bool rises = contribution.Session > last.Session || (contribution.Session == last.Session && contribution.N > last.N);
-        table.Updates[contribution.Worker] = rises
-            ? new LastPush(contribution.Session, contribution.N, seq, number)
-            : last with { Seq = seq, Number = number };
-    }
-
-    private void Acknowledge(TableSegment table, uint segment, Contribution contribution, long iteration)
+    private void Acknowledge(TableSegment table, Segment segment, ulong number, Contribution contribution, long iteration)
     {
         (LinkId, ulong) to = (contribution.Link, contribution.Session);
-        if (!_acknowledgements.TryGetValue(to, out List<PartReply>? replies))
+        if (!_acknowledgements.TryGetValue(to, out List<(Segment, ulong, PartReply)>? replies))
         {
             replies = [];
             _acknowledgements.Add(to, replies);
             _order.Add(to);
         }
 
-        replies.Add(new PartReply
+        replies.Add((segment, number, new PartReply
         {
             Table = table.Table.Id,
-            Segment = segment,
+            Segment = (uint)segment.Index,
             N = contribution.N,
             Value = (ulong)iteration,
             Status = Status.Acked,
             Text = "",
-        });
+        }));
     }
 
     private void Acknowledge()
     {
         foreach ((LinkId link, ulong session) to in _order)
         {
-            FrameHeader header = node.Header(FrameKind.PushReply);
-            header.Session = to.session;
-            foreach (PartReply[] replies in _acknowledgements[to].Chunk(RepliesAFrame))
+            foreach ((Segment Segment, ulong Number, PartReply Reply)[] some in _acknowledgements[to].Chunk(RepliesAFrame))
             {
-                var body = new PushReplyBody(replies);
-                node.Counters.PushBytes += body.Bytes + FrameHeader.Size;
-                node.Outbox.Send(to.link, header, body);
+                var reply = new PendingReply(to.link, 0, to.session, [.. some.Select(s => s.Reply)]);
+                foreach ((Segment segment, ulong number, _) in some)
+                {
+                    if (number > segment.Acknowledged)
+                    {
+                        ChainPath.Await(reply, segment, number);
+                    }
+                }
+
+                if (reply.Waiting == 0)
+                {
+                    reply.Send(node);
+                }
             }
         }
 

@@ -21,7 +21,7 @@ internal static class MapChanges
                 return Done(map, map.Cluster);
             }
 
-            Decision removal = RemoveNode(map, join.Node, 0);
+            Decision removal = RemoveNode(map, join.Node, 0, isGone: true);
             if (removal.Map is null)
             {
                 return removal;
@@ -39,8 +39,11 @@ internal static class MapChanges
         return Done(map.Tables.Length == 0 ? Place(map) : map, map.Cluster);
     }
 
-    /// <summary>A node is gone. Chains of one: its segments have nobody any more, and what they held is lost.</summary>
-    public static Decision RemoveNode(ClusterMap map, ulong node, ulong rows)
+    /// <summary>
+    /// A node is silent, or gone for good: out of its chains it goes, in one change, as far as a complete member is left to lead them (R6).
+    /// Where it held the only copy of a cluster without replicas, or is gone for good, what it held is lost.
+    /// </summary>
+    public static Decision RemoveNode(ClusterMap map, ulong node, ulong rows, bool isGone = false)
     {
         int index = Array.FindIndex(map.Members, m => m.Node == node);
         if (index < 0)
@@ -49,27 +52,75 @@ internal static class MapChanges
         }
 
         MapMember gone = map.Members[index];
-        if (index == 0)
+        if (map.Acceptors is [string only] && only == gone.Address)
         {
-            return Refuse($"server {gone.Address} holds the register: the cluster ends with it and not before");
+            return Refuse($"server {gone.Address} has the register's only acceptor: the cluster ends with it and not before");
         }
 
-        ClusterMap without = map with { Members = [.. map.Members.Where((_, i) => i != index)] };
         if (map.Tables.Length == 0)
         {
-            return Done(Place(without));
+            return Done(Place(map with { Members = [.. map.Members.Where((_, i) => i != index)] }));
         }
 
         var chains = (MapChain[])map.Chains.Clone();
         int lost = 0;
+        bool isNeeded = false, hasChanged = false;
         for (int segment = 0; segment < chains.Length; segment++)
         {
-            (chains[segment], bool wasHeld) = Without(chains[segment], index, map.Version + 1);
-            lost += wasHeld && chains[segment].Members.Length == 0 ? 1 : 0;
+            MapChain chain = chains[segment];
+            if (chain.PlaceOf(index) < 0)
+            {
+                continue;
+            }
+
+            MapChain left = chain with { Members = [.. chain.Members.Where(m => m.Member != index)], Epoch = map.Version + 1, IsDown = false };
+            if (left.Members.Length > 0 ? left.Members[0].IsComplete : map.Replicas == 0 || isGone)
+            {
+                lost += left.Members.Length == 0 ? 1 : 0;
+                chains[segment] = left;
+                hasChanged = true;
+            }
+            else if (isGone)
+            {
+                // Those left are not complete, and who was will never return.
+                lost++;
+                chains[segment] = left with { Members = [] };
+                hasChanged = true;
+            }
+            else
+            {
+                // Only a complete member may lead: the segment waits for this one to return (R6).
+                chains[segment] = chain with { IsDown = true };
+                isNeeded = true;
+                hasChanged |= !chain.IsDown;
+            }
+        }
+
+        if (!hasChanged && isNeeded)
+        {
+            return Done(map);
+        }
+
+        ClusterMap without = map with { Chains = chains };
+        if (!isNeeded)
+        {
+            without = without with
+            {
+                Members = [.. map.Members.Where((_, i) => i != index)],
+                Chains = [.. chains.Select(c => !Array.Exists(c.Members, m => m.Member > index) ? c : c with { Members = [.. c.Members.Select(m => m.Member > index ? m with { Member = m.Member - 1 } : m)] })],
+            };
         }
 
         MapLoss[] losses = lost == 0 ? map.Losses : [.. map.Losses.TakeLast(KeptLosses - 1), new MapLoss(node, gone.Address, lost, rows)];
-        return Done(without with { Chains = chains, Losses = losses });
+        return Done(without with { Losses = losses });
+    }
+
+    /// <summary>A silent node is heard again, as the same incarnation: the segments that waited for it have a complete member again (R6).</summary>
+    public static Decision ReturnNode(ClusterMap map, ulong node)
+    {
+        int index = map.IndexOf(node);
+        bool Waits(MapChain chain) => chain.IsDown && Array.Exists(chain.Members, m => m.Member == index && m.IsComplete);
+        return Done(index < 0 || !Array.Exists(map.Chains, Waits) ? map : map with { Chains = [.. map.Chains.Select(c => Waits(c) ? c with { IsDown = false } : c)] });
     }
 
     public static Decision AddProcess(ClusterMap map, in JoinProcessBody join)
@@ -313,14 +364,6 @@ internal static class MapChanges
             return same ? known with { Members = [.. known.Members.Zip(chain, (old, next) => old with { Member = next.Member })] } : new MapChain(map.Version + 1, chain);
         })];
         return map with { Chains = chains };
-    }
-
-    /// <summary>A chain without a member that leaves the map, the members behind it counted anew; and whether it held the segment.</summary>
-    private static (MapChain Chain, bool WasHeld) Without(in MapChain chain, int member, ulong version)
-    {
-        bool wasHeld = chain.PlaceOf(member) >= 0;
-        ChainMember[] left = [.. chain.Members.Where(m => m.Member != member).Select(m => m.Member > member ? m with { Member = m.Member - 1 } : m)];
-        return (chain with { Members = left, Epoch = wasHeld ? version : chain.Epoch }, wasHeld);
     }
 
     private static string Describe(MapTable table) =>

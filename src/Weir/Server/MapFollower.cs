@@ -5,7 +5,7 @@ namespace Weir.Server;
 
 /// <summary>
 /// Keeps a node's map as new as what its peers name (design R4): a frame of a newer map waits, bounded, until the map was fetched from the
-/// register's node; else its sender hears Behind.
+/// manager or another member; else its sender hears Behind.
 /// </summary>
 internal sealed class MapFollower(NodeState node)
 {
@@ -15,11 +15,27 @@ internal sealed class MapFollower(NodeState node)
     private long _parkedBytes;
     private ulong _wanted;
     private Instant _nextFetch;
+    private int _attempts;
 
     internal readonly record struct Parked(LinkId Link, FrameBuffer Frame, ulong Version, Instant Deadline);
 
-    /// <summary>Where the map is read until one was read: the address this node was told to join.</summary>
-    public string? Source { get; set; } = node.Options.Join;
+    /// <summary>Where to ask first until a map was read: the address this node was told to join, then the manager's that somebody named.</summary>
+    public string? Preferred { get; set; } = node.Options.Join;
+
+    /// <summary>
+    /// Whom to ask at the given attempt, or null where nobody is known: the manager, and in between the others in turn, for it may be gone.
+    /// </summary>
+    public string? Source(int attempt)
+    {
+        ServerOptions options = node.Options;
+        string? first = node.Map?.Manager.Address ?? Preferred;
+        IEnumerable<string?> known = node.Map is { } map
+            ? map.Members.Select(m => m.Address).Append(Preferred)
+            : options.Acceptors.Append(options.Join);
+        string[] others = [.. known.OfType<string>().Where(a => a != first && a != options.Address).Distinct()];
+        bool asksFirst = first is not null && first != options.Address && (attempt % 2 == 0 || others.Length == 0);
+        return asksFirst ? first : others.Length == 0 ? null : others[attempt / 2 % others.Length];
+    }
 
     /// <summary>Keeps a frame until the map it names was read. False where there is no room: answer Behind at once.</summary>
     public bool Park(LinkId link, FrameBuffer frame, ulong version, Instant now)
@@ -35,13 +51,24 @@ internal sealed class MapFollower(NodeState node)
         return true;
     }
 
-    /// <summary>Somebody named a map version: it is fetched if it is newer than this node's.</summary>
-    public void Want(ulong version, Instant now)
+    /// <summary>Somebody named a map version: it is fetched if it is newer than this node's, from a node that named it at <paramref name="sender"/> first.</summary>
+    public void Want(ulong version, Instant now, LinkId sender = default)
     {
-        if (version > _wanted && version > (node.Map?.Version ?? 0))
+        if (version <= _wanted || version <= (node.Map?.Version ?? 0))
         {
-            _wanted = version;
+            return;
+        }
+
+        _wanted = version;
+        _attempts = 0;
+        if (sender == LinkId.None)
+        {
             Fetch(now);
+        }
+        else
+        {
+            _nextFetch = now.AfterMs(RetryMs);
+            node.Outbox.Send(sender, node.Header(FrameKind.ReadMap), default(EmptyBody));
         }
     }
 
@@ -97,8 +124,7 @@ internal sealed class MapFollower(NodeState node)
 
     private void Fetch(Instant now)
     {
-        string? source = node.Map is { } map ? map.Register.Address : Source;
-        if (source is not null && source != node.Options.Address)
+        if (Source(_attempts++) is { } source)
         {
             _nextFetch = now.AfterMs(RetryMs);
             node.Outbox.Send(node.Outbox.Open(source), node.Header(FrameKind.ReadMap), default(EmptyBody));

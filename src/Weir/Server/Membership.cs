@@ -7,32 +7,26 @@ using Weir.World;
 namespace Weir.Server;
 
 /// <summary>
-/// Decides the next map (design section 4): admits nodes and processes, opens tables and jobs, gives sessions, and has the workers of a
-/// silent process hosted again. It runs on the node that holds the register. Requests are gathered and swapped in together; an answer goes
-/// out only after its swap took place.
+/// Decides the next map (design section 4) for one term of the manager: admits nodes and processes, opens tables and jobs, gives sessions, and has
+/// the workers of a silent process hosted again. It begins by reading the map and writing its term into it, so that an older manager's swap fails
+/// (R3); until then it answers nobody. Requests are gathered and swapped in together; an answer goes out only after its swap took place. Not
+/// thread-safe.
 /// </summary>
-internal sealed class Membership(NodeState node, IRegister register, Action<ClusterMap, Instant> adopt)
+internal sealed class Membership(
+    NodeState node, RegisterCalls register, HeardMembers heard, ulong term, IReadOnlyList<string> acceptors, Action<ClusterMap, Instant> adopt)
 {
-    /// <summary>Marks the tickets of operations that others asked for.</summary>
-    private const ulong RemoteTicket = 1UL << 63;
-
-    /// <summary>Ticks come every 10 ms: after a gap like this the node itself was stopped, and what others sent meanwhile is still unread.</summary>
-    private const long AsleepMs = 500;
-
-    /// <summary>A map crosses in one frame, also in the answer of the register, which has 16 bytes before it.</summary>
-    private const int MaxMapBytes = FrameHeader.MaxBodyBytes - 16;
+    /// <summary>A map crosses in one frame, also in an acceptor's answer, which has its ballots before it.</summary>
+    private const int MaxMapBytes = FrameHeader.MaxBodyBytes - PaxosReplyBody.HeadBytes;
 
     private readonly List<Change> _queued = [];
     private readonly List<Change> _swapping = [];
-    private readonly Dictionary<(MemberRole Role, ulong Id), Instant> _heard = [];
-    private readonly Dictionary<ulong, ulong> _rows = [];
-    private readonly Dictionary<ulong, ulong> _read = [];
+    private readonly HashSet<ulong> _away = [];
     private readonly Dictionary<(uint Group, ulong Announced), Dictionary<ulong, long>> _begun = [];
-    private readonly Dictionary<ulong, (LinkId Link, FrameHeader Request, RegisterCell Cell, bool Swap)> _remote = [];
     private ClusterMap? _proposed;
-    private Instant _lastTick = Instant.Never;
+    private ReadOnlyMemory<byte> _proposedBytes;
     private ulong _registerVersion;
-    private ulong _ticket;
+    private bool _isAsking;
+    private bool _mustRead = true;
 
     /// <summary>A change of the map, and whom to tell. It gives the new map, or a refusal.</summary>
     private sealed record Change(Func<ClusterMap, Decision> Decide, LinkId Link, FrameHeader Request)
@@ -43,32 +37,27 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
     /// <summary>What a change came to: the map after it, or why not; and the numbers of the answer.</summary>
     internal readonly record struct Decision(ClusterMap? Map, Status Status, ulong First = 0, long Second = 0, string Text = "");
 
-    /// <summary>Writes the first map: one member, all segments its own.</summary>
-    public void Create(Instant now)
-    {
-        ServerOptions options = node.Options;
-        int segments = 1 << options.SegmentBits;
-        var map = new ClusterMap
-        {
-            Cluster = options.Cluster,
-            SegmentBits = options.SegmentBits,
-            Members = [new MapMember(options.Node, options.Incarnation, options.Address, options.WeightPercent, options.Zone)],
-            Chains = [.. Enumerable.Repeat(new MapChain(1, [new ChainMember(0, 1, true)]), segments)],
-        };
-        _proposed = map;
-        register.CompareAndSwap(RegisterCell.Map, 0, MapEncoding.Encode(map), ++_ticket);
-        Advance(now);
-    }
+    /// <summary>The manager's term: no other manager ever decides under it.</summary>
+    public ulong Term => term;
 
-    /// <summary>A member or process was heard: what a silence is counted from; of a node also its rows and the map that it has read.</summary>
-    public void Heard(MemberRole role, ulong id, ulong rows, ulong mapVersion, Instant now)
+    /// <summary>Its term stands in the map: it may decide.</summary>
+    public bool IsReady { get; private set; }
+
+    /// <summary>A newer term stands in the map: it decides nothing any more.</summary>
+    public bool IsOver { get; private set; }
+
+    /// <summary>It ends, and says to those who wait where to ask instead.</summary>
+    public void Refuse(string? address)
     {
-        _heard[(role, id)] = now;
-        if (role == MemberRole.Node)
+        IsOver = true;
+        foreach (Change change in _swapping.Concat(_queued).Where(c => c.Link != LinkId.None))
         {
-            _rows[id] = rows;
-            _read[id] = mapVersion;
+            string text = address is null || address == node.Options.Address ? "" : address;
+            node.Outbox.Send(change.Link, node.Reply(FrameKind.AdminReply, change.Request), new AdminReplyBody(Status.NotOwner, 0, 0, text));
         }
+
+        _swapping.Clear();
+        _queued.Clear();
     }
 
     /// <summary>A host answers an announced change of workers (design R8); an answer to another announcement, or of another session, is old.</summary>
@@ -94,21 +83,33 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
     /// <summary>At each tick: who has been silent too long leaves the map.</summary>
     public void Tick(Instant now)
     {
-        ClusterMap map = node.Map!;
-        ForgetStrangers(map);
-        ForgiveOwnSilence(now);
+        if (!IsReady || IsOver || node.Map is not { } map)
+        {
+            return;
+        }
+
         foreach (MapMember member in map.Members)
         {
-            if (member.Node != node.Options.Node && Silent(MemberRole.Node, member.Node, node.Limits.NodeTimeoutMs, now))
+            ulong id = member.Node;
+            if (id == node.Options.Node)
             {
-                ulong id = member.Node;
-                _queued.Add(new Change(m => MapChanges.RemoveNode(m, id, _rows.GetValueOrDefault(id)), LinkId.None, default));
+                continue;
+            }
+
+            if (heard.IsSilent(MemberRole.Node, id, node.Limits.NodeTimeoutMs, now))
+            {
+                _away.Add(id);
+                _queued.Add(new Change(m => MapChanges.RemoveNode(m, id, heard.Rows(id)), LinkId.None, default));
+            }
+            else if (_away.Remove(id))
+            {
+                _queued.Add(new Change(m => MapChanges.ReturnNode(m, id), LinkId.None, default));
             }
         }
 
         foreach (MapProcess process in map.Processes)
         {
-            if (Silent(MemberRole.Process, process.Process, node.Limits.ProcessTimeoutMs, now))
+            if (heard.IsSilent(MemberRole.Process, process.Process, node.Limits.ProcessTimeoutMs, now))
             {
                 ulong id = process.Process;
                 _queued.Add(new Change(m => MapChanges.RemoveProcess(m, id), LinkId.None, default));
@@ -116,35 +117,33 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
         }
     }
 
-    /// <summary>Swaps what is queued, and takes over what was swapped. Called at the end of each turn.</summary>
-    public void Advance(Instant now)
+    /// <summary>Swaps what is queued, one swap at a time. Called until the register has nothing more to say, at the end of each turn.</summary>
+    /// <returns>Whether it asked the register for something.</returns>
+    public bool Advance()
     {
-        while (true)
+        if (IsOver || _isAsking)
         {
-            if (_proposed is null)
-            {
-                DecideChanges();
-            }
-
-            if (_proposed is null && _queued.Count > 0)
-            {
-                Propose();
-            }
-
-            if (!register.TryTakeResult(out RegisterResult result))
-            {
-                return;
-            }
-
-            if (_remote.Remove(result.Ticket, out (LinkId Link, FrameHeader Request, RegisterCell Cell, bool Swap) asker))
-            {
-                AnswerRemote(asker.Link, asker.Request, asker.Cell, asker.Swap, result, now);
-            }
-            else if (result.Ticket == _ticket)
-            {
-                Swapped(result, now);
-            }
+            return false;
         }
+
+        if (_mustRead)
+        {
+            _isAsking = true;
+            register.Read(RegisterCell.Map, (result, now) => Ended(result, isSwap: false, now));
+            return true;
+        }
+
+        if (IsReady)
+        {
+            DecideChanges();
+        }
+
+        if (!IsReady || _queued.Count > 0)
+        {
+            Propose();
+        }
+
+        return _isAsking;
     }
 
     /// <summary>Another node reads or swaps a cell of the register that this node holds.</summary>
@@ -152,27 +151,28 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
     {
         var cell = (RegisterCell)body.Cell;
         bool swap = request.Kind == FrameKind.RegisterSwap;
-        if (swap && cell == RegisterCell.Map)
+        if (swap)
         {
-            bool sound = MapEncoding.TryDecode(body.Value.Span, out ClusterMap map);
-            if (!sound || !MapSoundness.Follows(map, node.Map!))
+            // The lease is its holder's: nobody swaps it in the name of another.
+            bool sound = MapEncoding.TryDecode(body.Value.Span, out ClusterMap map) && cell == RegisterCell.Map;
+            if (!sound || map.ManagerTerm != term || !MapSoundness.Follows(map, node.Map!))
             {
-                // A map that does not follow rests on an older one: its writer reads again.
+                // A map that does not follow rests on an older one, or is of another term: its writer reads again.
                 node.Outbox.Send(
                     link, node.Reply(FrameKind.RegisterReply, request), new RegisterReplyBody(sound ? Status.Conflict : Status.Malformed, 0, default));
                 return;
             }
         }
 
-        ulong ticket = ++_ticket | RemoteTicket;
-        _remote.Add(ticket, (link, request, cell, swap));
+        FrameHeader asked = request;
+        void Answer(RegisterResult result, Instant now) => AnswerRemote(link, asked, cell, swap, result, now);
         if (swap)
         {
-            register.CompareAndSwap(cell, body.ExpectedVersion, body.Value, ticket);
+            register.CompareAndSwap(cell, body.ExpectedVersion, body.Value, Answer);
         }
         else
         {
-            register.Read(cell, ticket);
+            register.Read(cell, Answer);
         }
     }
 
@@ -194,7 +194,7 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
     private void Decide(MapJob job, ulong announced)
     {
         uint group = job.Group;
-        if (!Array.TrueForAll(node.Map!.Members, m => m.Node == node.Options.Node || _read.GetValueOrDefault(m.Node) >= announced))
+        if (!Array.TrueForAll(node.Map!.Members, m => m.Node == node.Options.Node || heard.Read(m.Node) >= announced))
         {
             return;
         }
@@ -208,7 +208,7 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
 
     private void AnswerRemote(LinkId link, in FrameHeader request, RegisterCell cell, bool swap, in RegisterResult result, Instant now)
     {
-        Status status = result.Outcome == RegisterOutcome.Done ? Status.Acked : Status.Conflict;
+        Status status = result.Outcome switch { RegisterOutcome.Done => Status.Acked, RegisterOutcome.Mismatch => Status.Conflict, _ => Status.Busy };
         node.Outbox.Send(link, node.Reply(FrameKind.RegisterReply, request), new RegisterReplyBody(status, result.Version, result.Value));
         if (swap && cell == RegisterCell.Map && status == Status.Acked
             && MapEncoding.TryDecode(result.Value.Span, out ClusterMap map) && map.Version > node.Map!.Version)
@@ -218,10 +218,19 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
         }
     }
 
+    /// <summary>A first node that came back where nobody else is left decides the map before it is a member.</summary>
+    private ClusterMap ComeIn(ClusterMap map)
+    {
+        ServerOptions options = node.Options;
+        return map.Member(options.Node)?.Incarnation == options.Incarnation
+            ? map
+            : MapChanges.AddNode(map, new JoinNodeBody(options.Node, options.Incarnation, options.WeightPercent, options.Address, options.Zone)).Map ?? map;
+    }
+
     private void Propose()
     {
         ClusterMap map = node.Map!;
-        ClusterMap next = map;
+        ClusterMap next = IsReady ? map : ComeIn(map);
         foreach (Change change in _queued)
         {
             change.Outcome = change.Decide(next);
@@ -235,35 +244,100 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
 
         _swapping.AddRange(_queued);
         _queued.Clear();
-        if (ReferenceEquals(next, map))
+        if (IsReady && ReferenceEquals(next, map))
         {
             Answer();
             return;
         }
 
-        _proposed = next with { Version = map.Version + 1 };
-        register.CompareAndSwap(RegisterCell.Map, _registerVersion, MapEncoding.Encode(_proposed), ++_ticket);
+        _proposed = next with { Version = map.Version + 1, ManagerTerm = term, ManagerNode = node.Options.Node };
+        Swap();
+    }
+    /// <summary>Writes the first map: one member, all segments its own.</summary>
+    private void Found()
+    {
+        ServerOptions options = node.Options;
+        int segments = 1 << options.SegmentBits;
+        _proposed = new ClusterMap
+        {
+            Cluster = options.Cluster,
+            SegmentBits = options.SegmentBits,
+            Replicas = options.Replicas,
+            ManagerTerm = term,
+            ManagerNode = options.Node,
+            Acceptors = [.. acceptors],
+            Members = [new MapMember(options.Node, options.Incarnation, options.Address, options.WeightPercent, options.Zone)],
+            Chains = [.. Enumerable.Repeat(new MapChain(1, [new ChainMember(0, 1, true)]), segments)],
+        };
+        Swap();
     }
 
-    private void Swapped(in RegisterResult result, Instant now)
+    private void Swap()
     {
+        _isAsking = true;
+        _proposedBytes = MapEncoding.Encode(_proposed!);
+        register.CompareAndSwap(RegisterCell.Map, _registerVersion, _proposedBytes, (result, now) => Ended(result, isSwap: true, now));
+    }
+
+    /// <summary>A read or a swap of the map has ended. A swap that ended as unknown is found out about by what stands in the cell (design R1).</summary>
+    private void Ended(in RegisterResult result, bool isSwap, Instant now)
+    {
+        _isAsking = false;
+        _mustRead = result.Outcome == RegisterOutcome.Unknown;
+        if (IsOver || _mustRead)
+        {
+            return;
+        }
+
         ClusterMap? proposed = _proposed;
         _proposed = null;
         _registerVersion = result.Version;
-        if (result.Outcome == RegisterOutcome.Done && proposed is not null)
+        bool isDone = isSwap && result.Outcome == RegisterOutcome.Done;
+        if (proposed is not null && (isDone || result.Value.Span.SequenceEqual(_proposedBytes.Span)))
         {
             adopt(proposed, now);
+            IsReady = true;
             ForgetDecided(proposed);
             Answer();
             return;
         }
 
-        // Somebody else's map stands there: take it over and decide again.
+        // Another map stands there: it is taken over, and what was asked for is decided again on it.
         _queued.InsertRange(0, _swapping);
         _swapping.Clear();
-        if (MapEncoding.TryDecode(result.Value.Span, out ClusterMap other) && other.Version > node.Map!.Version)
+        if (result.Version == 0)
         {
-            adopt(other, now);
+            Found();
+        }
+        else
+        {
+            TakeOver(result.Value, now);
+        }
+    }
+
+    private void TakeOver(ReadOnlyMemory<byte> value, Instant now)
+    {
+        if (!MapEncoding.TryDecode(value.Span, out ClusterMap stands))
+        {
+            node.Outbox.Note("the map in the register makes no sense to this version; this node decides nothing");
+            IsOver = true;
+            return;
+        }
+
+        if (stands.ManagerTerm > term)
+        {
+            IsOver = true;
+        }
+
+        if (stands.Version > (node.Map?.Version ?? 0))
+        {
+            adopt(stands, now);
+        }
+
+        if (node.Map?.Version != stands.Version)
+        {
+            node.Outbox.Note($"the register holds map {stands.Version} of cluster {stands.Cluster:x}, which does not follow what this node knows: it decides nothing");
+            IsOver = true;
         }
     }
 
@@ -290,50 +364,5 @@ internal sealed class Membership(NodeState node, IRegister register, Action<Clus
         {
             _begun.Remove(change);
         }
-    }
-
-    /// <summary>Whoever asked to come in and did not is forgotten: anybody may ask, under any number.</summary>
-    private void ForgetStrangers(ClusterMap map)
-    {
-        if (_heard.Count <= map.Members.Length + map.Processes.Length)
-        {
-            return;
-        }
-
-        HashSet<(MemberRole, ulong)> known = [.. map.Members.Select(m => (MemberRole.Node, m.Node)), .. map.Processes.Select(p => (MemberRole.Process, p.Process))];
-        foreach ((MemberRole Role, ulong Id) stranger in _heard.Keys.Where(k => !known.Contains(k)).ToArray())
-        {
-            _heard.Remove(stranger);
-            if (stranger.Role == MemberRole.Node)
-            {
-                _rows.Remove(stranger.Id);
-                _read.Remove(stranger.Id);
-            }
-        }
-    }
-
-    /// <summary>While this node was asleep it could hear nobody: that time is not the others' silence.</summary>
-    private void ForgiveOwnSilence(Instant now)
-    {
-        long gapMs = _lastTick == Instant.Never ? 0 : now.MsSince(_lastTick);
-        _lastTick = now;
-        if (gapMs > AsleepMs)
-        {
-            foreach ((MemberRole, ulong) key in _heard.Keys.ToArray())
-            {
-                _heard[key] = Instant.Earlier(now, _heard[key].AfterMs(gapMs));
-            }
-        }
-    }
-
-    private bool Silent(MemberRole role, ulong id, long timeoutMs, Instant now)
-    {
-        if (!_heard.TryGetValue((role, id), out Instant heard))
-        {
-            _heard[(role, id)] = now;
-            return false;
-        }
-
-        return now.MsSince(heard) > timeoutMs;
     }
 }

@@ -2,10 +2,11 @@ using Weir.Keys;
 using Weir.Placement;
 using Weir.Store;
 using Weir.Wire;
+using Weir.World;
 
 namespace Weir.Server;
 
-/// <summary>What the paths of one node share: its options, its map, the segments it heads, clocks, counters and memory.</summary>
+/// <summary>What the paths of one node share: its options, its map, the segments it holds, clocks, counters and memory.</summary>
 internal sealed class NodeState : IDisposable
 {
     private readonly Dictionary<uint, TableRows> _tables = [];
@@ -41,13 +42,43 @@ internal sealed class NodeState : IDisposable
     /// <summary>Bytes of contributions held for open iterations.</summary>
     public long HeldBytes { get; set; }
 
+    /// <summary>When the turn that runs now began.</summary>
+    public Instant Now { get; set; }
+
+    /// <summary>Bytes of log entries that somebody below may still need.</summary>
+    public LogBytes LogBytes { get; } = new();
+
+    /// <summary>Writes what this node decides as the head of a segment.</summary>
+    public EntryWriter Entries { get; set; } = null!;
+
     public NodeCounters Counters;
 
-    public IEnumerable<Segment> Segments => _segments.OfType<Segment>();
+    /// <summary>The segments that this node holds: as head, as a follower, or as a copy in the making.</summary>
+    public IEnumerable<Segment> Held => _segments.OfType<Segment>();
+
+    public IEnumerable<Segment> HeadedSegments => Held.Where(s => s.IsHead);
 
     public IReadOnlyDictionary<uint, TableRows> Tables => _tables;
 
-    public Segment? Segment(uint index) => index < (uint)_segments.Length ? _segments[index] : null;
+    /// <summary>A segment that this node holds in whatever place.</summary>
+    public Segment? Find(uint index) => index < (uint)_segments.Length ? _segments[index] : null;
+
+    /// <summary>A segment that this node heads: it alone answers for it.</summary>
+    public Segment? Headed(uint index) => Find(index) is { IsHead: true } segment ? segment : null;
+
+    /// <summary>A copy of a segment begins here: what was held of it before counts for nothing.</summary>
+    public Segment Begin(uint index)
+    {
+        _segments[index]?.Dispose();
+        return _segments[index] = new Segment((int)index, LogBytes);
+    }
+
+    /// <summary>A copy in the making is given up.</summary>
+    public void Drop(Segment segment)
+    {
+        segment.Dispose();
+        _segments[segment.Index] = null;
+    }
 
     /// <summary>A reply's header: the request's id and session, this node's map and cluster.</summary>
     public FrameHeader Reply(FrameKind kind, in FrameHeader to) => new()
@@ -73,23 +104,24 @@ internal sealed class NodeState : IDisposable
         }
 
         int self = map.IndexOf(Options.Node);
+        int complete = Math.Min(map.Replicas + 1, map.Members.Length);
         for (int index = 0; index < map.Segments; index++)
         {
-            bool mine = self >= 0 && map.Chains[index].Head == self;
-            if (mine && _segments[index] is null)
+            MapChain chain = map.Chains[index];
+            if (self >= 0 && chain.PlaceOf(self) >= 0)
             {
-                _segments[index] = new Segment(index);
+                _segments[index] ??= new Segment(index, LogBytes);
             }
-            else if (!mine && _segments[index] is { } gone)
+            else if (_segments[index] is { Target: null } gone && (chain.Members.Length == 0 || chain.Members.Count(m => m.IsComplete) >= complete))
             {
-                gone.Dispose();
-                _segments[index] = null;
+                // A holder drops its copy only on reading a map with k+1 complete members (R10).
+                Drop(gone);
             }
         }
 
         foreach (uint table in _tables.Keys.Where(id => map.Table(id) is null).ToArray())
         {
-            foreach (Segment segment in Segments)
+            foreach (Segment segment in Held)
             {
                 segment.Drop(table);
             }
@@ -98,18 +130,12 @@ internal sealed class NodeState : IDisposable
             rows?.Dispose();
         }
 
-        KeyLists.Drop(list => map.Generation != older?.Generation || map.Table(list.Table) is null || Segment(list.Segment) is null);
+        KeyLists.Drop(list => map.Generation != older?.Generation || map.Table(list.Table) is null || Find(list.Segment) is null);
         Clocks.Adopt(map);
-        if (older is not null
-            && (!older.Sessions.AsSpan().SequenceEqual(map.Sessions) || !older.Jobs.Select(j => j.Group).SequenceEqual(map.Jobs.Select(j => j.Group))))
-        {
-            ForgetEnded(map);
-        }
-
-        HeldBytes = Segments.SelectMany(s => s.Tables).Sum(t => t.Aggregation?.HeldBytes ?? 0);
+        HeldBytes = Held.SelectMany(s => s.Tables).Sum(t => t.Aggregation?.HeldBytes ?? 0);
     }
 
-    /// <summary>The rows of a table in a segment that this node heads, created at the first push.</summary>
+    /// <summary>The rows of a table in a segment that this node holds, created at the first push.</summary>
     public TableSegment TableSegment(Segment segment, MapTable table)
     {
         if (segment.Find(table.Id) is { } found)
@@ -133,20 +159,39 @@ internal sealed class NodeState : IDisposable
         return created;
     }
 
-    private void ForgetEnded(ClusterMap map)
+    /// <summary>As a log entry of each segment that this node heads, what last[] knows of workers that have ended in the map goes (design R7).</summary>
+    public void ForgetEnded()
     {
-        HashSet<ulong> sessions = [.. map.Sessions.Select(s => WorkerId.OfSession(s.Session).Value)];
-        HashSet<uint> groups = [.. map.Jobs.Select(j => j.Group)];
-        bool Ended(WorkerId worker) => worker.Group == 0 ? !sessions.Contains(worker.Value) : !groups.Contains(worker.Group);
-        foreach (TableSegment table in Segments.SelectMany(s => s.Tables))
+        HashSet<ulong> sessions = [.. Map!.Sessions.Select(s => WorkerId.OfSession(s.Session).Value)];
+        HashSet<uint> groups = [.. Map.Jobs.Select(j => j.Group)];
+        bool HasEnded(WorkerId worker) => worker.Group == 0 ? !sessions.Contains(worker.Value) : !groups.Contains(worker.Group);
+        foreach (Segment segment in HeadedSegments)
         {
-            table.Forget(Ended);
+            HashSet<WorkerId> ended = [];
+            foreach (TableSegment table in segment.Tables)
+            {
+                ended.UnionWith(table.Updates.Keys.Where(HasEnded));
+                ended.UnionWith(table.Deletes.Keys.Where(HasEnded));
+                table.Aggregation?.Forget(HasEnded);
+            }
+
+            if (ended.Count == 0)
+            {
+                continue;
+            }
+
+            foreach (TableSegment table in segment.Tables)
+            {
+                table.Forget(ended);
+            }
+
+            Entries.Forget(segment, ended);
         }
     }
 
     public void Dispose()
     {
-        foreach (Segment segment in Segments)
+        foreach (Segment segment in Held)
         {
             segment.Dispose();
         }

@@ -221,7 +221,7 @@ internal sealed class PullAnswers(NodeState node)
         rows = null!;
         text = "";
         ClusterMap map = node.Map!;
-        if (node.Segment(item.Segment) is not { } segment)
+        if (node.Headed(item.Segment) is not { } segment)
         {
             status = Status.NotOwner;
             return false;

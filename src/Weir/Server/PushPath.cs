@@ -1,5 +1,4 @@
 using System.Numerics;
-using System.Runtime.InteropServices;
 using Weir.Keys;
 using Weir.Placement;
 using Weir.Store;
@@ -18,6 +17,7 @@ internal sealed class PushPath(NodeState node)
     private const int TextBytes = 256 << 10;
 
     private readonly List<PartReply> _replies = [];
+    private readonly List<(Segment Segment, ulong Number)> _awaited = [];
     private readonly KeyReader _keys = new(node);
     private float[] _values = [];
     private long _frameBytes;
@@ -38,6 +38,7 @@ internal sealed class PushPath(NodeState node)
     public void Handle(LinkId link, in FrameHeader header, ref DataRequestReader reader)
     {
         _replies.Clear();
+        _awaited.Clear();
         Outcomes.Clear();
         HadAggregated = false;
         node.Counters.PushRequests++;
@@ -61,11 +62,23 @@ internal sealed class PushPath(NodeState node)
             Outcomes.Add(new Outcome(reply.Status, position, reply.Text));
         }
 
-        if (_replies.Count > 0)
+        if (_replies.Count == 0)
+        {
+            return;
+        }
+
+        if (_awaited.Count == 0)
         {
             var body = new PushReplyBody(_replies);
             node.Counters.PushBytes += body.Bytes + FrameHeader.Size;
             node.Outbox.Send(link, node.Reply(FrameKind.PushReply, header), body);
+            return;
+        }
+
+        var pending = new PendingReply(link, header.RequestId, header.Session, [.. _replies]);
+        foreach ((Segment segment, ulong number) in _awaited)
+        {
+            ChainPath.Await(pending, segment, number);
         }
     }
 
@@ -92,9 +105,14 @@ internal sealed class PushPath(NodeState node)
             return Reply(part, Status.Ended, 0, $"session {header.Session} has ended");
         }
 
-        if (node.Segment(part.Segment) is not { } segment)
+        if (node.Headed(part.Segment) is not { } segment)
         {
             return Reply(part, Status.NotOwner, 0, "");
+        }
+
+        if (segment.Waiting.Count >= node.Limits.WaitingReplies)
+        {
+            return Reply(part, Status.Busy, 0, "");
         }
 
         if (map.Table(part.Table) is not { } table)
@@ -121,20 +139,21 @@ internal sealed class PushPath(NodeState node)
         node.Counters.ValuesPushed += values.Length;
         TableSegment rows = node.TableSegment(segment, table);
         return rows.Aggregation is { } aggregation && worker.Group == table.Group && worker.Group != 0
-            ? Aggregated(link, header, part, keys, values, rows, aggregation, worker)
-            : Plain(header, part, keys, values, segment, rows, worker);
+            ? Aggregated(link, header, part, keys, values, segment, rows, aggregation, worker)
+            : Plain(header, part, keys, values, keyBytes, valueBytes, segment, rows, worker);
     }
 
     private PartReply Plain(
-        in FrameHeader header, in PartHeader part, ReadOnlySpan<ulong> keys, ReadOnlySpan<float> values, Segment segment, TableSegment rows, WorkerId worker)
+        in FrameHeader header, in PartHeader part, ReadOnlySpan<ulong> keys, ReadOnlySpan<float> values, ReadOnlySpan<byte> keyBytes, ReadOnlySpan<byte> valueBytes, Segment segment, TableSegment rows, WorkerId worker)
     {
         Dictionary<WorkerId, LastPush> lastOf = rows.Last(part.Operation == PartOperation.Delete);
         LastPush last = lastOf.GetValueOrDefault(worker, LastPush.None);
         ulong received = last.NIn(header.Session);
         if (part.N <= received)
         {
-            // Chains of one: what is in the log is acknowledged (R13).
+            // It is acknowledged only once the tail has what it repeats (R13).
             node.Counters.Duplicates++;
+            Await(segment, last.Number);
             return Reply(part, Status.Acked, 0, "");
         }
 
@@ -146,37 +165,60 @@ internal sealed class PushPath(NodeState node)
         if (part.Seq <= last.Seq)
         {
             // An entry without rows: the older session's push stands for it (R11).
-            lastOf[worker] = new LastPush(header.Session, part.N, last.Seq, segment.NextNumber());
+            ulong superseded = node.Entries.Part(segment, worker, header.Session, part, Status.Superseded, 0, [], [], []);
+            lastOf[worker] = new LastPush(header.Session, part.N, last.Seq, superseded);
             node.Counters.Superseded++;
+            Await(segment, superseded);
             return Reply(part, Status.Superseded, 0, "");
         }
 
         Status status = Status.Acked;
         string text = "";
-        ulong number;
+        long clock = 0;
         if (!AllFinite(values))
         {
-            number = segment.NextNumber();
             status = Status.Failed;
             text = $"a value pushed to table {rows.Table.Name} is not a finite number; nothing of this part was applied";
         }
         else if (part.Operation == PartOperation.Delete)
         {
-            number = segment.Delete(rows, keys);
+            rows.Rows.Delete(keys);
         }
         else
         {
+            if (node.LogBytes.Total > node.Limits.LogBytes)
+            {
+                return Reply(part, Status.Busy, 0, "");
+            }
+
+            clock = ClockOf(part, rows.Table, worker);
             RowOperation operation = part.Operation == PartOperation.Assign ? RowOperation.Assign : RowOperation.Update;
-            if (rows.Rows.Apply(keys, values, operation, ClockOf(part, rows.Table, worker)) == StoreResult.Full)
+
+            // Full is decided before a number is given, against the smallest room in the chain (R15).
+            if ((ulong)(part.Rows * (rows.Rows.RowBytes + Slot.Bytes)) > segment.RoomBelow || rows.Rows.Apply(keys, values, operation, clock) == StoreResult.Full)
             {
                 return Reply(part, Status.Full, 0, MemoryLimit);
             }
-
-            number = segment.NextNumber();
         }
 
+        if (status == Status.Acked)
+        {
+            segment.Copy?.Touched(part.Table, keys);
+        }
+
+        ulong number = node.Entries.Part(segment, worker, header.Session, part, status, clock, keys, keyBytes, valueBytes);
         lastOf[worker] = new LastPush(header.Session, part.N, part.Seq, number);
+        Await(segment, number);
         return Reply(part, status, 0, text);
+    }
+
+    /// <summary>The answer to the frame waits for the tail of a segment.</summary>
+    private void Await(Segment segment, ulong number)
+    {
+        if (number > segment.Acknowledged)
+        {
+            _awaited.Add((segment, number));
+        }
     }
 
     /// <summary>
@@ -190,7 +232,7 @@ internal sealed class PushPath(NodeState node)
         : 0;
 
     private PartReply Aggregated(
-        LinkId link, in FrameHeader header, in PartHeader part, ReadOnlySpan<ulong> keys, ReadOnlySpan<float> values, TableSegment rows, Aggregation aggregation, WorkerId worker)
+        LinkId link, in FrameHeader header, in PartHeader part, ReadOnlySpan<ulong> keys, ReadOnlySpan<float> values, Segment segment, TableSegment rows, Aggregation aggregation, WorkerId worker)
     {
         HadAggregated = true;
         LastPush last = rows.Updates.GetValueOrDefault(worker, LastPush.None);
@@ -202,6 +244,7 @@ internal sealed class PushPath(NodeState node)
             node.Counters.Duplicates++;
             if (part.N <= last.NIn(header.Session))
             {
+                Await(segment, last.Number);
                 return Reply(part, Status.Acked, closed, "");
             }
 
@@ -226,7 +269,9 @@ internal sealed class PushPath(NodeState node)
         if (part.Seq.Iteration <= aggregation.Closed || part.Seq <= last.Seq)
         {
             // What is closed is Superseded (R21): the old parts stand everywhere.
-            rows.Updates[worker] = last with { Session = header.Session, N = part.N };
+            ulong number = node.Entries.Part(segment, worker, header.Session, part, Status.Superseded, 0, [], [], []);
+            rows.Updates[worker] = last with { Session = header.Session, N = part.N, Number = number };
+            Await(segment, number);
             aggregation.SetReceived(worker, received with { Session = header.Session, N = part.N });
             node.Counters.Superseded++;
             return Reply(part, Status.Superseded, closed, "");
@@ -263,7 +308,7 @@ internal sealed class PushPath(NodeState node)
     {
         fault = "";
         values = default;
-        long valueBytes = part.Operation == PartOperation.Delete ? 0 : (long)part.Rows * table.Width * sizeof(float);
+        long valueBytes = PartValues.Bytes(part, table.Width);
         _frameBytes += PartHeader.Size + (part.Rows * (long)sizeof(ulong)) + valueBytes;
         if (_frameBytes > FrameHeader.MaxBodyBytes)
         {
@@ -271,31 +316,14 @@ internal sealed class PushPath(NodeState node)
             return false;
         }
 
-        if (part.ValueEncoding == ValueEncoding.Raw)
-        {
-            values = MemoryMarshal.Cast<byte, float>(bytes);
-            if (part.ValueBytes == valueBytes)
-            {
-                return true;
-            }
-
-            fault = $"a part of {part.Rows} rows for table {table.Name} (width {table.Width}) has {part.ValueBytes} bytes of values; expected {valueBytes}";
-            return false;
-        }
-
-        int floats = (int)(valueBytes / sizeof(float));
-        if (_values.Length < floats)
-        {
-            _values = new float[BitOperations.RoundUpToPowerOf2((uint)floats)];
-        }
-
-        values = _values.AsSpan(0, floats);
-        if (ZeroBitmap.TryRead(bytes, _values.AsSpan(0, floats)))
+        if (PartValues.TryRead(part, bytes, table.Width, ref _values, out values))
         {
             return true;
         }
 
-        fault = $"a part of {part.Rows} rows for table {table.Name} (width {table.Width}) has values whose bitmap does not fit them";
+        fault = part.ValueEncoding == ValueEncoding.Raw
+            ? $"a part of {part.Rows} rows for table {table.Name} (width {table.Width}) has {part.ValueBytes} bytes of values; expected {valueBytes}"
+            : $"a part of {part.Rows} rows for table {table.Name} (width {table.Width}) has values whose bitmap does not fit them";
         return false;
     }
 

@@ -1,6 +1,8 @@
 using Weir.Keys;
 using Weir.Placement;
 using Weir.Store;
+using Weir.Wire;
+using Weir.World;
 
 namespace Weir.Server;
 
@@ -34,45 +36,147 @@ internal sealed class TableSegment(MapTable table, SegmentRows rows) : IDisposab
 
     public Dictionary<WorkerId, LastPush> Last(bool deletes) => deletes ? Deletes : Updates;
 
-    /// <summary>Forgets workers that have ended in the map (design R7).</summary>
-    public void Forget(Func<WorkerId, bool> ended)
+    /// <summary>A contribution stands: last.seq rises, and last's session and n only where they do (design R19).</summary>
+    public void Stands(WorkerId worker, Seq seq, ulong session, ulong n, ulong number)
     {
-        foreach (Dictionary<WorkerId, LastPush> last in (ReadOnlySpan<Dictionary<WorkerId, LastPush>>)[Updates, Deletes])
+        LastPush last = Updates.GetValueOrDefault(worker, LastPush.None);
+        seq = seq > last.Seq ? seq : last.Seq;
+        bool rises = session > last.Session || (session == last.Session && n > last.N);
+        Updates[worker] = rises ? new LastPush(session, n, seq, number) : last with { Seq = seq, Number = number };
+    }
+
+    /// <summary>Forgets workers that have ended in the map (design R7).</summary>
+    public void Forget(HashSet<WorkerId> ended)
+    {
+        foreach (WorkerId worker in ended)
         {
-            foreach (WorkerId worker in last.Keys.Where(ended).ToArray())
-            {
-                last.Remove(worker);
-            }
+            Updates.Remove(worker);
+            Deletes.Remove(worker);
         }
 
-        Aggregation?.Forget(ended);
+        Aggregation?.Forget(ended.Contains);
     }
 
     public void Dispose() => Rows.Dispose();
 }
 
-/// <summary>One segment that this node heads: its tables and the number of its last log entry.</summary>
-internal sealed class Segment(int index) : IDisposable
+/// <summary>Somebody below whom this node sends a segment's entries: its successor in the chain, or a newcomer that has copied from it.</summary>
+internal sealed class Follower(ulong node, ulong incarnation, LinkId link)
+{
+    public ulong Node { get; } = node;
+
+    public ulong Incarnation { get; } = incarnation;
+
+    public LinkId Link { get; } = link;
+
+    /// <summary>It has said what it has and that stands here too: entries go to it (design R16).</summary>
+    public bool IsReady { get; set; }
+
+    /// <summary>What it said it has before this node could answer.</summary>
+    public LogPosition? Asks { get; set; }
+
+    public ulong SentThrough { get; set; }
+
+    public ulong Received { get; set; }
+
+    /// <summary>When something was last heard of it that moved it on, or there was nothing to hear.</summary>
+    public Instant MovedAt { get; set; }
+
+    /// <summary>When it is sent again what it has not received.</summary>
+    public Instant ResendAt { get; set; }
+
+    /// <summary>Bytes of memory that it and those behind it have left.</summary>
+    public ulong Room { get; set; } = ulong.MaxValue;
+}
+
+/// <summary>One segment that this node holds: its tables, its log, and this node's place in the chain.</summary>
+internal sealed class Segment(int index, LogBytes logBytes) : IDisposable
 {
     private readonly Dictionary<uint, TableSegment> _tables = [];
 
     public int Index { get; } = index;
 
-    /// <summary>Numbers of log entries rise over all tables of the segment (design R15).</summary>
-    public ulong LastNumber { get; private set; }
+    /// <summary>The chain by the map this node acts on.</summary>
+    public MapChain Chain { get; private set; } = new(0, []);
+
+    /// <summary>This node's place in the chain: 0 is the head's, -1 none.</summary>
+    public int Place { get; private set; } = -1;
+
+    public bool IsHead => Place == 0;
+
+    public bool IsTail => Place >= 0 && Place == Chain.Members.Length - 1;
+
+    /// <summary>In this epoch the last entry here is known to stand at the predecessor's; a head's always does (design R16).</summary>
+    public bool IsConfirmed { get; set; }
+
+    /// <summary>The last entry here does not stand at the predecessor's, or could not be applied: this copy counts for nothing.</summary>
+    public bool IsDiverged { get; set; }
+
+    /// <summary>The append under which this copy is complete (design R9); 0 for none.</summary>
+    public ulong CompleteUnder { get; set; }
+
+    /// <summary>What the predecessor told as its last while this copy was not complete.</summary>
+    public LogPosition? Told { get; set; }
+
+    /// <summary>When the predecessor is asked again whether the last entry stands.</summary>
+    public Instant AskAt { get; set; }
+
+    public SegmentLog Log { get; } = new(logBytes);
+
+    /// <summary>The last entry that every member from here on has.</summary>
+    public ulong Acknowledged { get; set; }
+
+    /// <summary>Who comes behind this node in the chain.</summary>
+    public Follower? Successor { get; set; }
+
+    /// <summary>A newcomer that has copied this segment from here and follows its entries until the map appends it.</summary>
+    public Follower? Newcomer { get; set; }
+
+    /// <summary>A copy that is being made from here.</summary>
+    public CopySource? Copy { get; set; }
+
+    /// <summary>The copy that this segment is being made by, until the map appends this node to its chain; else null.</summary>
+    public CopyTarget? Target { get; set; }
+
+    /// <summary>An entry that has come in part.</summary>
+    public byte[]? Partial { get; set; }
+
+    public int PartialBytes { get; set; }
+
+    /// <summary>Answers that wait for the tail, by the number of the entry that they wait for.</summary>
+    public PriorityQueue<PendingReply, ulong> Waiting { get; } = new();
 
     public IReadOnlyCollection<TableSegment> Tables => _tables.Values;
 
-    public ulong NextNumber() => ++LastNumber;
+    /// <summary>Whether anybody below needs the entries of this segment.</summary>
+    public bool IsFollowed => Successor is not null || Newcomer is not null;
 
-    /// <summary>
-    /// Takes rows out by name, as one entry of the segment's log, and gives its number. Every deletion is one of these, whether a client
-    /// asked for it or the head found rows that have grown old: who copies the entries need not know.
-    /// </summary>
-    public ulong Delete(TableSegment table, ReadOnlySpan<ulong> keys)
+    /// <summary>Complete under the append that the map names (design R9).</summary>
+    public bool IsComplete => Place >= 0 && CompleteUnder == Chain.Members[Place].Appended && CompleteUnder != 0;
+
+    /// <summary>The smallest room, as far as this node was told, of those behind it.</summary>
+    public ulong RoomBelow => Math.Min(Successor?.Room ?? ulong.MaxValue, Newcomer?.Room ?? ulong.MaxValue);
+
+    /// <summary>Takes this node's place from a map. True where the chain is another than before.</summary>
+    public bool Adopt(in MapChain chain, int self)
     {
-        table.Rows.Delete(keys);
-        return NextNumber();
+        bool changed = chain.Epoch != Chain.Epoch || Place < 0;
+        Chain = chain;
+        Place = self < 0 ? -1 : chain.PlaceOf(self);
+        Target = Place >= 0 ? null : Target;
+        if (Place >= 0 && chain.Members[Place].IsComplete)
+        {
+            CompleteUnder = chain.Members[Place].Appended;
+        }
+
+        return changed;
+    }
+
+    /// <summary>The copy that is being made from here ends.</summary>
+    public void EndCopy()
+    {
+        Copy?.Dispose();
+        Copy = null;
     }
 
     public TableSegment? Find(uint table) => _tables.GetValueOrDefault(table);
@@ -87,13 +191,21 @@ internal sealed class Segment(int index) : IDisposable
         }
     }
 
+    /// <summary>Where the segment stands, for people.</summary>
+    public string Describe() =>
+        $"{Index}:{string.Join('>', Chain.Members.Select(m => $"{m.Member}{(m.IsComplete ? "" : "?")}"))}@{Chain.Epoch} place {Place}{(IsConfirmed ? "" : " unconfirmed")}{(IsDiverged ? " diverged" : "")} last {Log.Last} acked {Acknowledged}"
+        + (Successor is { } s ? $" successor {s.Node}{(s.IsReady ? "" : " not ready")} sent {s.SentThrough} received {s.Received}" : "") + (Target is null ? "" : " copying");
+
     public void Dispose()
     {
+        Log.TrimThrough(Log.Last.Number);
         foreach (TableSegment table in _tables.Values)
         {
             table.Dispose();
         }
 
+        EndCopy();
         _tables.Clear();
+        Waiting.Clear();
     }
 }

@@ -17,14 +17,24 @@ internal sealed class ServerNode : IMachine, IDisposable
     private readonly PullPath _pulls;
     private readonly IterationPath _iterations;
     private readonly ExpiryPath _expiry;
+    private readonly ChainPath _chain;
+    private readonly CopyPath _copies;
     private readonly MapFollower _follower;
     private readonly AdminPath _admin;
+    private readonly HeardMembers _heard = new();
+    private PaxosPath? _paxos;
+    private ManagerRole? _role;
     private readonly List<ClockEntry> _clocks = [];
     private Instant _now;
     private Instant _nextHeartbeat;
     private bool _mapChanged;
+    private bool _wasMember;
     private long _keysInTurn;
 
+    /// <param name="options">What the node is told.</param>
+    /// <param name="network">Carries its frames.</param>
+    /// <param name="register">Where the map and the manager's lease stand; null for Paxos among the acceptors that the options or the map name.</param>
+    /// <param name="pool">Where its frames come from.</param>
     /// <exception cref="ArgumentException">The options contradict themselves; the message lists all faults.</exception>
     public ServerNode(ServerOptions options, INetwork network, IRegister? register = null, FramePool? pool = null)
     {
@@ -36,24 +46,41 @@ internal sealed class ServerNode : IMachine, IDisposable
 
         Outbox = new Outbox(network) { Pool = pool ?? FramePool.Shared };
         _state = new NodeState(options, Outbox);
+        _chain = new ChainPath(_state);
+        _copies = new CopyPath(_state, _chain);
+        _state.Entries = new EntryWriter(_chain);
         _pushes = new PushPath(_state);
         _pulls = new PullPath(_state);
         _iterations = new IterationPath(_state);
         _expiry = new ExpiryPath(_state);
         _follower = new MapFollower(_state);
-        if (options.Join is null)
+        _admin = new AdminPath(_state, _follower);
+        if (register is not null)
         {
-            Membership = new Membership(_state, register ?? new LoneCell(), Adopt);
+            TakeUp(register, []);
+        }
+        else if (options.Acceptors.Count > 0)
+        {
+            TakeUpPaxos(options.Acceptors, options.Acceptor);
+        }
+        else if (options.Join is null)
+        {
+            // As durable as this node, whose loss then ends the cluster.
+            TakeUpPaxos([options.Address], new AcceptorOptions(new ForgetfulDisk(), options.Node, IsFirstStart: true));
         }
 
-        _admin = new AdminPath(_state, Membership, _follower);
-        Membership?.Create(default);
+        // A register of the node's own answers at once: it reads the lease, then takes it, and the first map stands.
+        for (int step = 0; step < 2; step++)
+        {
+            _role?.Tick(default);
+            AdvanceRegister();
+        }
     }
 
     public Outbox Outbox { get; }
 
-    /// <summary>Decides the next map, on the node that holds the register; null elsewhere.</summary>
-    public Membership? Membership { get; }
+    /// <summary>The term under which this node decides the map; null where another node does.</summary>
+    public ulong? ManagerTerm => _role?.Membership is { IsReady: true } membership ? membership.Term : null;
 
     public ClusterMap? Map => _state.Map;
 
@@ -70,7 +97,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     public long StoredBytes => _state.Budget.Used;
 
     /// <summary>Streams of pushes that last[] remembers, over all tables and segments: they end with their sessions and jobs.</summary>
-    public int RememberedStreams => _state.Segments.SelectMany(s => s.Tables).Sum(t => t.Updates.Count + t.Deletes.Count);
+    public int RememberedStreams => _state.Held.SelectMany(s => s.Tables).Sum(t => t.Updates.Count + t.Deletes.Count);
 
     /// <summary>Pulls that are being answered and whose links have no room for the rest.</summary>
     public int UnfinishedAnswers => _pulls.UnfinishedCount;
@@ -84,13 +111,14 @@ internal sealed class ServerNode : IMachine, IDisposable
         ClusterMap? map = _state.Map;
         string jobs = string.Join(" ", (map?.Jobs ?? []).SelectMany(j => j.Workers.Select((w, i) => $"w{i}={w.Process % 1000}/{w.Session}/{w.From}-{w.Through}/{w.FinishedThrough}")));
         string clocks = string.Join(" ", _state.Clocks.Entries(0).Select(e => $"{e.Worker}:{e.Clock}"));
-        string open = string.Join(" ", _state.Segments.SelectMany(s => s.Tables).Where(t => t.Aggregation is { Open.Count: > 0 }).Select(t => t.Aggregation!.Describe()));
-        return $"map {map?.Version} jobs [{jobs}] clocks [{clocks}] waiting {_pulls.WaitingCount} unfinished {_pulls.UnfinishedCount} open [{open}]";
+        string open = string.Join(" ", _state.Held.SelectMany(s => s.Tables).Where(t => t.Aggregation is { Open.Count: > 0 }).Select(t => t.Aggregation!.Describe()));
+        string chains = string.Join(" ", _state.Held.Where(s => s.Acknowledged < s.Log.Last.Number || !s.IsConfirmed || s.Target is not null).Select(s => s.Describe()));
+        return $"map {map?.Version} chains [{chains}] jobs [{jobs}] clocks [{clocks}] waiting {_pulls.WaitingCount} unfinished {_pulls.UnfinishedCount} open [{open}]";
     }
 
     public void Receive(LinkId link, FrameBuffer frame, Instant now)
     {
-        _now = now;
+        _now = _state.Now = now;
         try
         {
             if (FrameHeader.TryRead(frame.Span, out FrameHeader header) == HeaderFault.None)
@@ -106,7 +134,7 @@ internal sealed class ServerNode : IMachine, IDisposable
 
     public void LinkDown(LinkId link, string reason, Instant now)
     {
-        _now = now;
+        _now = _state.Now = now;
         _admin.Forget(link);
         _follower.LinkDown(link);
         _pulls.LinkDown(link);
@@ -114,28 +142,37 @@ internal sealed class ServerNode : IMachine, IDisposable
 
     public void LinkHasRoom(LinkId link, Instant now)
     {
-        _now = now;
+        _now = _state.Now = now;
         _pulls.RoomMade();
     }
 
     public void Tick(Instant now)
     {
-        _now = now;
-        Membership?.Tick(now);
+        _now = _state.Now = now;
+        _paxos?.Tick(now);
+        _role?.Tick(now);
+        if (_state.Map is null && _state.Options.Join is null && _role is { Membership: null, Address: { } manager })
+        {
+            // A first node that came back finds that its cluster goes on: it joins as a newcomer.
+            _follower.Preferred = manager;
+        }
+
         _follower.Tick(now);
         _admin.Tick(now);
         _expiry.Tick();
+        if (_state.Map is not null)
+        {
+            _chain.Tick();
+            _copies.Tick();
+        }
 
         // That a link has room again is a hint, and hints may be missed.
         _pulls.RoomMade();
-        if (now >= _nextHeartbeat && _state.Map is { } map && Membership is null)
+        // Who has never been a member has nothing to lose, and would be told that it is gone.
+        if (now >= _nextHeartbeat && _wasMember && _state.Map is { } map)
         {
             _nextHeartbeat = now.AfterMs(_state.Limits.HeartbeatMs);
-            ServerOptions options = _state.Options;
-            Outbox.Send(
-                Outbox.Open(map.Register.Address),
-                _state.Header(FrameKind.Heartbeat),
-                new HeartbeatBody(MemberRole.Node, options.Node, options.Incarnation, (ulong)StoredBytes, (ulong)StoredRows, _state.Clocks.Entries(map.Version)));
+            SendHeartbeat(map);
         }
     }
 
@@ -145,7 +182,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     public void EndTurn()
     {
         _keysInTurn = 0;
-        Membership?.Advance(_now);
+        AdvanceRegister();
         while (_follower.HasParked && _follower.Take(_now) is { Count: > 0 } taken)
         {
             foreach (MapFollower.Parked parked in taken)
@@ -164,6 +201,8 @@ internal sealed class ServerNode : IMachine, IDisposable
             }
 
             _iterations.Close();
+            _copies.EndTurn();
+            _chain.EndTurn();
             _pulls.Serve(_now);
         }
 
@@ -173,6 +212,8 @@ internal sealed class ServerNode : IMachine, IDisposable
     public void Dispose()
     {
         _pulls.Dispose();
+        _copies.Dispose();
+        _chain.Dispose();
         _follower.Dispose();
         _state.Dispose();
     }
@@ -182,7 +223,8 @@ internal sealed class ServerNode : IMachine, IDisposable
         ReadOnlySpan<byte> body = frame.Span[FrameHeader.Size..];
         switch (header.Kind)
         {
-            case FrameKind.Push or FrameKind.Pull or FrameKind.PushPull or FrameKind.Sent or FrameKind.Clock or FrameKind.Scan:
+            case FrameKind.Push or FrameKind.Pull or FrameKind.PushPull or FrameKind.Sent or FrameKind.Clock or FrameKind.Scan
+                or FrameKind.Entries or FrameKind.EntryAck or FrameKind.Confirm or FrameKind.Confirmed or FrameKind.CopyBegin or FrameKind.CopySlice or FrameKind.CopyAck:
                 if (Admit(link, header, frame))
                 {
                     Data(link, header, frame);
@@ -195,9 +237,16 @@ internal sealed class ServerNode : IMachine, IDisposable
             case FrameKind.HeartbeatReply:
                 HeartbeatReply(link, header, body);
                 break;
+            case FrameKind.PaxosPrepare or FrameKind.PaxosAccept or FrameKind.PaxosReply:
+                if (_paxos is not null && !_paxos.Receive(link, header, body, _now))
+                {
+                    Refuse(link, header, $"the body of a {header.Kind} frame makes no sense");
+                }
+
+                break;
             case FrameKind.ReadMapReply:
-                // The node with the register asks nobody for the map: it decides it.
-                if (Membership is null && body.Length > 0 && MapEncoding.TryDecode(body, out ClusterMap map))
+                // The manager asks nobody for the map: it decides it.
+                if (_role?.Membership is null && body.Length > 0 && MapEncoding.TryDecode(body, out ClusterMap map))
                 {
                     Adopt(map, _now);
                 }
@@ -256,7 +305,7 @@ internal sealed class ServerNode : IMachine, IDisposable
 
         if (version > map.Version || header.Generation > map.Generation)
         {
-            if (Membership is not null || !_follower.Park(link, frame, Math.Max(version, map.Version + 1), _now))
+            if (_role?.Membership is not null || !_follower.Park(link, frame, Math.Max(version, map.Version + 1), _now))
             {
                 Answer(link, header, frame, Status.Behind);
             }
@@ -317,6 +366,12 @@ internal sealed class ServerNode : IMachine, IDisposable
                 }
 
                 break;
+            case FrameKind.Entries or FrameKind.EntryAck or FrameKind.Confirm or FrameKind.Confirmed:
+                sound = _chain.Handle(header, body);
+                break;
+            case FrameKind.CopyBegin or FrameKind.CopySlice or FrameKind.CopyAck:
+                sound = _copies.Handle(header, body);
+                break;
             default:
                 sound = _admin.Scan(link, header, body);
                 break;
@@ -369,27 +424,36 @@ internal sealed class ServerNode : IMachine, IDisposable
         bool member = beat.Role == MemberRole.Node
             ? map.Member(beat.Id)?.Incarnation == beat.Incarnation
             : Array.Exists(map.Processes, p => p.Process == beat.Id && p.Incarnation == beat.Incarnation);
-        if (member)
+        _follower.Want(header.MapVersion, _now, beat.Role == MemberRole.Node ? link : LinkId.None);
+        if (member && Succession.IsHearer(map, _state.Options.Node))
         {
-            Membership?.Heard(beat.Role, beat.Id, beat.StoredRows, header.MapVersion, _now);
+            // Of a node with a newer map not all clocks are taken over: it does not count as having told them (design R8).
+            _heard.Heard(beat.Role, beat.Id, beat.StoredRows, header.MapVersion <= map.Version ? header.MapVersion : 0, _now);
         }
 
         RaiseClocks();
-        var reply = new HeartbeatReplyBody(member ? Status.Acked : Status.Ended, _state.Clocks.Entries(map.Version));
+        (ulong term, ulong leaseVersion) = _role?.Lease ?? default;
+        var reply = new HeartbeatReplyBody(member ? Status.Acked : Status.Ended, _state.Clocks.Entries(map.Version), term, leaseVersion);
         Outbox.Send(link, _state.Reply(FrameKind.HeartbeatReply, header), reply);
     }
 
     private void HeartbeatReply(LinkId link, in FrameHeader header, ReadOnlySpan<byte> body)
     {
-        // Only the node that was asked may say that this one is gone, and the node with the register asks nobody.
-        if (Membership is not null || _state.Map is not { } map || header.Cluster != map.Cluster || link != Outbox.Open(map.Register.Address) || !HeartbeatReplyBody.TryRead(body, _clocks, out HeartbeatReplyBody reply))
+        // Only those that were asked may say that this node is gone, or how the lease stands.
+        if (_state.Map is not { } map || header.Cluster != map.Cluster || !IsHearer(map, link) || !HeartbeatReplyBody.TryRead(body, _clocks, out HeartbeatReplyBody reply))
         {
             return;
         }
 
+        _role?.Observe(reply.Term, reply.LeaseVersion, _now);
         _follower.Want(header.MapVersion, _now);
         RaiseClocks();
-        if (reply.Status == Status.Ended && header.MapVersion >= map.Version)
+        if (reply.Status == Status.Ended && header.MapVersion >= map.Version && map.Replicas > 0)
+        {
+            // Others hold what this node held: it reads the map that it is no longer in, and asks to come in again.
+            Outbox.Note("the cluster counted this node as gone (it was silent for too long); it comes in again");
+        }
+        else if (reply.Status == Status.Ended && header.MapVersion >= map.Version)
         {
             StopReason = "the cluster counts this node as gone (it was silent for too long); what it held is lost to it. Start it again to join anew";
         }
@@ -418,12 +482,86 @@ internal sealed class ServerNode : IMachine, IDisposable
             return;
         }
 
+        ClusterMap? older = _state.Map;
+        _wasMember |= map.Member(_state.Options.Node)?.Incarnation == _state.Options.Incarnation;
+        bool hasNewManager = _state.Map?.ManagerTerm != map.ManagerTerm;
         _state.Adopt(map);
-        _mapChanged = true;
+        _chain.Adopt();
+        _copies.Adopt();
+        if (older is not null && (!older.Sessions.AsSpan().SequenceEqual(map.Sessions) || !older.Jobs.Select(j => j.Group).SequenceEqual(map.Jobs.Select(j => j.Group))
+            || !ReferenceEquals(older.Chains, map.Chains)))
+        {
+            _state.ForgetEnded();
+        }
 
-        // A change of workers waits until every node has said that it has read of it (design R8).
-        _nextHeartbeat = Array.Exists(map.Jobs, j => j.Change.Announced != 0) ? now : _nextHeartbeat;
+        _mapChanged = true;
+        if (!Succession.IsHearer(map, _state.Options.Node))
+        {
+            _heard.Clear();
+        }
+
+        if (_role is null && map.Acceptors.Length > 0)
+        {
+            TakeUpPaxos(map.Acceptors, null);
+        }
+
+        // A change of workers waits until every node has said that it has read of it (design R8); a new manager hears everybody at once.
+        _nextHeartbeat = hasNewManager || Array.Exists(map.Jobs, j => j.Change.Announced != 0) ? now : _nextHeartbeat;
         _admin.Announce(map);
+    }
+
+    private void TakeUpPaxos(IReadOnlyList<string> acceptors, AcceptorOptions? hosted)
+    {
+        _paxos = new PaxosPath(_state, acceptors, hosted);
+        TakeUp(_paxos.Register, acceptors);
+    }
+
+    private void TakeUp(IRegister register, IReadOnlyList<string> acceptors)
+    {
+        _role = new ManagerRole(_state, register, acceptors, _heard, Adopt);
+        _admin.Role = _role;
+    }
+
+    /// <summary>Until nobody waits for what is there already: acceptor, register and manager, each of which may set the others going.</summary>
+    private void AdvanceRegister()
+    {
+        bool any = true;
+        while (any)
+        {
+            any = _paxos?.Advance(_now) == true;
+            any |= _role?.Advance(_now) == true;
+        }
+
+        if (_paxos is { HasFailed: true })
+        {
+            StopReason ??= "a record of the register's acceptor could not be flushed: nobody knows what is on its disk (promise G13). Replace the disk, then the acceptor";
+        }
+    }
+
+    private bool IsHearer(ClusterMap map, LinkId link) =>
+        Succession.Hearers(map).Any(m => m.Node != _state.Options.Node && Outbox.Open(m.Address) == link);
+
+    /// <summary>
+    /// To the manager and to its standbys, each of which may have to decide about this node (design R3). The manager's goes to whoever is not known
+    /// to have read its map as well: a member whose hearers are all gone would hear of a takeover from nobody, and soon count as silent.
+    /// </summary>
+    private void SendHeartbeat(ClusterMap map)
+    {
+        ServerOptions options = _state.Options;
+        var beat = new HeartbeatBody(MemberRole.Node, options.Node, options.Incarnation, (ulong)StoredBytes, (ulong)StoredRows, _state.Clocks.Entries(map.Version));
+        IEnumerable<MapMember> told = Succession.Hearers(map);
+        if (_role?.Membership is not null)
+        {
+            told = told.Union(map.Members.Where(m => _heard.Read(m.Node) < map.Version));
+        }
+
+        foreach (MapMember member in told)
+        {
+            if (member.Node != options.Node)
+            {
+                Outbox.Send(Outbox.Open(member.Address), _state.Header(FrameKind.Heartbeat), beat);
+            }
+        }
     }
 
     private void Refuse(LinkId link, in FrameHeader header, string text)

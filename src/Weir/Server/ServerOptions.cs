@@ -24,6 +24,9 @@ internal sealed record ServerOptions
     /// <summary>2^this segments; the first node decides. Default 10, a thousand: enough for ten nodes by the rule of 100 a node.</summary>
     public int SegmentBits { get; init; } = 10;
 
+    /// <summary>How many members a chain has beside its head; the first node decides. Default 0: a single copy.</summary>
+    public int Replicas { get; init; }
+
     /// <summary>Its share of segments against others', in percent.</summary>
     public uint WeightPercent { get; init; } = 100;
 
@@ -39,6 +42,15 @@ internal sealed record ServerOptions
     /// <summary>Shown in status; 0 where there is no operating system process of its own.</summary>
     public uint ProcessId { get; init; }
 
+    /// <summary>
+    /// The addresses of the register's acceptors: 1, 3 or 5, the same in the same order at every node. Empty: a first node hosts the only one
+    /// itself and remembers in memory only, another reads them in the map.
+    /// </summary>
+    public IReadOnlyList<string> Acceptors { get; init; } = [];
+
+    /// <summary>The acceptor that this node hosts, under its own address; null for none.</summary>
+    public AcceptorOptions? Acceptor { get; init; }
+
     public ServerLimits Limits { get; init; } = new();
 
     /// <summary>All faults at once; empty where there are none.</summary>
@@ -48,6 +60,11 @@ internal sealed record ServerOptions
         if (SegmentBits is < ClusterMap.MinSegmentBits or > ClusterMap.MaxSegmentBits)
         {
             faults.Add($"SegmentBits is {SegmentBits}; it must be {ClusterMap.MinSegmentBits} to {ClusterMap.MaxSegmentBits} (64 to 131,072 segments)");
+        }
+
+        if (Replicas is < 0 or > MapSoundness.MaxReplicas)
+        {
+            faults.Add($"Replicas is {Replicas}; it must be 0 to {MapSoundness.MaxReplicas}");
         }
 
         if (Node == 0)
@@ -65,9 +82,30 @@ internal sealed record ServerOptions
             faults.Add($"WeightPercent is {WeightPercent}; it must be 1 to {Ring.MaxWeightPercent}");
         }
 
+        if (Acceptors.Count is not (0 or 1 or 3 or 5) || Acceptors.Distinct().Count() != Acceptors.Count)
+        {
+            faults.Add($"Acceptors are {string.Join(", ", Acceptors)}; they must be 1, 3 or 5 different addresses, so that a majority of them is known");
+        }
+
+        if (Acceptor is not null && !Acceptors.Contains(Address))
+        {
+            faults.Add($"Acceptor is given, and Acceptors do not name this node's address {Address}");
+        }
+
+        if (Acceptor is not null && Cluster == 0)
+        {
+            faults.Add("Cluster is 0; an acceptor must be told whose it is, so that it answers no other cluster");
+        }
+
         return faults;
     }
 }
+
+/// <summary>An acceptor of the register as its node hosts it. Immutable.</summary>
+/// <param name="Disk">Where it keeps what it promised and accepted.</param>
+/// <param name="Identity">Its own number among the cluster's acceptors, not zero; it stands in its records.</param>
+/// <param name="IsFirstStart">It has never answered anybody: it may begin empty. Any other start must find its records, or it stays silent (design R2).</param>
+internal sealed record AcceptorOptions(IDisk Disk, ulong Identity, bool IsFirstStart);
 
 /// <summary>The bounds of a node's queues and waits. Each queue has one, so that no peer can grow its memory.</summary>
 internal sealed record ServerLimits
@@ -87,15 +125,39 @@ internal sealed record ServerLimits
     /// <summary>Between heartbeats, in milliseconds: five fit into the shortest failure timeout of the design.</summary>
     public long HeartbeatMs { get; init; } = 100;
 
+    /// <summary>The design's failure timeout on a LAN: 500 ms, with a lease of 300 ms that is renewed every 60.</summary>
+    public static ServerLimits FastFailover { get; } = new() { NodeTimeoutMs = 500, HeartbeatMs = 50 };
+
     /// <summary>Silence after which a node is gone, in milliseconds. Longer than the design's 500 ms while a node holds the only copy: here a
     /// false alarm costs the run, not a failover.</summary>
     public long NodeTimeoutMs { get; init; } = 5000;
+
+    /// <summary>How long the manager's lease lasts without a renewal, in milliseconds by a standby's own clock: three fifths of
+    /// <see cref="NodeTimeoutMs"/>, so that a manager's successor is there before the manager itself counts as gone.</summary>
+    public long LeaseTimeoutMs => NodeTimeoutMs * 3 / 5;
+
+    /// <summary>Between renewals of the manager's lease, in milliseconds: five fit into the lease, and none is needed sooner than a heartbeat.</summary>
+    public long LeaseRenewMs => Math.Clamp(LeaseTimeoutMs / 5, 1, 100);
+
+    /// <summary>Ticks come every 10 ms: after a longer gap than this, in milliseconds, the node itself was stopped, and what others sent meanwhile
+    /// is still unread.</summary>
+    public long AsleepMs => Math.Clamp(NodeTimeoutMs / 10, 1, 500);
 
     /// <summary>Silence after which a process that hosts workers is gone, in milliseconds (design R6).</summary>
     public long ProcessTimeoutMs { get; init; } = 5000;
 
     /// <summary>Bytes of held contributions a node keeps for aggregating tables; beyond, early ones are refused with Busy.</summary>
     public long HeldBytes { get; init; } = 1L << 30;
+
+    /// <summary>How long a neighbour in a chain may leave something unanswered before it is sent again, in milliseconds.</summary>
+    public long ResendMs { get; init; } = 100;
+
+    /// <summary>Answers of one segment that wait for its tail; beyond, Busy. Each keeps a part's outcome, some hundred bytes.</summary>
+    public int WaitingReplies { get; init; } = 65_536;
+
+    /// <summary>Bytes of log entries that those below may still need; beyond, Busy. Default 256 MiB: far more than is on its way while a chain
+    /// is well, a second's worth of pushes while it is mended.</summary>
+    public long LogBytes { get; init; } = 256L << 20;
 
     /// <summary>Bytes of key lists that a node keeps for clients that refer to them; the least recently used go first. Default 256 MiB: 32 million
     /// keys, several batches of every worker; only clients that ask for it take any.</summary>

@@ -12,36 +12,52 @@ namespace Weir.Sim;
 internal sealed class SimCluster : IDisposable
 {
     private readonly List<ServerNode> _nodes = [];
+    private readonly List<ServerNode> _buried = [];
     private readonly List<SimPort> _servers = [];
+    private readonly List<SimDisk> _disks = [];
     private readonly Dictionary<WeirClient, SimPort> _clients = [];
+    private readonly string[] _acceptors;
+    private readonly ServerOptions _options;
     private readonly Rng _rng;
 
-    public SimCluster(ulong seed, int servers, int segmentBits = ClusterMap.MinSegmentBits, ServerLimits? limits = null, long memoryBytes = 1L << 40)
+    /// <param name="seed">Everything follows from it.</param>
+    /// <param name="servers">Server nodes.</param>
+    /// <param name="segmentBits">2^this segments.</param>
+    /// <param name="limits">The nodes' bounds and times; null for the defaults.</param>
+    /// <param name="memoryBytes">Each node's limit.</param>
+    /// <param name="acceptors">1, 3 or 5 acceptors of the register, on the disks of the first servers; 0: one in the first server's memory.</param>
+    /// <param name="replicas">How many members a chain has beside its head.</param>
+    public SimCluster(
+        ulong seed, int servers, int segmentBits = ClusterMap.MinSegmentBits, ServerLimits? limits = null, long memoryBytes = 1L << 40, int acceptors = 0, int replicas = 0)
     {
         Seed = seed;
         _rng = new Rng(seed);
         Network = new SimNetwork(Scheduler, new Rng(_rng.Next()), Tally);
+        _acceptors = [.. Enumerable.Range(0, acceptors).Select(AddressOf)];
+        _options = new ServerOptions
+        {
+            Node = 0,
+            Incarnation = 0,
+            Address = "",
+            Cluster = seed | 1,
+            SegmentBits = segmentBits,
+            Replicas = replicas,
+            Acceptors = _acceptors,
+            Limits = limits ?? new ServerLimits(),
+            MemoryLimitBytes = memoryBytes,
+        };
         for (int i = 0; i < servers; i++)
         {
-            SimPort port = Network.Port($"server:{i}");
-            var node = new ServerNode(
-                new ServerOptions
-                {
-                    Node = (ulong)i + 1,
-                    Incarnation = _rng.Next(),
-                    Cluster = i == 0 ? seed | 1 : 0,
-                    Address = port.Address,
-                    Join = i == 0 ? null : "server:0",
-                    SegmentBits = segmentBits,
-                    Limits = limits ?? new ServerLimits(),
-                    MemoryLimitBytes = memoryBytes,
-                },
-                port,
-                pool: Pool);
-            port.Machine = node;
-            _nodes.Add(node);
-            _servers.Add(port);
-            Tick(port);
+            _servers.Add(Network.Port(AddressOf(i)));
+            if (i < acceptors)
+            {
+                _disks.Add(new SimDisk(Scheduler, new Rng(_rng.Next())));
+            }
+        }
+
+        for (int i = 0; i < servers; i++)
+        {
+            _nodes.Add(Begin(i, isFirstStart: true));
         }
     }
 
@@ -57,7 +73,13 @@ internal sealed class SimCluster : IDisposable
 
     public IReadOnlyList<ServerNode> Nodes => _nodes;
 
+    /// <summary>Hears what the servers have to say to people, with the server's address.</summary>
+    public Action<string, string>? Noted { get; set; }
+
     public ulong Trace => Network.Trace;
+
+    /// <summary>Whether a server runs: neither dead nor stopped.</summary>
+    public bool Runs(int server) => !_servers[server].IsDead && _servers[server].Stopped is null;
 
     /// <summary>A process of its own: a client of the cluster, once all servers are members.</summary>
     public async Task<WeirClient> ConnectAsync(string name, ClientOptions? options = null)
@@ -67,13 +89,19 @@ internal sealed class SimCluster : IDisposable
             await Scheduler.Delay(10, CancellationToken.None);
         }
 
+        return await OpenAsync(name, options);
+    }
+
+    /// <summary>A process of its own, which finds the cluster at any server that answers.</summary>
+    public async Task<WeirClient> OpenAsync(string name, ClientOptions? options = null)
+    {
         SimPort port = Network.Port($"process:{name}");
         var core = new ClientCore((options ?? new ClientOptions()) with { Name = name }, port, Scheduler, Pool, new Rng(_rng.Next()), TaskCreationOptions.None);
         port.Machine = core;
         Tick(port);
         WeirClient client = await WeirClient.OpenAsync(
             core,
-            ["server:0"],
+            _acceptors.Length == 0 ? [AddressOf(0)] : [.. _servers.Select(server => server.Address)],
             () =>
             {
                 port.IsDead = true;
@@ -102,11 +130,40 @@ internal sealed class SimCluster : IDisposable
     /// <summary>Nothing of one server reaches another from now on, or all does again.</summary>
     public void CutServers(int from, int to, bool isCut) => Network.Cut(_servers[from], _servers[to], isCut);
 
-    /// <summary>A server dies, and its rows with it.</summary>
+    /// <summary>A server dies, and its rows with it; of its acceptor's writes under way some took place.</summary>
     public void KillServer(int index)
     {
+        Tally.ServerDeaths++;
         Network.Note($"death of {_servers[index].Address}");
         _servers[index].IsDead = true;
+        _servers[index].Continue();
+        if (index < _disks.Count)
+        {
+            _disks[index].Crash();
+        }
+    }
+
+    /// <summary>A server that died is started again, with an empty memory: it asks to come in under its id, as another incarnation (design R5).</summary>
+    public void RestartServer(int index)
+    {
+        Network.Note($"restart of {_servers[index].Address}");
+        _buried.Add(_nodes[index]);
+        _servers[index].IsDead = false;
+        _nodes[index] = Begin(index, isFirstStart: false);
+    }
+
+    /// <summary>A server stands still; what it is sent waits for it.</summary>
+    public void StopServer(int index)
+    {
+        Tally.Stops++;
+        Network.Note($"{_servers[index].Address} stands still");
+        _servers[index].Stop();
+    }
+
+    public void ContinueServer(int index)
+    {
+        Network.Note($"{_servers[index].Address} goes on");
+        _servers[index].Continue();
     }
 
     /// <summary>Every frame of this server takes longer from now on.</summary>
@@ -116,19 +173,64 @@ internal sealed class SimCluster : IDisposable
 
     public void Dispose()
     {
-        foreach (ServerNode node in _nodes)
+        foreach (ServerNode node in _nodes.Concat(_buried))
         {
             node.Dispose();
         }
     }
 
-    // Machines tick at their own phase, so that ticks do not always meet.
-    private void Tick(SimPort port) => Scheduler.At(Scheduler.Now.AfterUs(_rng.Below(IMachine.TickMs * 1000L)), () => Ticked(port));
+    private static string AddressOf(int server) => $"server:{server}";
 
-    private void Ticked(SimPort port)
+    private ServerNode Begin(int index, bool isFirstStart)
     {
-        if (port.IsDead || port.Machine is null)
+        SimPort port = _servers[index];
+        bool isFounder = index == 0 && isFirstStart;
+        SimDisk? disk = index < _disks.Count ? _disks[index] : null;
+        var node = new ServerNode(
+            _options with
+            {
+                Node = (ulong)index + 1,
+                Incarnation = _rng.Next(),
+                Cluster = isFounder || disk is not null ? Seed | 1 : 0,
+                Address = port.Address,
+                Join = isFounder ? null : AddressOf(index == 0 ? 1 : 0),
+                Acceptor = disk is null ? null : new AcceptorOptions(disk, (ulong)index + 1, isFirstStart),
+            },
+            port,
+            pool: Pool);
+        port.Machine = node;
+        if (disk is not null)
         {
+            disk.Ended = () =>
+            {
+                if (Runs(index) && ReferenceEquals(port.Machine, node))
+                {
+                    node.EndTurn();
+                }
+            };
+        }
+
+        Tick(port);
+        return node;
+    }
+
+    // Machines tick at their own phase, so that ticks do not always meet.
+    private void Tick(SimPort port)
+    {
+        IMachine machine = port.Machine!;
+        Scheduler.At(Scheduler.Now.AfterUs(_rng.Below(IMachine.TickMs * 1000L)), () => Ticked(port, machine));
+    }
+
+    private void Ticked(SimPort port, IMachine machine)
+    {
+        if (port.IsDead || !ReferenceEquals(port.Machine, machine))
+        {
+            return;
+        }
+
+        if (port.Stopped is not null)
+        {
+            Scheduler.At(Scheduler.Now.AfterMs(IMachine.TickMs), () => Ticked(port, machine));
             return;
         }
 
@@ -138,6 +240,7 @@ internal sealed class SimCluster : IDisposable
         {
             while (node.Outbox.Notes.TryDequeue(out string? note))
             {
+                Noted?.Invoke(port.Address, note);
                 Network.Note(note);
             }
 
@@ -145,10 +248,15 @@ internal sealed class SimCluster : IDisposable
             {
                 Network.Note($"{port.Address} stops: {reason}");
                 port.IsDead = true;
+                if (_servers.IndexOf(port) is >= 0 and int index && index < _disks.Count)
+                {
+                    _disks[index].Crash();
+                }
+
                 return;
             }
         }
 
-        Scheduler.At(Scheduler.Now.AfterMs(IMachine.TickMs), () => Ticked(port));
+        Scheduler.At(Scheduler.Now.AfterMs(IMachine.TickMs), () => Ticked(port, machine));
     }
 }

@@ -42,6 +42,10 @@ internal sealed class SimTally
 
     public long ProcessDeaths { get; set; }
 
+    public long ServerDeaths { get; set; }
+
+    public long Stops { get; set; }
+
     public long Cut { get; set; }
 
     public long Delivered { get; set; }
@@ -60,6 +64,23 @@ internal sealed class SimPort(SimNetwork network, string address) : INetwork
     public bool IsDead { get; set; }
 
     public bool IsSlow { get; set; }
+
+    /// <summary>What came in while the machine was stopped, in order; null while it runs.</summary>
+    public Queue<Action>? Stopped { get; private set; }
+
+    /// <summary>The machine stands still, as by SIGSTOP: what comes in waits for it.</summary>
+    public void Stop() => Stopped ??= new Queue<Action>();
+
+    /// <summary>The machine goes on, and gets what has come in meanwhile.</summary>
+    public void Continue()
+    {
+        Queue<Action>? waiting = Stopped;
+        Stopped = null;
+        while (waiting is not null && waiting.TryDequeue(out Action? arrive))
+        {
+            arrive();
+        }
+    }
 
     public LinkId Open(string address)
     {
@@ -206,6 +227,12 @@ internal sealed class SimNetwork(SimScheduler scheduler, Rng rng, SimTally tally
 
     private void Arrive(SimPort from, SimPort to, LinkId link, FrameBuffer frame)
     {
+        if (to.Stopped is { } stopped && !to.IsDead)
+        {
+            stopped.Enqueue(() => Arrive(from, to, link, frame));
+            return;
+        }
+
         if (to.IsDead || to.Machine is null)
         {
             frame.Release();

@@ -30,6 +30,9 @@ internal sealed unsafe partial class SegmentRows : IDisposable
     /// <summary>The bytes of the rows, values and state, of the index and of the sketch.</summary>
     public long Bytes => IndexBytes + SketchBytes + (Rows * _table.RowBytes);
 
+    /// <summary>The bytes of one row: values, state and clock.</summary>
+    public long RowBytes => _table.RowBytes;
+
     /// <summary>The bytes of the index alone.</summary>
     public long IndexBytes => _index.Bytes;
 

@@ -51,6 +51,9 @@ internal sealed unsafe class TableRows : IDisposable
     /// <summary>The bytes of a row: values, optimizer state, and its last clock where the table keeps it.</summary>
     public long RowBytes => Slabs.RowBytes;
 
+    /// <summary>Floats of a row: its values and its optimizer state.</summary>
+    public int ImageFloats => Width + _newState.Length;
+
     /// <summary>Rows of all segments.</summary>
     public long Rows => Slabs.Rows;
 

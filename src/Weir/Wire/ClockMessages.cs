@@ -156,23 +156,34 @@ internal readonly struct HeartbeatBody(MemberRole role, ulong id, ulong incarnat
     }
 }
 
-/// <summary>The body of HeartbeatReply: whether the sender is still a member, and the clocks the answerer knows.</summary>
-internal readonly struct HeartbeatReplyBody(Status status, IReadOnlyCollection<ClockEntry> clocks) : IBody
+/// <summary>
+/// The body of HeartbeatReply: whether the sender is still a member, the manager's lease as the answerer last saw it (both 0: it saw none; design
+/// R3), and the clocks the answerer knows.
+/// </summary>
+internal readonly struct HeartbeatReplyBody(Status status, IReadOnlyCollection<ClockEntry> clocks, ulong term = 0, ulong leaseVersion = 0) : IBody
 {
     public Status Status => status;
 
-    public int Bytes => 8 + new ClockBody(clocks).Bytes;
+    /// <summary>The term of the lease's holder.</summary>
+    public ulong Term => term;
+
+    /// <summary>The version of the lease cell: it rises with each renewal.</summary>
+    public ulong LeaseVersion => leaseVersion;
+
+    public int Bytes => 24 + new ClockBody(clocks).Bytes;
 
     public void Write(ref ByteWriter writer)
     {
         writer.UInt64((ulong)status);
+        writer.UInt64(term);
+        writer.UInt64(leaseVersion);
         new ClockBody(clocks).Write(ref writer);
     }
 
     public static bool TryRead(ReadOnlySpan<byte> body, List<ClockEntry> clocks, out HeartbeatReplyBody message)
     {
         var reader = new ByteReader(body);
-        message = new HeartbeatReplyBody(reader.Status64(), clocks);
+        message = new HeartbeatReplyBody(reader.Status64(), clocks, reader.UInt64(), reader.UInt64());
         return ClockBody.TryRead(ref reader, clocks) && reader.AtEnd;
     }
 }

@@ -82,7 +82,10 @@ internal readonly record struct PaxosReplyBody(byte Cell, bool IsAccept, Ballot 
 {
     public bool IsRefusal => Promised > Asked;
 
-    public int Bytes => 8 + (3 * Ballot.Size) + Value.Size;
+    /// <summary>Bytes before those of the cell.</summary>
+    public const int HeadBytes = 8 + (3 * Ballot.Size) + 16;
+
+    public int Bytes => HeadBytes + Value.Bytes.Length;
 
     public void Write(ref ByteWriter writer)
     {

@@ -32,6 +32,8 @@ public class MapEncodingTests
                 Assert.True(MapEncoding.TryDecode(bytes, out ClusterMap read));
                 Assert.Equal((map.Cluster, map.Generation, map.Version, map.SegmentBits), (read.Cluster, read.Generation, read.Version, read.SegmentBits));
                 Assert.Equal((map.NextSession, map.NextTable, map.NextGroup), (read.NextSession, read.NextTable, read.NextGroup));
+                Assert.Equal((map.ManagerTerm, map.ManagerNode), (read.ManagerTerm, read.ManagerNode));
+                Assert.Equal(map.Acceptors, read.Acceptors);
                 Assert.Equal(map.Members, read.Members);
                 Assert.Equal(map.Tables, read.Tables);
                 Assert.Equal(map.Jobs.Select(j => (j.Group, j.Name, j.Hosts, j.Nonce, j.Change)), read.Jobs.Select(j => (j.Group, j.Name, j.Hosts, j.Nonce, j.Change)));
@@ -75,6 +77,9 @@ public class MapEncodingTests
             Map with { NextSession = 2 },
             Map with { NextTable = 2 },
             Map with { NextGroup = 1 },
+            Map with { Acceptors = ["a", "b"] },
+            Map with { Acceptors = ["a", "a", "b"] },
+            Map with { Acceptors = [""] },
             Map with { Tables = [table, table] },
             Map with { Tables = [table, table with { Id = 2 }] },
             Map with { Tables = [table with { Width = 0 }] },
@@ -116,7 +121,10 @@ public class MapEncodingTests
         Assert.False(MapSoundness.Follows(Map, Map));
         Assert.False(MapSoundness.Follows(next with { Cluster = 8 }, Map));
         Assert.False(MapSoundness.Follows(next with { SegmentBits = 7 }, Map));
-        Assert.False(MapSoundness.Follows(next with { Members = [Map.Members[1], Map.Members[0]] }, Map));
+        Assert.True(MapSoundness.Follows(next with { Members = [Map.Members[1]] }, Map));
+        Assert.True(MapSoundness.Follows(next with { ManagerTerm = Map.ManagerTerm + 1, ManagerNode = 1 }, Map));
+        Assert.False(MapSoundness.Follows(next with { ManagerTerm = Map.ManagerTerm - 1 }, Map));
+        Assert.False(MapSoundness.Follows(next with { Acceptors = [] }, Map));
         Assert.False(MapSoundness.Follows(next with { NextSession = 1 }, Map));
         Assert.False(MapSoundness.Follows(next, Map with { Tables = [], NextTable = 3 }));
     }
@@ -191,6 +199,9 @@ public class MapEncodingTests
             NextSession = session,
             NextTable = (uint)tables.Length + 1,
             NextGroup = (uint)jobs.Length + 1,
+            ManagerTerm = session * 3,
+            ManagerNode = head.Version,
+            Acceptors = [.. Enumerable.Range(0, new[] { 0, 1, 3, 5 }[head.Bits % 4]).Select(i => $"acceptor {i}")],
             Replicas = processes.Length,
             Chains = [.. segments.Take(1 << head.Bits).Select(s => new MapChain(
                 s.Epoch % (head.Version + 1),

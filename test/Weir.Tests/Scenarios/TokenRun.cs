@@ -30,12 +30,17 @@ internal sealed class TokenRun : IDisposable
     private readonly long[] _last;
     private readonly Filters _filters;
     private readonly bool _forgetful;
+    private readonly int _replicas;
+    private WeirClient? _reader;
 
-    public TokenRun(ulong seed)
+    /// <param name="seed">Draws everything.</param>
+    /// <param name="replicas">How many members each chain has beside its head; with any, servers die too.</param>
+    public TokenRun(ulong seed, int replicas = 0)
     {
+        _replicas = replicas;
         _seed = seed;
         _rng = new Rng(seed ^ 0x5EED);
-        _servers = 1 + _rng.Below(4);
+        _servers = 1 + replicas + _rng.Below(4 - replicas);
         _hosts = 2 + _rng.Below(3);
         _workers = _hosts + _rng.Below(3);
         _aggregate = _rng.Chance(1, 2);
@@ -49,7 +54,11 @@ internal sealed class TokenRun : IDisposable
         var filters = new Rng(seed ^ 0xF117E5);
         _filters = (Filters)filters.Below((int)Filters.Lossless + 1);
         _forgetful = filters.Chance(1, 2);
-        _cluster = new SimCluster(seed, _servers, limits: _forgetful ? new ServerLimits { KeyListBytes = ForgetfulBytes } : null);
+        _cluster = new SimCluster(seed, _servers, replicas: replicas, limits: new ServerLimits
+        {
+            KeyListBytes = _forgetful ? ForgetfulBytes : new ServerLimits().KeyListBytes,
+            NodeTimeoutMs = replicas > 0 && !_outages ? 1000 : new ServerLimits().NodeTimeoutMs,
+        });
         _cluster.Scheduler.Stepped = CheckStep;
     }
 
@@ -91,7 +100,7 @@ internal sealed class TokenRun : IDisposable
             Console.WriteLine($"node {node.Map?.Version}: {node.Describe()}");
         }
 
-        foreach (WeirClient process in _processes)
+        foreach (WeirClient process in _processes.Append(_reader!))
         {
             Console.WriteLine(process.Core.Describe());
         }
@@ -109,7 +118,7 @@ internal sealed class TokenRun : IDisposable
             _processes.Add(await _cluster.ConnectAsync($"p{i}", _tight ? options with { WindowFrames = 1, PendingBytes = 1 << 20 } : options));
         }
 
-        WeirClient reader = await _cluster.ConnectAsync("reader", new ClientOptions { Filters = _filters });
+        WeirClient reader = _reader = await _cluster.ConnectAsync("reader", new ClientOptions { Filters = _filters });
         Job job = await reader.OpenJobAsync(new JobOptions { Name = "tokens", Workers = _workers, Hosts = _hosts });
         WeirTable table = await reader.OpenTableAsync(new TableOptions { Name = "t", Width = 2, Job = job, Aggregate = _aggregate });
         WeirTable plain = await reader.OpenTableAsync(new TableOptions { Name = "plain", Job = job });
@@ -145,6 +154,12 @@ internal sealed class TokenRun : IDisposable
         if (_killsTwice)
         {
             Kill(dead, _rng.Chance(1, 2) ? 0 : 5_500_000);
+        }
+
+        if (_replicas > 0)
+        {
+            int victim = 1 + new Rng(_seed ^ 0xDEAD).Below(_servers - 1);
+            _cluster.Scheduler.At(_cluster.Scheduler.Now.AfterUs(new Rng(_seed ^ 0xC4A1).Below(80_000L)), () => _cluster.KillServer(victim));
         }
 
         if (_outages)

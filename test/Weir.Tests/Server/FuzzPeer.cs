@@ -37,14 +37,22 @@ internal sealed class FuzzPeer(ServerNode node, FramePool pool, FuzzNetwork netw
         return new FrameSamples.Names(plain, aggregating, group, own, worker, node.Map.Version);
     }
 
-    /// <summary>Opens a table of its own, pushes two rows to it and reads them back; false where the node heads no segment any more.</summary>
+    /// <summary>
+    /// Opens a table of its own, pushes two rows to it and reads them back; false where the node heads no segment any more, or decides no map.
+    /// </summary>
     public bool PushesAndPulls(string table)
     {
+        if (node.ManagerTerm is null)
+        {
+            // The register has accepted what another proposer wrote, as from any node.
+            return false;
+        }
+
         _names = _names with { MapVersion = node.Map!.Version };
         uint id = (uint)Change(FrameKind.OpenTable, new OpenTableBody(table, FrameSamples.Width, UpdateRule.Add, 0, false, 0, KeyLifetime.Default)).First;
         ulong session = Change(FrameKind.OpenSession, new OpenSessionBody(0xABCDEF, 1, 0, 0, 0)).First;
-        // Nodes that joined, or a map swapped in by a peer, may have taken segments: the node serves those that it heads.
-        int segment = Enumerable.Range(0, node.Map.Segments).FirstOrDefault(s => node.Map.Head(s)?.Node == 1, -1);
+        // Nodes that joined, or a map swapped in by a peer, may have taken segments: the node serves by itself those that it alone holds.
+        int segment = Enumerable.Range(0, node.Map.Segments).FirstOrDefault(s => node.Map.Head(s)?.Node == 1 && node.Map.Chains[s].Members.Length == 1, -1);
         if (segment < 0)
         {
             return false;

@@ -167,6 +167,35 @@ public class MembershipTests
         Assert.Equal(500UL, node.OpenSession());
     }
 
+    /// <summary>R2: what one cluster's acceptor promised is nobody else's; an operator's slip in an address must not join two registers.</summary>
+    [Theory]
+    [InlineData(NodeHarness.Cluster, true)]
+    [InlineData(NodeHarness.Cluster + 1, false)]
+    [InlineData(0, false)]
+    public void An_acceptor_answers_its_own_cluster_alone(ulong cluster, bool answers)
+    {
+        using var node = new NodeHarness();
+        var request = new PaxosBody(0, new Ballot(1_000_000, 99), default, HasValue: false);
+        node.Receive(FrameKind.PaxosPrepare, request, cluster: cluster, requestId: 0);
+        Assert.Equal(answers, node.Find(FrameKind.PaxosReply) is not null);
+    }
+
+    /// <summary>A lease that nobody else may take, and a map of another term, are not swapped in the name of others.</summary>
+    [Fact]
+    public void Nobody_swaps_the_lease_or_another_managers_map_through_this_node()
+    {
+        using var node = new NodeHarness();
+        node.Receive(FrameKind.RegisterSwap, new RegisterBody(0, 1, new byte[] { 1 }));
+        Assert.True(RegisterReplyBody.TryRead(node.Body(FrameKind.RegisterReply), out RegisterReplyBody lease));
+        Assert.Equal(Status.Malformed, lease.Status);
+        ClusterMap map = node.Node.Map!;
+        byte[] next = MapEncoding.Encode(map with { Version = map.Version + 1, ManagerTerm = map.ManagerTerm + 1, ManagerNode = 9 });
+        node.Receive(FrameKind.RegisterSwap, new RegisterBody(1, 1, next));
+        Assert.True(RegisterReplyBody.TryRead(node.Body(FrameKind.RegisterReply), out RegisterReplyBody swap));
+        Assert.Equal(Status.Conflict, swap.Status);
+        Assert.NotNull(node.Node.ManagerTerm);
+    }
+
     [Fact]
     public void A_job_is_opened_once_however_often_its_request_arrives()
     {

@@ -86,7 +86,7 @@ internal sealed class NodeHarness : INetwork, IDisposable
         return reply;
     }
 
-    public void Receive<TBody>(FrameKind kind, TBody body, ulong session = 0, ulong? mapVersion = null, uint generation = 1, uint deadlineUs = 0, ulong cluster = Cluster, bool again = false)
+    public void Receive<TBody>(FrameKind kind, TBody body, ulong session = 0, ulong? mapVersion = null, uint generation = 1, uint deadlineUs = 0, ulong cluster = Cluster, bool again = false, ulong? requestId = null)
         where TBody : IBody
     {
         ReleaseSent();
@@ -94,7 +94,7 @@ internal sealed class NodeHarness : INetwork, IDisposable
         var header = new FrameHeader
         {
             Kind = kind,
-            RequestId = _request,
+            RequestId = requestId ?? _request,
             Cluster = cluster,
             Generation = generation,
             MapVersion = mapVersion ?? MapVersion,

@@ -27,6 +27,13 @@ internal sealed class BodyReaders
         FrameKind.RegisterRead or FrameKind.RegisterSwap => RegisterBody.TryRead(body, out _),
         FrameKind.RegisterReply => RegisterReplyBody.TryRead(body, out _),
         FrameKind.PaxosPrepare or FrameKind.PaxosAccept => PaxosBody.TryRead(body, kind == FrameKind.PaxosAccept, out _),
+        FrameKind.Entries => TryReadEntries(body),
+        FrameKind.EntryAck => EntryAckBody.TryRead(body, [], out _),
+        FrameKind.Confirm or FrameKind.Confirmed => ConfirmBody.TryRead(body, [], out _),
+        FrameKind.CopyBegin or FrameKind.CopyAck => CopyBody.TryRead(body, out _),
+        FrameKind.CopySlice => TryReadSlice(body),
+        FrameKind.Step => StepBody.TryRead(body, []),
+        FrameKind.Report => ReportBody.TryRead(body, [], out _),
         FrameKind.PaxosReply => PaxosReplyBody.TryRead(body, out _),
         FrameKind.ReadMapReply => MapEncoding.TryDecode(body, out _),
         FrameKind.JoinNode => JoinNodeBody.TryRead(body, out _),
@@ -47,6 +54,32 @@ internal sealed class BodyReaders
         FrameKind.SentReply or FrameKind.ClockReply or FrameKind.ReadMap or FrameKind.Status => body.IsEmpty,
         _ => false,
     };
+
+    private static bool TryReadEntries(ReadOnlySpan<byte> body)
+    {
+        var reader = new EntriesReader(body);
+        ulong touched = 0;
+        while (reader.Next(out _, out ReadOnlySpan<byte> bytes))
+        {
+            touched += Touch(bytes);
+        }
+
+        return reader.AtEnd && touched <= ulong.MaxValue;
+    }
+
+    private static bool TryReadSlice(ReadOnlySpan<byte> body)
+    {
+        var reader = new ByteReader(body);
+        CopySliceHead.Read(ref reader);
+        while (reader.Left > 0 && !reader.Failed)
+        {
+            var record = CopyRecord.Read(ref reader);
+            reader.Take(record.Bytes);
+            reader.SkipPadTo8();
+        }
+
+        return reader.AtEnd;
+    }
 
     private bool TryReadData(ReadOnlySpan<byte> body)
     {

@@ -248,6 +248,14 @@ internal static class FrameFields
         fields.Add(8, "nextSession", map.NextSession);
         fields.Add(4, "nextTable", map.NextTable);
         fields.Add(4, "nextGroup", map.NextGroup);
+        fields.Add(8, "managerTerm", map.ManagerTerm);
+        fields.Add(8, "managerNode", map.ManagerNode);
+        fields.Add(4, "acceptors", map.Acceptors.Length);
+        foreach (string acceptor in map.Acceptors)
+        {
+            fields.Text("acceptor", acceptor);
+        }
+
         fields.Add(4, "members", map.Members.Length);
         foreach (MapMember member in map.Members)
         {

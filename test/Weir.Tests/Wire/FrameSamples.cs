@@ -50,6 +50,7 @@ internal static class FrameSamples
         AddClocks(frames, names);
         AddChanges(frames, names);
         AddNodes(frames, names);
+        AddChains(frames, names);
         return frames;
     }
 
@@ -189,6 +190,20 @@ internal static class FrameSamples
         frames.Add(Frame(FrameKind.JoinNode, new JoinNodeBody(1, 99, 100, "10.0.0.3:4000", ""), names));
     }
 
+    /// <summary>What the members of a chain say to one another, from the second node of the map to the first.</summary>
+    private static void AddChains(List<byte[]> frames, Names names)
+    {
+        frames.Add(Frame(FrameKind.Entries, new SampleEntries([EntryKind.Part, EntryKind.Expiry, EntryKind.Forget, EntryKind.Iteration]), names));
+        frames.Add(Frame(FrameKind.EntryAck, new EntryAckBody(2, 22, [new EntryAck(3, new LogPosition(1, 2), new LogPosition(1, 1), 1 << 20)]), names));
+        frames.Add(Frame(FrameKind.Confirm, new ConfirmBody(2, 22, [new ConfirmEntry(3, new LogPosition(1, 2), false, false)]), names));
+        frames.Add(Frame(FrameKind.Confirmed, new ConfirmBody(2, 22, [new ConfirmEntry(3, new LogPosition(1, 2), true, true)]), names));
+        frames.Add(Frame(FrameKind.CopyBegin, new CopyBody(2, 22, 3, 1, 1, 0), names));
+        frames.Add(Frame(FrameKind.CopyAck, new CopyBody(2, 22, 3, 1, 1, 4), names));
+        frames.Add(Frame(FrameKind.CopySlice, new SampleSlice(names.Plain), names));
+        frames.Add(Frame(FrameKind.Step, new StepBody([new Step(3, StepKind.Copy), new Step(4, StepKind.Seal)]), names));
+        frames.Add(Frame(FrameKind.Report, new ReportBody(2, 22, [new Claim(3, ClaimKind.Complete, 1), new Claim(4, ClaimKind.CaughtUp, 0)]), names));
+    }
+
     public static ClockEntry[] Clocks(Names names) => [new(names.Group, 0, 1, names.MapVersion), new(names.Group, 1, 2, names.MapVersion - 1)];
 
     /// <summary>The map one version above what the frames name: two nodes, two tables, a job, a session, a loss.</summary>
@@ -216,9 +231,45 @@ internal static class FrameSamples
         NextSession = 50,
         NextTable = 3,
         NextGroup = 2,
-        Replicas = 1,
+        ManagerTerm = 3,
+        ManagerNode = 2,
+        Acceptors = ["a", "10.0.0.2:4000", "10.0.0.3:4000"],
+        Replicas = 0,
         Chains = [.. Enumerable.Range(0, 1 << SegmentBits).Select(s => new MapChain(1, s % 8 == 7 ? [] : [new ChainMember(s % 2, 1, true)]))],
     };
+}
+
+/// <summary>Entries without sense inside, one a kind.</summary>
+internal readonly record struct SampleEntries(EntryKind[] Kinds) : IBody
+{
+    public int Bytes => ChainSender.Size + (Kinds.Length * (EntryHead.Size + 16));
+
+    public void Write(ref ByteWriter writer)
+    {
+        new ChainSender(2, 22, Kinds.Length).Write(ref writer);
+        ulong number = 0;
+        foreach (EntryKind kind in Kinds)
+        {
+            new EntryHead { Segment = 3, Kind = kind, Position = new LogPosition(1, ++number), EpochBefore = number == 1 ? 0u : 1, Bytes = 12, EntryBytes = 12 }.Write(ref writer);
+            writer.UInt64(number);
+            writer.UInt64(0);
+        }
+    }
+}
+
+/// <summary>The last slice of a copy: a key that is gone, and the end.</summary>
+internal readonly record struct SampleSlice(uint Table) : IBody
+{
+    public int Bytes => CopySliceHead.Size + CopyRecord.Size + 8 + CopyRecord.Size + LogPosition.Size;
+
+    public void Write(ref ByteWriter writer)
+    {
+        new CopySliceHead(2, 22, 3, true, 1, 1, 0).Write(ref writer);
+        new CopyRecord(CopyRecordKind.Gone, Table, 1, 8).Write(ref writer);
+        writer.UInt64(FrameSamples.KeysOf(3, 1)[0]);
+        new CopyRecord(CopyRecordKind.End, 0, 1, LogPosition.Size).Write(ref writer);
+        new LogPosition(1, 4).Write(ref writer);
+    }
 }
 
 /// <summary>How a list of keys is written: as it is, packed, or by its name.</summary>

@@ -1,0 +1,148 @@
+using System.Runtime.InteropServices;
+using Weir.Keys;
+using Weir.Store;
+using Weir.Wire;
+using Weir.World;
+
+namespace Weir.Server;
+
+/// <summary>
+/// A copy of one segment in the making at the newcomer (design R17). It takes the frames of its current attempt alone, in order, and is
+/// whole once the final slice has come; then it follows the source's log.
+/// </summary>
+internal sealed class CopyTarget(ulong source, ulong sourceIncarnation, ulong attempt)
+{
+    private readonly Dictionary<uint, byte[]> _admission = [];
+    private readonly Dictionary<uint, int> _admissionBytes = [];
+
+    public ulong Source => source;
+
+    public ulong SourceIncarnation => sourceIncarnation;
+
+    public ulong Attempt => attempt;
+
+    /// <summary>The slice that it waits for.</summary>
+    public ulong Position { get; private set; }
+
+    public bool IsWhole { get; private set; }
+
+    /// <summary>Something in it made no sense, or there was no room for it.</summary>
+    public bool HasFailed { get; private set; }
+
+    /// <summary>When it last got further.</summary>
+    public Instant MovedAt { get; set; }
+
+    /// <summary>When it was last wanted by the manager.</summary>
+    public Instant WantedAt { get; set; }
+
+    /// <summary>When the source is asked again.</summary>
+    public Instant AskAt { get; set; }
+
+    /// <summary>Takes a slice of this attempt; one that is not the next changes nothing.</summary>
+    public void Slice(NodeState node, Segment segment, in CopySliceHead head, ref ByteReader reader)
+    {
+        if (head.Position != Position || IsWhole || HasFailed)
+        {
+            return;
+        }
+
+        while (reader.Left > 0 && !HasFailed)
+        {
+            var record = CopyRecord.Read(ref reader);
+            ReadOnlySpan<byte> bytes = reader.Take(record.Bytes);
+            reader.SkipPadTo8();
+            HasFailed = reader.Failed || record.Count < 0 || !Take(node, segment, record, bytes);
+        }
+
+        Position++;
+        MovedAt = node.Now;
+        IsWhole = head.IsLast && !HasFailed;
+    }
+
+    private bool Take(NodeState node, Segment segment, in CopyRecord record, ReadOnlySpan<byte> bytes)
+    {
+        if (record.Kind == CopyRecordKind.End)
+        {
+            var end = new ByteReader(bytes);
+            segment.Log.Skip(LogPosition.Read(ref end));
+            segment.Acknowledged = segment.Log.Last.Number;
+            return end.AtEnd;
+        }
+
+        // A table that a newer map has dropped is no business of anybody any more.
+        if (node.Map!.Table(record.Table) is not { } table)
+        {
+            return true;
+        }
+
+        TableSegment rows = node.TableSegment(segment, table);
+        var reader = new ByteReader(bytes);
+        switch (record.Kind)
+        {
+            case CopyRecordKind.Rows:
+                return Rows(node, segment, rows, record, bytes);
+            case CopyRecordKind.Gone:
+                rows.Rows.Delete(MemoryMarshal.Cast<byte, ulong>(bytes));
+                return true;
+            case CopyRecordKind.Updates or CopyRecordKind.Deletes:
+                Dictionary<WorkerId, LastPush> last = rows.Last(record.Kind == CopyRecordKind.Deletes);
+                for (int i = 0; i < record.Count && !reader.Failed; i++)
+                {
+                    var worker = new WorkerId(reader.UInt64());
+                    ulong session = reader.UInt64(), n = reader.UInt64();
+                    var seq = new Seq(reader.Int64(), reader.UInt32(), reader.UInt32());
+                    last[worker] = new LastPush(session, n, seq, reader.UInt64());
+                    reader.UInt64();
+                }
+
+                return reader.AtEnd;
+            case CopyRecordKind.Admission:
+                return Admission(rows, record, bytes);
+            case CopyRecordKind.Closed:
+                rows.Aggregation?.Closed = reader.Int64();
+                return rows.Aggregation is not null && reader.AtEnd;
+            default:
+                return false;
+        }
+    }
+
+    private static bool Rows(NodeState node, Segment segment, TableSegment rows, in CopyRecord record, ReadOnlySpan<byte> bytes)
+    {
+        int floats = rows.Rows.ImageFloats;
+        long keyBytes = record.Count * (long)sizeof(ulong), imageBytes = record.Count * (long)floats * sizeof(float);
+        long clockBytes = rows.Rows.KeepsLastClock ? record.Count * (long)sizeof(uint) : 0;
+        if (bytes.Length != keyBytes + imageBytes + clockBytes)
+        {
+            return false;
+        }
+
+        ReadOnlySpan<ulong> keys = MemoryMarshal.Cast<byte, ulong>(bytes[..(int)keyBytes]);
+        var range = KeyRange.OfSegment(segment.Index, node.Map!.SegmentBits);
+        foreach (ulong key in keys)
+        {
+            if (!range.Contains(Mix.Of(key)))
+            {
+                return false;
+            }
+        }
+
+        ReadOnlySpan<float> images = MemoryMarshal.Cast<byte, float>(bytes.Slice((int)keyBytes, (int)imageBytes));
+        return rows.Rows.WriteImages(keys, images, MemoryMarshal.Cast<byte, uint>(bytes[(int)(keyBytes + imageBytes)..])) == StoreResult.Ok;
+    }
+
+    private bool Admission(TableSegment rows, in CopyRecord record, ReadOnlySpan<byte> bytes)
+    {
+        uint table = record.Table;
+        byte[] state = _admission.GetValueOrDefault(table) ?? [];
+        int have = _admissionBytes.GetValueOrDefault(table);
+        if (have + bytes.Length > record.Count)
+        {
+            return false;
+        }
+
+        Array.Resize(ref state, have + bytes.Length);
+        bytes.CopyTo(state.AsSpan(have));
+        (_admission[table], _admissionBytes[table]) = (state, state.Length);
+        return state.Length < record.Count || rows.Rows.TryReadAdmissionState(state);
+    }
+}
