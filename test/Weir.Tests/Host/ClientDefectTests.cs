@@ -14,10 +14,13 @@ public class ClientDefectTests
     private static readonly ulong[] ManyKeys = [.. Enumerable.Range(0, 60_000).Select(i => (ulong)i)];
     private static readonly ClientOptions OneFrame = new() { WindowFrames = 1 };
 
+    /// <summary>A push fails it where a frame is written, on whichever thread; a pull where an answer comes, in its loop.</summary>
     [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public async Task All_calls_of_a_client_that_fails_fail_and_say_why(bool embedded)
+    [InlineData(false, false)]
+    [InlineData(false, true)]
+    [InlineData(true, false)]
+    [InlineData(true, true)]
+    public async Task All_calls_of_a_client_that_fails_fail_and_say_why(bool embedded, bool pulls)
     {
         CancellationToken stop = TestContext.Current.CancellationToken;
         await using WeirServer? server = embedded ? null : await WeirHost.ServeAsync(new ServeOptions { SegmentBits = 6 }, cancellation: stop);
@@ -28,11 +31,11 @@ public class ClientDefectTests
         bool freed = false;
         var values = new WatchedBuffer<float>(ManyKeys.Length * Width);
 
-        // As a caller does that frees its buffer before the push has ended: whoever writes the next frame meets it.
-        values.Looked = () => ObjectDisposedException.ThrowIf(Volatile.Read(ref freed), values);
-        Task push = client.PushAsync(table, ManyKeys, values.Memory, stop);
+        // As a caller does that frees its buffer before the call has ended: whoever needs it next meets that.
+        values.Looked = () => ObjectDisposedException.ThrowIf(pulls || Volatile.Read(ref freed), values);
+        Task call = pulls ? client.PullAsync(table, ManyKeys, values.Memory, stop) : client.PushAsync(table, ManyKeys, values.Memory, stop);
         Volatile.Write(ref freed, true);
-        WeirException failed = await Assert.ThrowsAsync<WeirException>(() => push.WaitAsync(TimeSpan.FromSeconds(30), stop));
+        WeirException failed = await Assert.ThrowsAsync<WeirException>(() => call.WaitAsync(TimeSpan.FromSeconds(30), stop));
         Assert.Equal(Status.Ended, failed.Status);
         Assert.Contains("this client has stopped", failed.Message);
         Assert.IsType<ObjectDisposedException>(failed.InnerException);
