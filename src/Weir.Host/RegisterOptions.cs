@@ -1,3 +1,5 @@
+using Weir.Register;
+
 namespace Weir.Host;
 
 /// <summary>
@@ -19,8 +21,8 @@ public sealed record RegisterOptions
     public string? Folder { get; init; }
 
     /// <summary>
-    /// This server's acceptor has never been started: it may begin with an empty folder. Default false: an acceptor that does not find its records
-    /// answers nobody, for it may have forgotten what it promised.
+    /// What is known of the acceptor's past. Default <see cref="AcceptorStart.Again"/>: one that does not find its records answers nobody, for it may
+    /// have forgotten what it promised. The very first start says so, and so does the start that replaces lost records.
     /// </summary>
-    public bool IsFirstStart { get; init; }
+    public AcceptorStart Start { get; init; } = AcceptorStart.Again;
 }

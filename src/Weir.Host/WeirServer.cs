@@ -31,6 +31,12 @@ public sealed record ServeOptions
     /// <summary>2^this slices of the key space, 6 to 17; only the first node's counts. Default 10: enough for ten nodes (100 a node).</summary>
     public int SegmentBits { get; init; } = 10;
 
+    /// <summary>
+    /// How many servers hold a segment beside the one that leads it, 0 to 7; only the first node's counts. Default 0: a server that is lost takes
+    /// the only copy of its rows along. With k of them, any k may be lost and nothing of what was acknowledged is.
+    /// </summary>
+    public int Replicas { get; init; }
+
     /// <summary>The failure domain; empty means that the node is its own.</summary>
     public string Zone { get; init; } = "";
 
@@ -89,7 +95,7 @@ public sealed class WeirServer : IAsyncDisposable
     /// <exception cref="WeirException">The address cannot be listened on, or the cluster did not admit the node in time; the message says what
     /// to do.</exception>
     /// <exception cref="ArgumentException">An option is out of range; the message lists all faults.</exception>
-    /// <exception cref="IOException">The acceptor's folder belongs to somebody else, is in use, or is not as <see cref="RegisterOptions.IsFirstStart"/> says.</exception>
+    /// <exception cref="IOException">The acceptor's folder belongs to somebody else, is in use, or is not as <see cref="RegisterOptions.Start"/> says.</exception>
     public static async Task<WeirServer> StartAsync(ServeOptions options, ILoggerFactory? loggers = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(options);
@@ -123,8 +129,8 @@ public sealed class WeirServer : IAsyncDisposable
             if (options.Register is { Folder: { } folder } register)
             {
                 ulong identity = AcceptorAt(register, address);
-                records = RecordFolder.Open(folder, register.Cluster, identity, register.IsFirstStart, () => _ = loop.AskAsync(static _ => true));
-                acceptor = new AcceptorOptions(records, identity, register.IsFirstStart);
+                records = RecordFolder.Open(folder, register.Cluster, identity, register.Start, () => _ = loop.AskAsync(static _ => true));
+                acceptor = new AcceptorOptions(records, identity, register.Start);
             }
 
             ulong id = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1;
@@ -140,6 +146,7 @@ public sealed class WeirServer : IAsyncDisposable
                     Address = address,
                     Join = options.Join,
                     SegmentBits = options.SegmentBits,
+                    Replicas = options.Replicas,
                     MemoryLimitBytes = options.MemoryBytes,
                     Memory = new HugePageMemory(),
                     Zone = options.Zone,

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Globalization;
 using System.Runtime.InteropServices;
+using Weir.Register;
 using Weir.World;
 
 namespace Weir.Host.Disk;
@@ -35,18 +36,18 @@ internal sealed partial class RecordFolder : IDisk, IDisposable
     /// <param name="folder">The folder.</param>
     /// <param name="cluster">The cluster's number.</param>
     /// <param name="identity">The acceptor's number in it.</param>
-    /// <param name="isFirstStart">The acceptor has never answered anybody; otherwise its folder must be there.</param>
+    /// <param name="start">What is known of the acceptor's past: one that runs again must find its folder.</param>
     /// <param name="ended">Called on the folder's thread when a write has ended.</param>
     /// <exception cref="IOException">The folder belongs to somebody else, is in use, cannot be written, or is not as the start says.</exception>
-    public static RecordFolder Open(string folder, ulong cluster, ulong identity, bool isFirstStart, Action ended)
+    public static RecordFolder Open(string folder, ulong cluster, ulong identity, AcceptorStart start, Action ended)
     {
-        if (isFirstStart)
+        if (start != AcceptorStart.Again)
         {
             Directory.CreateDirectory(folder);
         }
         else if (!Directory.Exists(folder))
         {
-            throw new IOException($"there is no folder {folder}: the acceptor that was started there before cannot say what it promised");
+            throw new IOException($"there is no folder {folder}: the acceptor that was started there before cannot say what it promised. If it is lost for good, start it as a replacement");
         }
 
         FileStream held;
@@ -61,7 +62,7 @@ internal sealed partial class RecordFolder : IDisk, IDisposable
 
         try
         {
-            Claim(folder, string.Create(CultureInfo.InvariantCulture, $"acceptor {identity} of cluster {cluster:x}\n"), isFirstStart);
+            Claim(folder, string.Create(CultureInfo.InvariantCulture, $"acceptor {identity} of cluster {cluster:x}\n"), start);
             return new RecordFolder(folder, held, ended);
         }
         catch
@@ -97,7 +98,7 @@ internal sealed partial class RecordFolder : IDisk, IDisposable
         _lock.Dispose();
     }
 
-    private static void Claim(string folder, string owner, bool isFirstStart)
+    private static void Claim(string folder, string owner, AcceptorStart start)
     {
         string path = Path.Combine(folder, OwnerFile);
         string? stands = File.Exists(path) ? File.ReadAllText(path) : null;
@@ -106,12 +107,12 @@ internal sealed partial class RecordFolder : IDisk, IDisposable
             throw new IOException($"folder {folder} belongs to {stands.Trim()}, not to {owner.Trim()}: was the wrong folder named?");
         }
 
-        if (stands is not null && isFirstStart)
+        if (stands is not null && start == AcceptorStart.First)
         {
             throw new IOException($"folder {folder} belongs to {owner.Trim()}, which has been started before: it must not begin anew, for it would forget what it promised");
         }
 
-        if (isFirstStart)
+        if (stands is null && start != AcceptorStart.Again)
         {
             Replace(folder, OwnerFile, System.Text.Encoding.UTF8.GetBytes(owner));
         }

@@ -63,6 +63,21 @@ internal sealed class Acceptor
     /// <summary>A write could not be flushed: nobody knows what is on the disk, and the node must stop (promise G13).</summary>
     public bool HasFailed { get; private set; }
 
+    /// <summary>Begins with what stands among the others, in place of one whose records are lost; it answers once that is on its disk.</summary>
+    public void Fill(AcceptorReplacement replacement)
+    {
+        Invariant.That(IsSilent && replacement.IsDone, "only a silent acceptor is filled, with all that stands");
+        for (int cell = 0; cell < Cells; cell++)
+        {
+            (Ballot promised, Ballot accepted, CellValue value) = replacement.Found(cell);
+            _cells[cell] = new CellState { Promised = promised, Accepted = accepted, Value = value };
+            _disk.Write(Record(cell), Encode(_cells[cell]), ++_lastTicket);
+        }
+
+        // Answers follow writes of their own, which follow these: a crash in between leaves it silent or whole.
+        IsSilent = false;
+    }
+
     /// <summary>
     /// Takes a prepare or an accept; <paramref name="answer"/> is called by <see cref="Advance"/> once the state is flushed, or never.
     /// </summary>

@@ -40,6 +40,9 @@ internal sealed class Aggregation
 
     public long HeldBytes { get; private set; }
 
+    /// <summary>The last iteration of which a part is held; 0 for none.</summary>
+    public long LastOpen => _open.Count == 0 ? 0 : _open.Keys.Last();
+
     /// <summary>The oldest iteration could close but for the node's memory limit.</summary>
     public bool IsFull { get; set; }
 

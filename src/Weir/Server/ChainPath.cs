@@ -145,6 +145,8 @@ internal sealed class ChainPath
             }
 
             segment.IsConfirmed = segment.IsHead;
+            segment.IsChainConfirmed = segment is { IsHead: true, IsTail: true };
+            segment.Unseal();
             segment.Told = null;
             segment.AskAt = _node.Now;
             Follow(segment, map);
@@ -179,6 +181,11 @@ internal sealed class ChainPath
                 Ask(segment);
             }
 
+            if (segment.IsSealing)
+            {
+                Sealing(segment);
+            }
+
             foreach (Follower? follower in (ReadOnlySpan<Follower?>)[segment.Successor, segment.Newcomer])
             {
                 if (follower is not { IsReady: true } || follower.ResendAt > _node.Now)
@@ -198,6 +205,62 @@ internal sealed class ChainPath
                 }
             }
         }
+    }
+
+    /// <summary>The manager wants a head sealed.</summary>
+    public void Seal(uint index)
+    {
+        if (_node.Headed(index) is { IsTail: false, IsSealing: false } segment)
+        {
+            segment.IsSealing = true;
+            Sealing(segment);
+        }
+    }
+
+    /// <summary>What this node has to say of its segments; where the seal is reported it is noted under which map (design R9, R10, R16).</summary>
+    public List<Claim> Claims()
+    {
+        List<Claim> claims = [];
+        foreach (Segment segment in _node.Held)
+        {
+            uint index = (uint)segment.Index;
+            if (segment.Target is { IsWhole: true })
+            {
+                claims.Add(new Claim(index, ClaimKind.CaughtUp, 0));
+            }
+
+            if (segment.Place < 0)
+            {
+                continue;
+            }
+
+            ChainMember self = segment.Chain.Members[segment.Place];
+            if (segment.IsDiverged)
+            {
+                claims.Add(new Claim(index, ClaimKind.Diverged, self.Appended));
+            }
+            else if (!self.IsComplete && segment.IsComplete)
+            {
+                claims.Add(new Claim(index, ClaimKind.Complete, self.Appended));
+            }
+
+            if (segment.IsSealed && _node.Now.MsSince(segment.SealedAt) > _node.Limits.NodeTimeoutMs)
+            {
+                claims.Add(new Claim(index, ClaimKind.Resuming, segment.SealReported));
+            }
+            else if (segment is { IsSealed: true, IsDrained: true })
+            {
+                segment.SealReported = _node.Map!.Version;
+                claims.Add(new Claim(index, ClaimKind.Sealed, segment.SealReported));
+            }
+
+            if (segment.Successor is { } successor && successor.Received < segment.Log.Last.Number && _node.Now.MsSince(successor.MovedAt) > _node.Limits.NodeTimeoutMs)
+            {
+                claims.Add(new Claim(index, ClaimKind.Stalled, successor.Node));
+            }
+        }
+
+        return claims;
     }
 
     /// <summary>At the end of a turn: one frame a neighbour with what it is to have, one with what was received from it.</summary>
@@ -251,6 +314,33 @@ internal sealed class ChainPath
     /// <summary>A copy is whole up to here: it tells its source so, again and again, until the map appends it.</summary>
     public void Received(Segment segment) => _unanswered.Add(segment);
 
+    /// <summary>A seal begins once no part of an iteration is held, and ends by itself where nothing comes of it (design R10).</summary>
+    private void Sealing(Segment segment)
+    {
+        if (!segment.IsSealed)
+        {
+            if (segment.Tables.All(t => t.Aggregation is not { Open.Count: > 0 }))
+            {
+                (segment.IsSealed, segment.SealedAt) = (true, _node.Now);
+                AskBelow(segment);
+            }
+
+            return;
+        }
+
+        if (segment.AskAt <= _node.Now)
+        {
+            segment.AskAt = _node.Now.AfterMs(_node.Limits.ResendMs);
+            AskBelow(segment);
+        }
+
+        if (_node.Now.MsSince(segment.SealedAt) > _node.Limits.NodeTimeoutMs && (segment.SealReported == 0 || _node.Map!.Version > segment.SealReported))
+        {
+            // What may rest on the seal rests on an older map than this and fails.
+            segment.Unseal();
+        }
+    }
+
     private EntryLane Lane(LinkId link)
     {
         if (!_lanes.TryGetValue(link, out EntryLane? lane))
@@ -267,7 +357,8 @@ internal sealed class ChainPath
     {
         segment.Successor = segment.Newcomer = null;
         segment.EndCopy();
-        segment.IsConfirmed = false;
+        segment.IsConfirmed = segment.IsChainConfirmed = false;
+        segment.Unseal();
         segment.Waiting.Clear();
     }
 
@@ -447,6 +538,12 @@ internal sealed class ChainPath
                 Acknowledged(segment, ack.Acknowledged.Number);
             }
 
+            if (follower == segment.Successor && ack.IsChainConfirmed && !segment.IsChainConfirmed && segment.IsConfirmed)
+            {
+                segment.IsChainConfirmed = true;
+                _unanswered.Add(segment);
+            }
+
             Trim(segment);
         }
 
@@ -500,6 +597,15 @@ internal sealed class ChainPath
         }
     }
 
+    /// <summary>Where not all behind are known to be confirmed, the successor is asked once more.</summary>
+    private void AskBelow(Segment segment)
+    {
+        if (!segment.IsChainConfirmed && segment.Successor is { IsReady: true } successor)
+        {
+            Queue(successor.Link, FrameKind.Confirmed, new ConfirmEntry((uint)segment.Index, segment.Log.Last, true, segment.IsComplete));
+        }
+    }
+
     private void Answered(Segment segment, in ConfirmEntry answer)
     {
         if (!answer.IsInLog)
@@ -519,6 +625,12 @@ internal sealed class ChainPath
             segment.IsConfirmed = true;
             Confirmed(segment);
         }
+        else
+        {
+            // It is asked whether all behind it are confirmed.
+            _unanswered.Add(segment);
+            AskBelow(segment);
+        }
 
         BecomeComplete(segment);
     }
@@ -528,6 +640,7 @@ internal sealed class ChainPath
     {
         if (segment.IsTail)
         {
+            segment.IsChainConfirmed = true;
             Acknowledged(segment, segment.Log.Last.Number);
         }
 
@@ -623,7 +736,7 @@ internal sealed class ChainPath
 
         LogPosition last = segment.Log.Last;
         LogPosition acknowledged = follows || segment.Acknowledged < segment.Log.Base.Number ? default : segment.Log.PositionOf(segment.Acknowledged);
-        acks.Add(new EntryAck((uint)segment.Index, last, acknowledged, Math.Min((ulong)Math.Max(0, _node.Budget.Limit - _node.Budget.Used), segment.RoomBelow)));
+        acks.Add(new EntryAck((uint)segment.Index, last, acknowledged, Math.Min((ulong)Math.Max(0, _node.Budget.Limit - _node.Budget.Used), segment.RoomBelow), segment.IsChainConfirmed));
     }
 
     private void Queue(LinkId link, FrameKind kind, in ConfirmEntry entry)

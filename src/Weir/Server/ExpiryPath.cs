@@ -99,7 +99,7 @@ internal sealed class ExpiryPath(NodeState node)
     /// <summary>Looks at a stretch of one segment, and says what it cost.</summary>
     private int Step(Walk walk)
     {
-        if (node.Headed(walk.Segment) is not { } segment || segment.Find(walk.Table) is not { } table)
+        if (node.Headed(walk.Segment) is not { IsSealed: false } segment || segment.Find(walk.Table) is not { } table)
         {
             walk.Segment++;
             return SlotsASegment;

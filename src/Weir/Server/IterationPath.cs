@@ -73,7 +73,7 @@ internal sealed class IterationPath(NodeState node)
         {
             foreach (TableSegment table in segment.Tables)
             {
-                if (table.Aggregation is { } aggregation && _dirtyGroups.Contains(table.Table.Group)
+                if (!segment.IsSealed && table.Aggregation is { } aggregation && _dirtyGroups.Contains(table.Table.Group)
                     && node.Clocks.Group(table.Table.Group) is { } clocks)
                 {
                     closed |= Close(segment, table, aggregation, clocks);

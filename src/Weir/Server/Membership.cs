@@ -21,6 +21,7 @@ internal sealed class Membership(
     private readonly List<Change> _queued = [];
     private readonly List<Change> _swapping = [];
     private readonly HashSet<ulong> _away = [];
+    private readonly ChainPlan _plan = new(node);
     private readonly Dictionary<(uint Group, ulong Announced), Dictionary<ulong, long>> _begun = [];
     private ClusterMap? _proposed;
     private ReadOnlyMemory<byte> _proposedBytes;
@@ -77,6 +78,9 @@ internal sealed class Membership(
         }
     }
 
+    /// <summary>A node says what it holds of its segments.</summary>
+    public void Reported(in ChainSender sender, ulong mapVersion, IReadOnlyList<Claim> claims) => _plan.Reported(sender, mapVersion, claims);
+
     /// <summary>Asks for a change in the name of a request; the answer follows its swap.</summary>
     public void Request(LinkId link, in FrameHeader request, Func<ClusterMap, Decision> decide) => _queued.Add(new Change(decide, link, request));
 
@@ -113,6 +117,52 @@ internal sealed class Membership(
             {
                 ulong id = process.Process;
                 _queued.Add(new Change(m => MapChanges.RemoveProcess(m, id), LinkId.None, default));
+            }
+        }
+
+        if (!_isAsking)
+        {
+            Plan(map, now);
+        }
+    }
+
+    /// <summary>Takes the next steps of chains towards where they should be: changes of the map are asked for, nodes are given hints.</summary>
+    private void Plan(ClusterMap map, Instant now)
+    {
+        if (_plan.IsNewMapWanted)
+        {
+            _queued.Add(new Change(m => new Decision(m with { }, Status.Acked), LinkId.None, default));
+        }
+
+        Dictionary<ulong, List<Step>> hints = [];
+        foreach (PlannedStep step in _plan.Next(now, out ulong[][] wanted))
+        {
+            if (step.Kind is PlannedKind.Copy or PlannedKind.Seal)
+            {
+                if (!hints.TryGetValue(step.Node, out List<Step>? hinted))
+                {
+                    hinted = [];
+                    hints.Add(step.Node, hinted);
+                }
+
+                hinted.Add(new Step((uint)step.Segment, step.Kind == PlannedKind.Copy ? StepKind.Copy : StepKind.Seal));
+            }
+            else
+            {
+                (PlannedStep taken, ulong epoch, ulong version, ulong[] order) = (step, map.Chains[step.Segment].Epoch, map.Version, wanted[step.Segment]);
+                _queued.Add(new Change(m => ChainChanges.Take(m, taken, epoch, version, order), LinkId.None, default));
+            }
+        }
+
+        foreach ((ulong id, List<Step> steps) in hints)
+        {
+            if (id == node.Options.Node)
+            {
+                steps.ForEach(node.OwnSteps.Enqueue);
+            }
+            else
+            {
+                node.Outbox.Send(node.Outbox.Open(map.Member(id)!.Value.Address), node.Header(FrameKind.Step), new StepBody(steps));
             }
         }
     }

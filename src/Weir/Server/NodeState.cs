@@ -42,6 +42,9 @@ internal sealed class NodeState : IDisposable
     /// <summary>Bytes of contributions held for open iterations.</summary>
     public long HeldBytes { get; set; }
 
+    /// <summary>What the manager asks of this node, where it is the manager itself.</summary>
+    public Queue<Step> OwnSteps { get; } = [];
+
     /// <summary>When the turn that runs now began.</summary>
     public Instant Now { get; set; }
 
@@ -165,7 +168,7 @@ internal sealed class NodeState : IDisposable
         HashSet<ulong> sessions = [.. Map!.Sessions.Select(s => WorkerId.OfSession(s.Session).Value)];
         HashSet<uint> groups = [.. Map.Jobs.Select(j => j.Group)];
         bool HasEnded(WorkerId worker) => worker.Group == 0 ? !sessions.Contains(worker.Value) : !groups.Contains(worker.Group);
-        foreach (Segment segment in HeadedSegments)
+        foreach (Segment segment in HeadedSegments.Where(s => !s.IsSealed))
         {
             HashSet<WorkerId> ended = [];
             foreach (TableSegment table in segment.Tables)

@@ -15,6 +15,7 @@ internal sealed class PaxosPath
     private readonly Acceptor? _acceptor;
     private readonly int _own;
     private readonly PaxosRegister _register;
+    private AcceptorReplacement? _replacement;
     private Instant _now;
 
     /// <param name="node">The node.</param>
@@ -27,11 +28,15 @@ internal sealed class PaxosPath
         _own = Array.IndexOf(_acceptors, node.Options.Address);
         if (hosted is not null)
         {
-            _acceptor = new Acceptor(hosted.Disk, node.Options.Cluster, hosted.Identity, hosted.IsFirstStart);
-            if (_acceptor.IsSilent)
+            _acceptor = new Acceptor(hosted.Disk, node.Options.Cluster, hosted.Identity, hosted.Start == AcceptorStart.First);
+            if (_acceptor.IsSilent && hosted.Start == AcceptorStart.Replacement)
+            {
+                _replacement = new AcceptorReplacement(_acceptors.Length, _own, ~node.Options.Incarnation, Send);
+            }
+            else if (_acceptor.IsSilent)
             {
                 node.Outbox.Note(
-                    $"the register's acceptor {hosted.Identity} finds no record of cluster {node.Options.Cluster:x} and of itself on its disk: it may have forgotten what it promised, and answers nobody");
+                    $"the register's acceptor {hosted.Identity} finds no record of cluster {node.Options.Cluster:x} and of itself on its disk: it may have forgotten what it promised, and answers nobody. If the records are lost for good, start this server once as the acceptor's replacement");
             }
         }
 
@@ -62,6 +67,7 @@ internal sealed class PaxosPath
             if (isOurs && header.RequestId < (ulong)_acceptors.Length && link == _node.Outbox.Open(_acceptors[(int)header.RequestId]))
             {
                 _register.Receive((int)header.RequestId, reply, now);
+                _replacement?.Receive((int)header.RequestId, reply);
             }
 
             return true;
@@ -85,6 +91,13 @@ internal sealed class PaxosPath
     {
         _now = now;
         _register.Tick(now);
+        _replacement?.Tick(now);
+        if (_replacement is { IsDone: true } done)
+        {
+            _acceptor!.Fill(done);
+            _replacement = null;
+            _node.Outbox.Note("the register's acceptor has taken over what stands among the others, in place of its lost records");
+        }
     }
 
     /// <summary>Sends what the acceptor has on its disk by now. To be called at the end of each turn.</summary>

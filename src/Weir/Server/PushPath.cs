@@ -110,6 +110,11 @@ internal sealed class PushPath(NodeState node)
             return Reply(part, Status.NotOwner, 0, "");
         }
 
+        if (segment.IsSealed)
+        {
+            return Reply(part, Status.Moving, 0, "");
+        }
+
         if (segment.Waiting.Count >= node.Limits.WaitingReplies)
         {
             return Reply(part, Status.Busy, 0, "");
@@ -287,6 +292,12 @@ internal sealed class PushPath(NodeState node)
             aggregation.SetReceived(worker, received with { Session = header.Session, N = part.N });
             node.Counters.Superseded++;
             return Reply(part, Status.Held, closed, "");
+        }
+
+        if (segment.IsSealing && part.Seq.Iteration > aggregation.LastOpen)
+        {
+            // The open iterations end, and no other begins here (R10).
+            return Reply(part, Status.Moving, 0, "");
         }
 
         if (node.HeldBytes > node.Limits.HeldBytes && part.Seq.Iteration > aggregation.Closed + 1)

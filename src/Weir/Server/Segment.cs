@@ -179,6 +179,26 @@ internal sealed class Segment(int index, LogBytes logBytes) : IDisposable
         Copy = null;
     }
 
+    /// <summary>This head is asked to accept nothing more, so that the chain may be reordered (design R10).</summary>
+    public bool IsSealing { get; set; }
+
+    /// <summary>This head accepts nothing: it holds no part of an open iteration, and takes none.</summary>
+    public bool IsSealed { get; set; }
+
+    public Instant SealedAt { get; set; }
+
+    /// <summary>The map version under which the seal was last reported; a reorder may rest on it while that map is the newest.</summary>
+    public ulong SealReported { get; set; }
+
+    /// <summary>Every member behind this one is confirmed in this epoch.</summary>
+    public bool IsChainConfirmed { get; set; }
+
+    /// <summary>Every member has what this head has.</summary>
+    public bool IsDrained => IsChainConfirmed && Acknowledged == Log.Last.Number;
+
+    /// <summary>The seal ends, or the chain is another.</summary>
+    public void Unseal() => (IsSealing, IsSealed, SealReported) = (false, false, 0);
+
     public TableSegment? Find(uint table) => _tables.GetValueOrDefault(table);
 
     public void Add(TableSegment table) => _tables.Add(table.Table.Id, table);

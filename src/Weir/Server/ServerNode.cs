@@ -12,6 +12,9 @@ namespace Weir.Server;
 /// </summary>
 internal sealed class ServerNode : IMachine, IDisposable
 {
+    /// <summary>Claims in one frame: a few hundred KB.</summary>
+    private const int MostClaims = 16_384;
+
     private readonly NodeState _state;
     private readonly PushPath _pushes;
     private readonly PullPath _pulls;
@@ -28,6 +31,10 @@ internal sealed class ServerNode : IMachine, IDisposable
     private Instant _now;
     private Instant _nextHeartbeat;
     private bool _mapChanged;
+    private List<Claim> _claims = [];
+    private Instant _nextReport;
+    private readonly List<Claim> _readClaims = [];
+    private readonly List<Step> _readSteps = [];
     private bool _wasMember;
     private long _keysInTurn;
 
@@ -66,7 +73,7 @@ internal sealed class ServerNode : IMachine, IDisposable
         else if (options.Join is null)
         {
             // As durable as this node, whose loss then ends the cluster.
-            TakeUpPaxos([options.Address], new AcceptorOptions(new ForgetfulDisk(), options.Node, IsFirstStart: true));
+            TakeUpPaxos([options.Address], new AcceptorOptions(new ForgetfulDisk(), options.Node, AcceptorStart.First));
         }
 
         // A register of the node's own answers at once: it reads the lease, then takes it, and the first map stands.
@@ -164,6 +171,7 @@ internal sealed class ServerNode : IMachine, IDisposable
         {
             _chain.Tick();
             _copies.Tick();
+            Report();
         }
 
         // That a link has room again is a hint, and hints may be missed.
@@ -200,6 +208,11 @@ internal sealed class ServerNode : IMachine, IDisposable
                 _pulls.ClocksRose();
             }
 
+            while (_state.OwnSteps.TryDequeue(out Step step))
+            {
+                Take(step);
+            }
+
             _iterations.Close();
             _copies.EndTurn();
             _chain.EndTurn();
@@ -218,6 +231,47 @@ internal sealed class ServerNode : IMachine, IDisposable
         _state.Dispose();
     }
 
+    /// <summary>Tells the manager what it has to know of this node's segments, with each heartbeat or where it is another than before.</summary>
+    private void Report()
+    {
+        ClusterMap map = _state.Map!;
+        if (map.IndexOf(_state.Options.Node) < 0)
+        {
+            return;
+        }
+
+        List<Claim> claims = _chain.Claims();
+        if (claims.SequenceEqual(_claims) && (_now < _nextReport || claims.Count == 0))
+        {
+            return;
+        }
+
+        _claims = claims;
+        _nextReport = _now.AfterMs(_state.Limits.HeartbeatMs);
+        var sender = new ChainSender(_state.Options.Node, _state.Options.Incarnation, claims.Count);
+        if (_role?.Membership is { } membership)
+        {
+            membership.Reported(sender, map.Version, claims);
+            return;
+        }
+
+        // What does not fit is said once what was said first has been acted on.
+        Claim[] said = [.. claims.Take(MostClaims)];
+        Outbox.Send(Outbox.Open(map.Manager.Address), _state.Header(FrameKind.Report), new ReportBody(sender.Node, sender.Incarnation, said));
+    }
+
+    private void Take(in Step step)
+    {
+        if (step.Kind == StepKind.Copy)
+        {
+            _copies.Want(step.Segment);
+        }
+        else
+        {
+            _chain.Seal(step.Segment);
+        }
+    }
+
     private void Dispatch(LinkId link, in FrameHeader header, FrameBuffer frame)
     {
         ReadOnlySpan<byte> body = frame.Span[FrameHeader.Size..];
@@ -230,6 +284,16 @@ internal sealed class ServerNode : IMachine, IDisposable
                     Data(link, header, frame);
                 }
 
+                break;
+            case FrameKind.Report when header.Cluster == _state.Map?.Cluster && ReportBody.TryRead(body, _readClaims, out ChainSender sender):
+                if (_state.Map.Member(sender.Node)?.Incarnation == sender.Incarnation)
+                {
+                    _role?.Membership?.Reported(sender, header.MapVersion, _readClaims);
+                }
+
+                break;
+            case FrameKind.Step when header.Cluster == _state.Map?.Cluster && StepBody.TryRead(body, _readSteps):
+                _readSteps.ForEach(step => Take(step));
                 break;
             case FrameKind.Heartbeat:
                 Heartbeat(link, header, body);

@@ -1,4 +1,5 @@
 using Weir.Placement;
+using Weir.Register;
 using Weir.World;
 
 namespace Weir.Server;
@@ -92,6 +93,11 @@ internal sealed record ServerOptions
             faults.Add($"Acceptor is given, and Acceptors do not name this node's address {Address}");
         }
 
+        if (Acceptor is { Start: AcceptorStart.Replacement } && Acceptors.Count == 1)
+        {
+            faults.Add("Acceptor is to replace the only one: nobody knows what that had accepted. The cluster's map is lost with it; begin a new cluster");
+        }
+
         if (Acceptor is not null && Cluster == 0)
         {
             faults.Add("Cluster is 0; an acceptor must be told whose it is, so that it answers no other cluster");
@@ -104,8 +110,8 @@ internal sealed record ServerOptions
 /// <summary>An acceptor of the register as its node hosts it. Immutable.</summary>
 /// <param name="Disk">Where it keeps what it promised and accepted.</param>
 /// <param name="Identity">Its own number among the cluster's acceptors, not zero; it stands in its records.</param>
-/// <param name="IsFirstStart">It has never answered anybody: it may begin empty. Any other start must find its records, or it stays silent (design R2).</param>
-internal sealed record AcceptorOptions(IDisk Disk, ulong Identity, bool IsFirstStart);
+/// <param name="Start">What is known of its past.</param>
+internal sealed record AcceptorOptions(IDisk Disk, ulong Identity, AcceptorStart Start);
 
 /// <summary>The bounds of a node's queues and waits. Each queue has one, so that no peer can grow its memory.</summary>
 internal sealed record ServerLimits

@@ -1,5 +1,6 @@
 using Weir.Client;
 using Weir.Placement;
+using Weir.Register;
 using Weir.Server;
 using Weir.World;
 
@@ -57,7 +58,7 @@ internal sealed class SimCluster : IDisposable
 
         for (int i = 0; i < servers; i++)
         {
-            _nodes.Add(Begin(i, isFirstStart: true));
+            _nodes.Add(Begin(i, AcceptorStart.First));
         }
     }
 
@@ -143,13 +144,29 @@ internal sealed class SimCluster : IDisposable
         }
     }
 
+    /// <summary>One more server comes, with an empty memory.</summary>
+    public void AddServer()
+    {
+        _servers.Add(Network.Port(AddressOf(_servers.Count)));
+        _nodes.Add(Begin(_servers.Count - 1, AcceptorStart.First));
+    }
+
     /// <summary>A server that died is started again, with an empty memory: it asks to come in under its id, as another incarnation (design R5).</summary>
-    public void RestartServer(int index)
+    /// <param name="index">The server.</param>
+    /// <param name="start">How its acceptor starts, where it hosts one.</param>
+    public void RestartServer(int index, AcceptorStart start = AcceptorStart.Again)
     {
         Network.Note($"restart of {_servers[index].Address}");
         _buried.Add(_nodes[index]);
         _servers[index].IsDead = false;
-        _nodes[index] = Begin(index, isFirstStart: false);
+        _nodes[index] = Begin(index, start);
+    }
+
+    /// <summary>The disk of a server that died is lost, and its acceptor's records with it.</summary>
+    public void LoseDisk(int index)
+    {
+        Network.Note($"the disk of {_servers[index].Address} is lost");
+        _disks[index].Lose();
     }
 
     /// <summary>A server stands still; what it is sent waits for it.</summary>
@@ -181,10 +198,10 @@ internal sealed class SimCluster : IDisposable
 
     private static string AddressOf(int server) => $"server:{server}";
 
-    private ServerNode Begin(int index, bool isFirstStart)
+    private ServerNode Begin(int index, AcceptorStart start)
     {
         SimPort port = _servers[index];
-        bool isFounder = index == 0 && isFirstStart;
+        bool isFounder = index == 0 && start == AcceptorStart.First;
         SimDisk? disk = index < _disks.Count ? _disks[index] : null;
         var node = new ServerNode(
             _options with
@@ -194,7 +211,7 @@ internal sealed class SimCluster : IDisposable
                 Cluster = isFounder || disk is not null ? Seed | 1 : 0,
                 Address = port.Address,
                 Join = isFounder ? null : AddressOf(index == 0 ? 1 : 0),
-                Acceptor = disk is null ? null : new AcceptorOptions(disk, (ulong)index + 1, isFirstStart),
+                Acceptor = disk is null ? null : new AcceptorOptions(disk, (ulong)index + 1, start),
             },
             port,
             pool: Pool);

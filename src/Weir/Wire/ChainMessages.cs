@@ -154,14 +154,15 @@ internal ref struct EntriesReader
 /// <param name="Received">The sender's last entry.</param>
 /// <param name="Acknowledged">The last entry that every member from the sender on has.</param>
 /// <param name="Room">Bytes of memory that the sender and those behind it still have.</param>
-internal readonly record struct EntryAck(uint Segment, LogPosition Received, LogPosition Acknowledged, ulong Room)
+/// <param name="IsChainConfirmed">Everybody from the sender on is confirmed in this epoch (R16).</param>
+internal readonly record struct EntryAck(uint Segment, LogPosition Received, LogPosition Acknowledged, ulong Room, bool IsChainConfirmed)
 {
     public const int Size = 48;
 
     public void Write(ref ByteWriter writer)
     {
         writer.UInt32(Segment);
-        writer.UInt32(0);
+        writer.UInt32(IsChainConfirmed ? 1u : 0);
         Received.Write(ref writer);
         Acknowledged.Write(ref writer);
         writer.UInt64(Room);
@@ -170,8 +171,8 @@ internal readonly record struct EntryAck(uint Segment, LogPosition Received, Log
     public static EntryAck Read(ref ByteReader reader)
     {
         uint segment = reader.UInt32();
-        reader.UInt32();
-        return new EntryAck(segment, LogPosition.Read(ref reader), LogPosition.Read(ref reader), reader.UInt64());
+        bool isChainConfirmed = reader.UInt32() == 1;
+        return new EntryAck(segment, LogPosition.Read(ref reader), LogPosition.Read(ref reader), reader.UInt64(), isChainConfirmed);
     }
 }
 

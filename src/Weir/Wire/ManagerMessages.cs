@@ -66,6 +66,9 @@ internal enum ClaimKind : byte
 
     /// <summary>Its successor, whose node stands beside, has not acknowledged for the failure timeout (R6).</summary>
     Stalled = 5,
+
+    /// <summary>It was sealed for too long and wants to go on: a newer map, whatever it says, makes what rested on its seal fail (R10).</summary>
+    Resuming = 6,
 }
 
 /// <summary>One claim: 16 bytes.</summary>
@@ -100,6 +103,6 @@ internal readonly struct ReportBody(ulong node, ulong incarnation, IReadOnlyList
             into.Add(new Claim(reader.UInt32(), (ClaimKind)(byte)reader.UInt32(), reader.UInt64()));
         }
 
-        return reader.AtEnd && into.TrueForAll(c => c.Kind is >= ClaimKind.Complete and <= ClaimKind.Stalled);
+        return reader.AtEnd && into.TrueForAll(c => c.Kind is >= ClaimKind.Complete and <= ClaimKind.Resuming);
     }
 }

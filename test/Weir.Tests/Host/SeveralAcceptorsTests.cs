@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using Weir.Client;
 using Weir.Host;
+using Weir.Register;
 using Weir.Tests.Learn;
 
 namespace Weir.Tests.Host;
@@ -22,7 +23,7 @@ public class SeveralAcceptorsTests
                 Join = server == 0 && isFirstStart ? null : addresses[(server + 1) % 3],
                 SegmentBits = 6,
                 NodeTimeoutMs = 2000,
-                Register = new RegisterOptions { Acceptors = addresses, Cluster = 77, Folder = scratch[$"acceptor {server}"], IsFirstStart = isFirstStart },
+                Register = new RegisterOptions { Acceptors = addresses, Cluster = 77, Folder = scratch[$"acceptor {server}"], Start = isFirstStart ? AcceptorStart.First : AcceptorStart.Again },
             },
             cancellation: stop);
         Task<WeirServer>[] starting = [.. Enumerable.Range(0, 3).Select(server => Start(server, isFirstStart: true))];
@@ -51,7 +52,7 @@ public class SeveralAcceptorsTests
     {
         using var scratch = new ScratchFolder();
         ArgumentException fault = await Assert.ThrowsAsync<ArgumentException>(() => WeirHost.ServeAsync(
-            new ServeOptions { Register = new RegisterOptions { Acceptors = ["10.0.0.1:4000"], Cluster = 7, Folder = scratch["a"], IsFirstStart = true } },
+            new ServeOptions { Register = new RegisterOptions { Acceptors = ["10.0.0.1:4000"], Cluster = 7, Folder = scratch["a"], Start = AcceptorStart.First } },
             cancellation: TestContext.Current.CancellationToken));
         Assert.Contains("none of the acceptors' addresses: 10.0.0.1:4000", fault.Message);
     }

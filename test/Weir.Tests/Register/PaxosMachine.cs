@@ -12,13 +12,15 @@ internal sealed class PaxosMachine : IMachine
     private readonly string[] _acceptors;
     private readonly Acceptor? _acceptor;
     private readonly int _self;
+    private AcceptorReplacement? _replacement;
 
-    public PaxosMachine(SimPort port, string[] acceptors, IDisk? disk, ulong identity, bool isFirstStart, ulong proposer, Rng rng)
+    public PaxosMachine(SimPort port, string[] acceptors, IDisk? disk, ulong identity, bool isFirstStart, ulong proposer, Rng rng, bool replaces = false)
     {
         _port = port;
         _acceptors = acceptors;
         _self = Array.IndexOf(acceptors, port.Address);
         _acceptor = disk is null ? null : new Acceptor(disk, 7, identity, isFirstStart);
+        _replacement = replaces && _acceptor is { IsSilent: true } ? new AcceptorReplacement(acceptors.Length, _self, ~proposer, Send) : null;
         Register = new PaxosRegister(new PaxosOptions { Acceptors = acceptors.Length, Proposer = proposer }, rng, Send);
     }
 
@@ -35,6 +37,7 @@ internal sealed class PaxosMachine : IMachine
         {
             Assert.True(PaxosReplyBody.TryRead(body, out PaxosReplyBody reply));
             Register.Receive((int)header.RequestId, reply, now);
+            _replacement?.Receive((int)header.RequestId, reply);
         }
         else
         {
@@ -54,6 +57,13 @@ internal sealed class PaxosMachine : IMachine
     public void Tick(Instant now)
     {
         Register.Tick(now);
+        _replacement?.Tick(now);
+        if (_replacement is { IsDone: true } done)
+        {
+            _acceptor!.Fill(done);
+            _replacement = null;
+        }
+
         EndTurn();
     }
 

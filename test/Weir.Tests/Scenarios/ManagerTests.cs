@@ -1,6 +1,8 @@
 using System.Globalization;
 using Weir.Client;
+using Weir.Keys;
 using Weir.Placement;
+using Weir.Register;
 using Weir.Server;
 using Weir.Sim;
 using Weir.World;
@@ -132,6 +134,33 @@ public class ManagerTests
             await UntilAsync(cluster, cluster.Scheduler.Now, () => cluster.Nodes[0].StopReason is not null && cluster.Nodes.Skip(1).Any(n => n.ManagerTerm == 2));
             await client.OpenTableAsync(new TableOptions { Name = "t" });
             Assert.All(cluster.Nodes.Skip(1), n => Assert.Null(n.Map!.Member(first.Node)));
+        }, limitMs: 20_000);
+    }
+
+    /// <summary>R2: an acceptor whose disk is lost answers nobody; one that replaces it stands in a majority again.</summary>
+    [Theory]
+    [InlineData(AcceptorStart.Again)]
+    [InlineData(AcceptorStart.Replacement)]
+    public void An_acceptor_whose_disk_was_lost_counts_again_once_it_was_replaced(AcceptorStart start)
+    {
+        using SimCluster cluster = Cluster(6);
+        cluster.Run(async () =>
+        {
+            WeirClient client = await cluster.ConnectAsync("a", new ClientOptions { DeadlineMs = 5000 });
+            cluster.KillServer(2);
+            cluster.LoseDisk(2);
+            cluster.RestartServer(2, start);
+            await cluster.Scheduler.Delay(2000, CancellationToken.None);
+            cluster.KillServer(1);
+            Task<WeirTable> opening = client.OpenTableAsync(new TableOptions { Name = "t" });
+            if (start == AcceptorStart.Replacement)
+            {
+                await opening;
+            }
+            else
+            {
+                Assert.Equal(Status.Unreachable, (await Assert.ThrowsAsync<WeirException>(() => opening)).Status);
+            }
         }, limitMs: 20_000);
     }
 

@@ -26,7 +26,7 @@ public class TrainingScenarioTests
             Assert.True(undisturbed.AsSpan().SequenceEqual(disturbed), $"seed {seed}: a run in which a process died ends in other bits");
         }
 
-        Assert.True(redone >= 15, $"in {redone} of 30 runs the death fell into an iteration that had to be redone; at least 15 are needed");
+        Assert.True(redone >= 10, $"in {redone} of 30 runs the death fell into an iteration that had to be redone; at least 10 are needed");
     }
 
     [Fact]

@@ -194,7 +194,7 @@ internal static class FrameSamples
     private static void AddChains(List<byte[]> frames, Names names)
     {
         frames.Add(Frame(FrameKind.Entries, new SampleEntries([EntryKind.Part, EntryKind.Expiry, EntryKind.Forget, EntryKind.Iteration]), names));
-        frames.Add(Frame(FrameKind.EntryAck, new EntryAckBody(2, 22, [new EntryAck(3, new LogPosition(1, 2), new LogPosition(1, 1), 1 << 20)]), names));
+        frames.Add(Frame(FrameKind.EntryAck, new EntryAckBody(2, 22, [new EntryAck(3, new LogPosition(1, 2), new LogPosition(1, 1), 1 << 20, true)]), names));
         frames.Add(Frame(FrameKind.Confirm, new ConfirmBody(2, 22, [new ConfirmEntry(3, new LogPosition(1, 2), false, false)]), names));
         frames.Add(Frame(FrameKind.Confirmed, new ConfirmBody(2, 22, [new ConfirmEntry(3, new LogPosition(1, 2), true, true)]), names));
         frames.Add(Frame(FrameKind.CopyBegin, new CopyBody(2, 22, 3, 1, 1, 0), names));

@@ -1,0 +1,162 @@
+namespace Weir.Placement;
+
+/// <summary>One small change of a chain on the way to where it should be, or what has to happen before it.</summary>
+internal enum PlannedKind
+{
+    /// <summary>A member is known complete: the map says so.</summary>
+    MarkComplete,
+
+    /// <summary>A node copies the segment, so that it can be appended.</summary>
+    Copy,
+
+    /// <summary>A newcomer that has caught up becomes the tail.</summary>
+    Append,
+
+    /// <summary>The head accepts nothing more, so that the chain can be reordered.</summary>
+    Seal,
+
+    /// <summary>The members of a sealed chain take another order.</summary>
+    Reorder,
+
+    /// <summary>A member leaves.</summary>
+    Remove,
+}
+
+/// <summary>A step, and why it is taken.</summary>
+internal readonly record struct PlannedStep(int Segment, PlannedKind Kind, ulong Node, string Reason);
+
+/// <summary>What nodes have reported of their segments, as the planner asks for it.</summary>
+internal interface IChainReports
+{
+    /// <summary>The member says that it is complete under this append (design R9).</summary>
+    bool IsComplete(int segment, ulong node, ulong appended);
+
+    /// <summary>The node's copy has caught up, by a map at least as new as the segment's epoch.</summary>
+    bool HasCaughtUp(int segment, ulong node, ulong epoch);
+
+    /// <summary>The member's copy counts for nothing (R16).</summary>
+    bool HasDiverged(int segment, ulong node, ulong appended);
+
+    /// <summary>The head is sealed and every member has what it has, under exactly this version of the map (R10).</summary>
+    bool IsSealed(int segment, ulong node, ulong version);
+}
+
+/// <summary>
+/// Turns the chains that are and the chains that are wanted into the next small steps (design section 3, R10, R18): copy, append, seal and reorder,
+/// remove. A pure function: it keeps nothing, so that another manager goes on where one stopped.
+/// </summary>
+internal static class Planner
+{
+    /// <summary>The next steps, in the order of segments.</summary>
+    /// <param name="map">The chains that are.</param>
+    /// <param name="wanted">By segment the nodes that should hold it, head first; all of them members.</param>
+    /// <param name="reports">What is known of copies.</param>
+    /// <param name="mostCopies">How many segments one node may copy at a time.</param>
+    /// <param name="mostSeals">How many segments may be sealed at a time.</param>
+    public static List<PlannedStep> Next(ClusterMap map, ulong[][] wanted, IChainReports reports, int mostCopies, int mostSeals)
+    {
+        List<PlannedStep> steps = [];
+        Dictionary<ulong, int> copies = [];
+        int seals = 0;
+        for (int segment = 0; segment < map.Segments; segment++)
+        {
+            MapChain chain = map.Chains[segment];
+            if (chain.Members.Length == 0)
+            {
+                continue;
+            }
+
+            ulong[] nodes = [.. chain.Members.Select(m => map.Members[m.Member].Node)];
+            bool allComplete = MarkComplete(steps, reports, segment, chain, nodes);
+            if (chain.IsDown || RemoveDiverged(steps, reports, segment, chain, nodes))
+            {
+                continue;
+            }
+
+            ulong missing = Array.Find(wanted[segment], node => !nodes.Contains(node));
+            if (missing != 0)
+            {
+                Bring(steps, reports, segment, chain, missing, copies, mostCopies);
+            }
+            else if (allComplete)
+            {
+                Settle(steps, reports, map, segment, nodes, wanted[segment], ref seals, mostSeals);
+            }
+        }
+
+        return steps;
+    }
+
+    private static bool MarkComplete(List<PlannedStep> steps, IChainReports reports, int segment, in MapChain chain, ulong[] nodes)
+    {
+        bool all = true;
+        for (int place = 0; place < nodes.Length; place++)
+        {
+            ChainMember member = chain.Members[place];
+            if (!member.IsComplete)
+            {
+                all = false;
+                if (reports.IsComplete(segment, nodes[place], member.Appended))
+                {
+                    steps.Add(new PlannedStep(segment, PlannedKind.MarkComplete, nodes[place], "it holds every entry that was acknowledged"));
+                }
+            }
+        }
+
+        return all;
+    }
+
+    private static bool RemoveDiverged(List<PlannedStep> steps, IChainReports reports, int segment, in MapChain chain, ulong[] nodes)
+    {
+        // Never the head: what it holds is what the others are measured by.
+        for (int place = 1; place < nodes.Length; place++)
+        {
+            if (reports.HasDiverged(segment, nodes[place], chain.Members[place].Appended))
+            {
+                steps.Add(new PlannedStep(segment, PlannedKind.Remove, nodes[place], "its last entry does not stand at its predecessor's"));
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    private static void Bring(
+        List<PlannedStep> steps, IChainReports reports, int segment, in MapChain chain, ulong node, Dictionary<ulong, int> copies, int mostCopies)
+    {
+        if (reports.HasCaughtUp(segment, node, chain.Epoch))
+        {
+            steps.Add(new PlannedStep(segment, PlannedKind.Append, node, "it has caught up"));
+        }
+        else if (copies.GetValueOrDefault(node) < mostCopies)
+        {
+            copies[node] = copies.GetValueOrDefault(node) + 1;
+            steps.Add(new PlannedStep(segment, PlannedKind.Copy, node, "it should hold the segment and does not"));
+        }
+    }
+
+    private static void Settle(
+        List<PlannedStep> steps, IChainReports reports, ClusterMap map, int segment, ulong[] nodes, ulong[] wanted, ref int seals, int mostSeals)
+    {
+        if (nodes[0] != wanted[0])
+        {
+            // Where the head leaves and the next is who should lead, it simply leaves.
+            if (!wanted.Contains(nodes[0]) && nodes[1] == wanted[0])
+            {
+                steps.Add(new PlannedStep(segment, PlannedKind.Remove, nodes[0], "it should not hold the segment, and the next leads"));
+            }
+            else if (reports.IsSealed(segment, nodes[0], map.Version))
+            {
+                steps.Add(new PlannedStep(segment, PlannedKind.Reorder, wanted[0], "it should lead"));
+            }
+            else if (seals++ < mostSeals)
+            {
+                steps.Add(new PlannedStep(segment, PlannedKind.Seal, nodes[0], "another should lead"));
+            }
+        }
+        else if (Array.Find(nodes, node => !wanted.Contains(node)) is not 0 and ulong extra)
+        {
+            steps.Add(new PlannedStep(segment, PlannedKind.Remove, extra, "it should not hold the segment"));
+        }
+    }
+}

@@ -1,0 +1,98 @@
+using Weir.Client;
+using Weir.Keys;
+using Weir.Placement;
+using Weir.Server;
+using Weir.Sim;
+
+namespace Weir.Tests.Scenarios;
+
+/// <summary>Segments move while they serve: joins, deaths and repairs, each with pushes going on (design R10, R17, R18).</summary>
+public class MoveTests
+{
+    private static readonly ulong[] Keys = [.. Enumerable.Range(0, 5000).Select(i => (ulong)i)];
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void A_node_that_joins_gets_the_segments_that_the_ring_gives_it_while_pushes_go_on(int replicas)
+    {
+        using var cluster = new SimCluster(5, servers: 3, replicas: replicas);
+        cluster.Run(
+            async () =>
+            {
+                WeirClient client = await cluster.ConnectAsync("a");
+                WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t", Width = 3, Rule = UpdateRule.Adagrad(0.1f) });
+                int rounds = await PushWhile(cluster, client, table, () => cluster.AddServer(), () => IsSettled(cluster, 4, replicas));
+                ClusterMap map = cluster.Nodes[0].Map!;
+                Assert.True(rounds > 1, $"{rounds} rounds");
+                Assert.InRange(map.Chains.Count(c => map.Members[c.Head].Node == 4), 6, 30);
+                Assert.All(map.Chains, c => Assert.Equal(replicas + 1, c.Members.Length));
+            },
+            limitMs: 120_000);
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void A_chain_that_lost_a_member_is_repaired_with_another_while_pushes_go_on(int replicas)
+    {
+        using var cluster = new SimCluster(6, servers: replicas + 2, replicas: replicas, limits: new ServerLimits { NodeTimeoutMs = 500 });
+        cluster.Run(
+            async () =>
+            {
+                WeirClient client = await cluster.ConnectAsync("a");
+                WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t", Width = 3, Rule = UpdateRule.Adagrad(0.1f) });
+                await PushWhile(cluster, client, table, () => cluster.KillServer(1), () => IsSettled(cluster, replicas + 1, replicas));
+
+                // And once more: what was repaired holds what the first had.
+                await PushWhile(cluster, client, table, () => cluster.KillServer(2), () => cluster.Nodes[0].Map!.Members.Length == replicas);
+            },
+            limitMs: 120_000);
+    }
+
+    private static bool IsSettled(SimCluster cluster, int members, int replicas)
+    {
+        ClusterMap map = cluster.Nodes[0].Map!;
+        if (map.Members.Length != members)
+        {
+            return false;
+        }
+
+        ulong[][] wanted = new Ring([.. map.Members.Select(m => new RingMember(m.Node, 100, ""))]).Place(map.SegmentBits, replicas);
+        return Enumerable.Range(0, map.Segments).All(s =>
+            map.Chains[s].Members.All(m => m.IsComplete)
+            && map.Members[map.Chains[s].Head].Node == wanted[s][0]
+            && map.Chains[s].Members.Select(m => map.Members[m.Member].Node).Order().SequenceEqual(wanted[s].Order()));
+    }
+
+    /// <summary>Adds one to every key again and again until it is settled; then each key must have what was added, to the bit.</summary>
+    private static async Task<int> PushWhile(SimCluster cluster, WeirClient client, WeirTable table, Action change, Func<bool> isSettled)
+    {
+        float[] before = new float[Keys.Length * 3], ones = new float[Keys.Length * 3], after = new float[Keys.Length * 3], expected = new float[Keys.Length * 3];
+        Array.Fill(ones, 1f);
+        WeirTable twin = await client.OpenTableAsync(new TableOptions { Name = "counts", Width = 3 });
+        await client.PullAsync(twin, Keys, before);
+        int rounds = 0;
+        change();
+        while (!isSettled())
+        {
+            Task main = client.PushAsync(table, Keys, ones);
+            await client.PushAsync(twin, Keys, ones);
+            await main;
+            rounds++;
+            await cluster.Scheduler.Delay(20, CancellationToken.None);
+        }
+
+        await client.PullAsync(twin, Keys, after);
+        for (int i = 0; i < expected.Length; i++)
+        {
+            expected[i] = before[i] + rounds;
+        }
+
+        Assert.Equal(expected, after);
+        await client.PullAsync(table, Keys, after);
+        Assert.All(after, value => Assert.Equal(after[0], value));
+        return rounds;
+    }
+}
