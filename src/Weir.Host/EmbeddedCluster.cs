@@ -98,17 +98,7 @@ public sealed class EmbeddedCluster : IAsyncDisposable
 
         InProcessNetwork network = _hub.Join(null, 1 << 30);
         var core = new ClientCore(options ?? new ClientOptions(), network, _timers, FramePool.Shared, new Rng(RandomId()));
-        var loopOfClient = new ClientLoop(core, _timers, _log, "client");
-        network.Attach(loopOfClient);
-        return await WeirClient.OpenAsync(
-            core,
-            ["inproc:1"],
-            async () =>
-            {
-                await network.DisposeAsync();
-                await loopOfClient.DisposeAsync();
-            },
-            cancellation);
+        return await HostedClient.OpenAsync(core, network, network.Attach, _timers, _log, ["inproc:1"], cancellation);
     }
 
     /// <summary>Stops all nodes. The rows are gone.</summary>
