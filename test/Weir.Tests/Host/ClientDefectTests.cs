@@ -31,9 +31,11 @@ public class ClientDefectTests
         bool freed = false;
         var values = new WatchedBuffer<float>(ManyKeys.Length * Width);
 
+        Memory<float> memory = values.Memory;
+
         // As a caller does that frees its buffer before the call has ended: whoever needs it next meets that.
         values.Looked = () => ObjectDisposedException.ThrowIf(pulls || Volatile.Read(ref freed), values);
-        Task call = pulls ? client.PullAsync(table, ManyKeys, values.Memory, stop) : client.PushAsync(table, ManyKeys, values.Memory, stop);
+        Task call = pulls ? client.PullAsync(table, ManyKeys, memory, stop) : client.PushAsync(table, ManyKeys, memory, stop);
         Volatile.Write(ref freed, true);
         WeirException failed = await Assert.ThrowsAsync<WeirException>(() => call.WaitAsync(TimeSpan.FromSeconds(30), stop));
         Assert.Equal(Status.Ended, failed.Status);
