@@ -42,7 +42,7 @@ public class WireBench
     public bool ReadAndCheck()
     {
         bool sound = FrameHeader.TryRead(_frame, out FrameHeader header) == HeaderFault.None && header.BodyIsWhole(_frame.AsSpan(FrameHeader.Size));
-        return sound && new DataRequestReader(_frame.AsSpan(FrameHeader.Size)).IsWhole();
+        return sound && new DataRequestReader(_frame.AsSpan(FrameHeader.Size)).IsWhole(out _);
     }
 
     private FrameBuffer Build() => Frames.Build(_pool, new FrameHeader { Kind = FrameKind.Push, RequestId = 1, Session = 1 }, _part);

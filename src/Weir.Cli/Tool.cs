@@ -57,6 +57,7 @@ internal static class Tool
         PredictCommand.Create(console),
         ExportCommand.Create(console),
         ServeCommand.Create(console, signals),
+        UpCommand.Create(console),
         StatusCommand.Create(console),
         WorkersCommand.Create(console),
         new Command("bench", "Measures how fast Weir is on this machine.") { BenchPushPullCommand.Create(console), BenchStoreCommand.Create(console) },

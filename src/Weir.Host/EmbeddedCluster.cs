@@ -20,6 +20,9 @@ public sealed record EmbeddedOptions
     /// <summary>2^this slices of the key space, 6 to 17; null takes the smallest that gives 100 a node.</summary>
     public int? SegmentBits { get; init; }
 
+    /// <summary>How many nodes hold a segment beside the one that leads it, 0 to 7. Default 0: they would die together.</summary>
+    public int Replicas { get; init; }
+
     /// <summary>Bytes of memory a node; beyond, pushes of new keys are answered Full. Default: no limit.</summary>
     public long MemoryBytesPerServer { get; init; } = 1L << 40;
 
@@ -67,6 +70,7 @@ public sealed class EmbeddedCluster : IAsyncDisposable
                     Address = address,
                     Join = i == 0 ? null : "inproc:1",
                     SegmentBits = segmentBits,
+                    Replicas = options.Replicas,
                     MemoryLimitBytes = options.MemoryBytesPerServer,
                     Memory = new HugePageMemory(),
                     ProcessId = (uint)Environment.ProcessId,
@@ -94,17 +98,7 @@ public sealed class EmbeddedCluster : IAsyncDisposable
 
         InProcessNetwork network = _hub.Join(null, 1 << 30);
         var core = new ClientCore(options ?? new ClientOptions(), network, _timers, FramePool.Shared, new Rng(RandomId()));
-        var loopOfClient = new ClientLoop(core, _timers, _log, "client");
-        network.Attach(loopOfClient);
-        return await WeirClient.OpenAsync(
-            core,
-            ["inproc:1"],
-            async () =>
-            {
-                await network.DisposeAsync();
-                await loopOfClient.DisposeAsync();
-            },
-            cancellation);
+        return await HostedClient.OpenAsync(core, network, network.Attach, _timers, _log, ["inproc:1"], cancellation);
     }
 
     /// <summary>Stops all nodes. The rows are gone.</summary>

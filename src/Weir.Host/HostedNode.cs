@@ -30,6 +30,8 @@ internal sealed class HostedNode(ILogger log, string name) : IMachine
 
     public void Tick(Instant now) => Node?.Tick(now);
 
+    public bool TurnIsFull => Node is { TurnIsFull: true };
+
     public void EndTurn()
     {
         if (Node is null)

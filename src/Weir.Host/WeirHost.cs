@@ -42,17 +42,7 @@ public static class WeirHost
         var network = new SocketNetwork(SocketOptions.Default, log);
         var core = new ClientCore(
             options ?? new ClientOptions(), network, timers, FramePool.Shared, new Rng(BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8))));
-        var loop = new ClientLoop(core, timers, log, "client");
-        network.Attach(loop);
-        return await WeirClient.OpenAsync(
-            core,
-            addresses,
-            async () =>
-            {
-                await network.DisposeAsync();
-                await loop.DisposeAsync();
-            },
-            cancellation);
+        return await HostedClient.OpenAsync(core, network, network.Attach, timers, log, addresses, cancellation);
     }
 
     /// <summary>Starts a cluster in this process. It answers at once; <see cref="EmbeddedCluster.ConnectAsync"/> waits until it is whole.</summary>

@@ -31,6 +31,12 @@ public sealed record ServeOptions
     /// <summary>2^this slices of the key space, 6 to 17; only the first node's counts. Default 10: enough for ten nodes (100 a node).</summary>
     public int SegmentBits { get; init; } = 10;
 
+    /// <summary>
+    /// How many servers hold a segment beside the one that leads it, 0 to 7; only the first node's counts. Default 0: a server that is lost takes
+    /// the only copy of its rows along. With k of them, any k may be lost and nothing of what was acknowledged is.
+    /// </summary>
+    public int Replicas { get; init; }
+
     /// <summary>The failure domain; empty means that the node is its own.</summary>
     public string Zone { get; init; } = "";
 
@@ -140,6 +146,7 @@ public sealed class WeirServer : IAsyncDisposable
                     Address = address,
                     Join = options.Join,
                     SegmentBits = options.SegmentBits,
+                    Replicas = options.Replicas,
                     MemoryLimitBytes = options.MemoryBytes,
                     Memory = new HugePageMemory(),
                     Zone = options.Zone,

@@ -29,7 +29,7 @@ internal sealed class PushPullBench(PushPullSettings settings, ToolConsole conso
     public async Task<PushPullReport> RunAsync(CancellationToken cancellation)
     {
         await using ServerProcesses servers = await ServerProcesses.StartAsync(
-            1, settings.SegmentBits, settings.Transport, console, NullLoggerFactory.Instance, cancellation);
+            new ServerSet(1, settings.SegmentBits, settings.Transport), console, NullLoggerFactory.Instance, cancellation);
         await using RawLink raw = await RawLink.StartAsync(settings.Transport, console.Error.WriteLine, cancellation);
         console.Say(string.Create(
             CultureInfo.InvariantCulture,

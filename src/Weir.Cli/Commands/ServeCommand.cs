@@ -1,10 +1,12 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Globalization;
 using Microsoft.Extensions.Logging;
 using Weir.Cli.Processes;
 using Weir.Cli.Reports;
 using Weir.Host;
 using Weir.Host.Sockets;
+using Weir.Register;
 
 namespace Weir.Cli.Commands;
 
@@ -28,13 +30,39 @@ internal static class ServeCommand
         Option<string?> report = CheckedOption.Text("--report", "Write the node's id, process and address as JSON once it serves. Default: no file.", "FILE.json");
         Option<int?> segments = TrainOptions.SegmentsOption("Slices of the key space of a new cluster, a power of two from 64 to 131072.");
         segments.Hidden = true;
+        Option<long> replicas = ReplicasOption("How many servers hold each segment beside the one that leads it; the first server's word counts. Default 0: single copies.");
+        Option<long?> failureTimeout = CheckedOption.WholeOrNone(
+            "--failure-timeout", "Silence after which a server counts as gone, the same at every server. Default 5000, or 500 with --replicas: then a false alarm costs a copy and not the run.", 500, 60_000, "MS");
+        Option<string[]?> acceptors = CheckedOption.Addresses(
+            "--acceptors", "The 1, 3 or 5 servers that keep the cluster's map, the same at every server. Default: the first server alone, and the cluster ends with it.");
+        Option<string?> number = CheckedOption.Text("--cluster-number", "With --acceptors: the cluster's number, 1 to 16 hexadecimal digits, the same at every server.", "HEX");
+        Option<string?> folder = CheckedOption.Text("--acceptor-folder", "Where this server, one of --acceptors, keeps what it promised. Default: it hosts none.", "DIR");
+        Option<string> start = CheckedOption.Word(
+            "--acceptor-start", "What is known of that folder: again, first (the very first start) or replaced (its records were lost). Default again.", ["again", "first", "replaced"], [], "again");
         var withParent = new Option<bool>("--with-parent") { Hidden = true };
         var command = new Command(
             "serve", $"Runs one server. It prints '{ServingAt}ADDRESS' once it serves, logs to the error stream, and stops at Ctrl+C or SIGTERM. What it held is then gone.")
         {
-            listen, transport, join, memory, report, segments, withParent,
+            listen, transport, join, memory, replicas, failureTimeout, acceptors, number, folder, start, report, segments, withParent,
         };
         command.Validators.Add(result => CheckTogether(result, listen, transport));
+        command.Validators.Add(result =>
+        {
+            if (result.IsGiven(acceptors) != result.IsGiven(number))
+            {
+                result.AddError("--acceptors and --cluster-number belong together: acceptors answer no other cluster");
+            }
+
+            if (result.IsGiven(folder) && !result.IsGiven(acceptors))
+            {
+                result.AddError("--acceptor-folder needs --acceptors: all of them");
+            }
+
+            if (result.GetResult(number)?.Tokens is [Token digits, ..] && !IsNumber(digits.Value))
+            {
+                result.AddError($"--cluster-number is '{digits.Value}'; it must be 1 to 16 hexadecimal digits, not 0");
+            }
+        });
         command.SetAction((parsed, cancellation) =>
         {
             bool chosen = parsed.GetResult(listen) is { Implicit: false };
@@ -44,11 +72,34 @@ internal static class ServeCommand
                 Join = parsed.GetValue(join),
                 MemoryBytes = parsed.GetValue(memory) ?? standard.MemoryBytes,
                 SegmentBits = parsed.GetValue(segments) ?? standard.SegmentBits,
+                Replicas = (int)parsed.GetValue(replicas),
+                NodeTimeoutMs = parsed.GetValue(failureTimeout) ?? FailureTimeoutMs((int)parsed.GetValue(replicas)),
+                Register = parsed.GetValue(acceptors) is not { Length: > 0 } all ? null : new RegisterOptions
+                {
+                    Acceptors = all,
+                    Cluster = ulong.Parse(parsed.GetValue(number)!, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture),
+                    Folder = parsed.GetValue(folder),
+                    Start = Starts[parsed.GetValue(start)!],
+                },
             };
             return RunAsync(options, parsed.GetValue(report), parsed.GetValue(withParent), console, signals, cancellation);
         });
         return command;
     }
+
+    /// <summary>How long a server may be silent where nothing else was said.</summary>
+    public static long FailureTimeoutMs(int replicas) => replicas > 0 ? 500 : new ServeOptions().NodeTimeoutMs;
+
+    public static Option<long> ReplicasOption(string help) => CheckedOption.Whole("--replicas", help, 0, 0, 7, "K");
+
+    private static readonly Dictionary<string, AcceptorStart> Starts = new()
+    {
+        ["again"] = AcceptorStart.Again,
+        ["first"] = AcceptorStart.First,
+        ["replaced"] = AcceptorStart.Replacement,
+    };
+
+    private static bool IsNumber(string text) => ulong.TryParse(text, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong number) && number != 0;
 
     private static string FreePath() => HostAddress.UnixScheme + Path.Combine(Path.GetTempPath(), $"weir-{Guid.NewGuid().ToString("N")[..8]}.sock");
 

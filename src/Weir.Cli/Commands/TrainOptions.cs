@@ -103,6 +103,9 @@ internal sealed class TrainOptions
     private readonly Option<long> _servers = CheckedOption.Whole(
         "--servers", "Server nodes to start. Default 2: the model is divided, which is what the tool is about, and small machines have two cores.", 2, 1, MostServers);
 
+    private readonly Option<long> _replicas = ServeCommand.ReplicasOption(
+        "How many servers hold each part of the model beside the one that leads it, so that as many may die. Default 0: single copies.");
+
     private readonly Option<long> _workers = CheckedOption.Whole(
         "--workers", "Workers, each with its share of the rows. Default 2, for two cores.", 2, 1, MostWorkers);
 
@@ -152,7 +155,7 @@ internal sealed class TrainOptions
 
     /// <summary>All of them, in the order of the help page.</summary>
     public IEnumerable<Option> All =>
-        [_train, _test, _out, _report, _seed, _rule, _alpha, _beta, _l1, _l2, _admitAfter, _expireAfter, _passes, _batch, _servers, _workers, _delay, _aggregate, _segments,
+        [_train, _test, _out, _report, _seed, _rule, _alpha, _beta, _l1, _l2, _admitAfter, _expireAfter, _passes, _batch, _servers, _replicas, _workers, _delay, _aggregate, _segments,
             _processes, _transport, _cluster, _filters, _initFrom, _evaluateEvery, _rows, _testRows];
 
     /// <summary>The option of a cluster's segments; its value is their number in bits.</summary>
@@ -179,6 +182,7 @@ internal sealed class TrainOptions
     {
         Contradict(_test, _train, needs: true, "the generated click log has its own test rows");
         Contradict(_cluster, _servers, needs: false, "the cluster has the servers that it has");
+        Contradict(_cluster, _replicas, needs: false, "the cluster has the replicas that its first server was told");
         Contradict(_cluster, _segments, needs: false, "the first server fixed the number of segments");
         Contradict(_cluster, _transport, needs: false, "the cluster's addresses say how it is reached");
         Contradict(_train, _rows, needs: false, "it is the click log's size");
@@ -228,6 +232,7 @@ internal sealed class TrainOptions
                 Aggregate = parsed.GetValue(_aggregate) ? true : null,
             },
             Servers = (int)parsed.GetValue(_servers),
+            Replicas = (int)parsed.GetValue(_replicas),
             Workers = (int)parsed.GetValue(_workers),
             SegmentBits = parsed.GetValue(_segments),
             Processes = parsed.GetValue(_processes),

@@ -1,3 +1,5 @@
+using System.Net;
+using System.Net.Sockets;
 using Weir.Host.Sockets;
 
 namespace Weir.Cli.Processes;
@@ -13,6 +15,19 @@ internal sealed class ListenAddresses(Transport transport) : IDisposable
 
     /// <summary>An address nobody listens on yet. A temporary folder with a long path may give one that is too long: whoever listens says so.</summary>
     public string Next() => _folder is null ? "127.0.0.1:0" : HostAddress.UnixScheme + Path.Combine(_folder, $"{++_last}.sock");
+
+    /// <summary>An address that is known before anybody listens on it. Another program may take its port first: whoever listens says so.</summary>
+    public string NextFixed()
+    {
+        if (_folder is not null)
+        {
+            return Next();
+        }
+
+        using var probe = new TcpListener(IPAddress.Loopback, 0);
+        probe.Start();
+        return probe.LocalEndpoint.ToString()!;
+    }
 
     /// <summary>To be called once the processes have ended.</summary>
     public void Dispose()

@@ -1,10 +1,23 @@
 using System.Globalization;
+using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using Weir.Cli.Commands;
 using Weir.Cli.Training;
 using Weir.Client;
 
 namespace Weir.Cli.Processes;
+
+/// <summary>Which server processes to start.</summary>
+/// <param name="Servers">How many.</param>
+/// <param name="SegmentBits">2^this segments.</param>
+/// <param name="Transport">What they are reached by.</param>
+/// <param name="Replicas">How many of them hold a segment beside the one that leads it.</param>
+/// <param name="RegisterPeers">How many of them keep the cluster's map: 1 (in its memory), 3 or 5.</param>
+internal sealed record ServerSet(int Servers, int SegmentBits, Transport Transport, int Replicas = 0, int RegisterPeers = 1)
+{
+    /// <summary>As many as any one server's death leaves a majority of, where there are servers for it.</summary>
+    public static int PeersFor(int servers, int replicas) => replicas > 0 && servers >= 3 ? 3 : 1;
+}
 
 /// <summary>Servers that are processes of their own, started for one run.</summary>
 internal sealed class ServerProcesses : ICluster
@@ -16,16 +29,27 @@ internal sealed class ServerProcesses : ICluster
     private readonly TaskCompletionSource<string> _died = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile bool _stopping;
 
-    private ServerProcesses(Transport transport, ToolConsole console, ILoggerFactory loggers)
+    private readonly ServerSet _set;
+    private readonly DirectoryInfo? _records;
+    private int _deaths;
+
+    private ServerProcesses(ServerSet set, ToolConsole console, ILoggerFactory loggers)
     {
-        (_console, _loggers) = (console, loggers);
-        _listen = new ListenAddresses(transport);
-        Over = transport == Transport.Unix ? " over Unix sockets" : "";
+        (_set, _console, _loggers) = (set, console, loggers);
+        _listen = new ListenAddresses(set.Transport);
+        _records = set.RegisterPeers > 1 ? Directory.CreateTempSubdirectory("weir-register-") : null;
+        Over = set.Transport == Transport.Unix ? " over Unix sockets" : "";
     }
 
     public string Description => $"{(_servers.Count == 1 ? "1 server process" : $"{_servers.Count} server processes")} ({string.Join(", ", _servers.Select(s => s.Process.Id))}){Over}";
 
     public IReadOnlyList<string> Addresses => [.. _servers.Select(server => server.Address)];
+
+    /// <summary>The servers that keep the cluster's map.</summary>
+    public IReadOnlyList<string> Register => [.. _servers.Take(_set.RegisterPeers).Select(server => server.Address)];
+
+    /// <summary>The processes and their addresses, in the order of their start.</summary>
+    public IReadOnlyList<(int Pid, string Address)> Servers => [.. _servers.Select(server => (server.Process.Id, server.Address))];
 
     public Task<string> Died => _died.Task;
 
@@ -33,15 +57,12 @@ internal sealed class ServerProcesses : ICluster
 
     /// <summary>Starts the servers: the first, then the others, which join it.</summary>
     /// <exception cref="ToolException">One did not come to serve; the message is its own.</exception>
-    public static async Task<ServerProcesses> StartAsync(
-        int servers, int segmentBits, Transport transport, ToolConsole console, ILoggerFactory loggers, CancellationToken cancellation)
+    public static async Task<ServerProcesses> StartAsync(ServerSet set, ToolConsole console, ILoggerFactory loggers, CancellationToken cancellation)
     {
-        var cluster = new ServerProcesses(transport, console, loggers);
+        var cluster = new ServerProcesses(set, console, loggers);
         try
         {
-            string segments = (1 << segmentBits).ToString(CultureInfo.InvariantCulture);
-            await cluster.AddAsync(1, ["--segments", segments], cancellation);
-            await cluster.AddAsync(servers - 1, ["--join", cluster._servers[0].Address], cancellation);
+            await cluster.StartAsync(cancellation);
             return cluster;
         }
         catch
@@ -58,17 +79,50 @@ internal sealed class ServerProcesses : ICluster
         _stopping = true;
         await Task.WhenAll(_servers.Select(server => server.Process.DisposeAsync().AsTask()));
         _listen.Dispose();
+        _records?.Delete(recursive: true);
     }
 
-    private async Task AddAsync(int count, string[] arguments, CancellationToken cancellation)
+    private async Task StartAsync(CancellationToken cancellation)
     {
-        int first = _servers.Count;
-        for (int server = 0; server < count; server++)
+        string[] first =
+        [
+            "--segments", (1 << _set.SegmentBits).ToString(CultureInfo.InvariantCulture), "--replicas", _set.Replicas.ToString(CultureInfo.InvariantCulture),
+        ];
+        string[] all = ["--failure-timeout", ServeCommand.FailureTimeoutMs(_set.Replicas).ToString(CultureInfo.InvariantCulture)];
+        if (_records is not { } records)
         {
-            _servers.Add((ToolProcess.Start(Log, ["serve", "--with-parent", "--listen", _listen.Next(), .. arguments]), ""));
+            Start(_listen.Next(), [.. first, .. all]);
+            await AwaitServingAsync(0, cancellation);
+        }
+        else
+        {
+            // Those that keep the map start together: the first serves once a majority of them does.
+            string[] addresses = [.. Enumerable.Range(0, _set.RegisterPeers).Select(_ => _listen.NextFixed())];
+            all = [.. all, "--cluster-number", BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)).ToString("x16", CultureInfo.InvariantCulture), "--acceptors", string.Join(',', addresses)];
+            for (int peer = 0; peer < addresses.Length; peer++)
+            {
+                string folder = records.CreateSubdirectory((peer + 1).ToString(CultureInfo.InvariantCulture)).FullName;
+                Start(addresses[peer], [.. peer == 0 ? first : ["--join", addresses[0]], .. all, "--acceptor-folder", folder, "--acceptor-start", "first"]);
+            }
+
+            await AwaitServingAsync(0, cancellation);
         }
 
-        for (int server = first; server < first + count; server++)
+        int started = _servers.Count;
+        for (int server = started; server < _set.Servers; server++)
+        {
+            Start(_listen.Next(), ["--join", _servers[0].Address, .. all]);
+        }
+
+        await AwaitServingAsync(started, cancellation);
+    }
+
+    private void Start(string listen, string[] arguments) =>
+        _servers.Add((ToolProcess.Start(Log, ["serve", "--with-parent", "--listen", listen, .. arguments]), ""));
+
+    private async Task AwaitServingAsync(int first, CancellationToken cancellation)
+    {
+        for (int server = first; server < _servers.Count; server++)
         {
             ToolProcess process = _servers[server].Process;
             string? line = await process.Output.ReadLineAsync(cancellation);
@@ -89,6 +143,12 @@ internal sealed class ServerProcesses : ICluster
         if (!_stopping)
         {
             string reason = process.Complaint is { } complaint ? $": {complaint}" : "";
+            if (_set.Replicas > 0 && Interlocked.Increment(ref _deaths) < _servers.Count)
+            {
+                _console.Error.WriteLine($"server process {process.Id} at {address} died; others hold what it held{reason}");
+                return;
+            }
+
             _died.TrySetResult($"server process {process.Id} at {address} died, and the rows that it held are lost{reason}");
         }
     }

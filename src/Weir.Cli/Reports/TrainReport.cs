@@ -72,6 +72,11 @@ internal sealed record WireOfRun(long PushBytes, long PullBytes, long Keys, long
 /// <param name="Address">Where it is reached.</param>
 internal sealed record ServeReport(string Id, int Pid, string Address);
 
+/// <summary>What <c>weir up --report</c> writes once all servers serve.</summary>
+/// <param name="Servers">The servers.</param>
+/// <param name="Register">The addresses of those that keep the cluster's map.</param>
+internal sealed record UpReport(IReadOnlyList<ServeReport> Servers, IReadOnlyList<string> Register);
+
 /// <summary>What <c>weir evaluate --report</c> writes.</summary>
 /// <param name="Test">The quality; its base is the test rows' own share of positives, since a model file does not tell the training set's.</param>
 /// <param name="Model">The model.</param>
@@ -86,6 +91,7 @@ internal sealed record ModelOfFile(long NonZero, string Path);
 [JsonSourceGenerationOptions(WriteIndented = true, PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
 [JsonSerializable(typeof(TrainReport))]
 [JsonSerializable(typeof(ServeReport))]
+[JsonSerializable(typeof(UpReport))]
 [JsonSerializable(typeof(EvaluateReport))]
 [JsonSerializable(typeof(PushPullReport))]
 [JsonSerializable(typeof(StoreReport))]

@@ -10,10 +10,10 @@ internal sealed class EmbeddedServers : ICluster
     private readonly EmbeddedCluster _cluster;
     private readonly int _servers;
 
-    public EmbeddedServers(int servers, int? segmentBits, ILoggerFactory loggers)
+    public EmbeddedServers(int servers, int? segmentBits, int replicas, ILoggerFactory loggers)
     {
         _servers = servers;
-        _cluster = WeirHost.StartEmbedded(new EmbeddedOptions { Servers = servers, SegmentBits = segmentBits }, loggers);
+        _cluster = WeirHost.StartEmbedded(new EmbeddedOptions { Servers = servers, SegmentBits = segmentBits, Replicas = replicas }, loggers);
         Died = DiedAsync();
     }
 

@@ -28,6 +28,9 @@ internal sealed record TrainSettings
     /// <summary>Servers to start; not looked at where <see cref="Cluster"/> is given.</summary>
     public required int Servers { get; init; }
 
+    /// <summary>How many servers hold a segment beside the one that leads it.</summary>
+    public required int Replicas { get; init; }
+
     public required int Workers { get; init; }
 
     /// <summary>2^this segments; null for the smallest that gives 100 a server.</summary>

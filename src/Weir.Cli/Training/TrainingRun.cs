@@ -87,8 +87,12 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
         }
 
         return settings.Processes
-            ? await ServerProcesses.StartAsync(settings.Servers, settings.SegmentBits ?? ServeOptions.SegmentBitsFor(settings.Servers), settings.Transport, console, loggers, stop)
-            : new EmbeddedServers(settings.Servers, settings.SegmentBits, loggers);
+            ? await ServerProcesses.StartAsync(
+                new ServerSet(settings.Servers, settings.SegmentBits ?? ServeOptions.SegmentBitsFor(settings.Servers), settings.Transport, settings.Replicas, ServerSet.PeersFor(settings.Servers, settings.Replicas)),
+                console,
+                loggers,
+                stop)
+            : new EmbeddedServers(settings.Servers, settings.SegmentBits, settings.Replicas, loggers);
     }
 
     private IWorkerHosts Hosts(

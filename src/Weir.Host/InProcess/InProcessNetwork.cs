@@ -75,7 +75,7 @@ internal sealed class InProcessNetwork : INetwork, IAsyncDisposable
 
     /// <inheritdoc/>
     public bool HasRoom(LinkId link, long bytes) =>
-        !_ways.TryGetValue(link.Value, out Way? way) || way.Peer is not { } peer || peer._inbox.HasRoom(bytes, _inbox, link);
+        _ways.TryGetValue(link.Value, out Way? way) && (way.Peer is { } peer ? peer._inbox.HasRoom(bytes, _inbox, link) : bytes < Inbox.RoomBytes);
 
     /// <inheritdoc/>
     public void Close(LinkId link)

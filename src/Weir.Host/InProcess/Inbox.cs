@@ -19,7 +19,7 @@ internal sealed class Inbox(int maxQueuedBytes, TransportTally tally) : IThreadP
     private const int InlineBytes = 4 << 10;
 
     // As many bytes of frame buffers wait before nodes stop answering pulls; they go on at half of it. As over a socket.
-    private const int RoomBytes = 4 << 20;
+    public const int RoomBytes = 4 << 20;
 
     private const int NoteBytes = 256;
 
@@ -50,7 +50,7 @@ internal sealed class Inbox(int maxQueuedBytes, TransportTally tally) : IThreadP
     {
         lock (_gate)
         {
-            bool hasRoom = _ended || _queuedBytes + bytes < RoomBytes;
+            bool hasRoom = !_ended && _queuedBytes + bytes < RoomBytes;
             if (!hasRoom)
             {
                 _roomWanted.Add((asker, link));

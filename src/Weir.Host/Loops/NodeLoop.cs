@@ -27,7 +27,12 @@ internal sealed class NodeLoop : IFrameSink, IThreadPoolWorkItem, IAsyncDisposab
 
     private readonly Lock _gate = new();
     private readonly Queue<Post> _mailbox = new();
+
+    // What was taken out of the mailbox last: [_turnAt, _turnCount) is yet to be handled. These belong to whoever set _running.
     private readonly Post[] _turn = new Post[TurnPosts];
+    private int _turnAt;
+    private int _turnCount;
+
     private readonly TaskCompletionSource _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Timer _ticker;
     private TaskCompletionSource? _room;
@@ -303,22 +308,27 @@ internal sealed class NodeLoop : IFrameSink, IThreadPoolWorkItem, IAsyncDisposab
         ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
     }
 
-    // False where the loop went idle or ended. _turn belongs to whoever runs.
+    // False where the loop went idle or ended.
     private bool RunTurn()
     {
-        (int count, long bytes) = TakeTurn();
-        if (count < 0)
+        if (!TakeTurn())
         {
             End(null);
             return false;
         }
 
         Instant now = _timers.Now;
-        for (int i = 0; i < count; i++)
+        long bytes = 0;
+        while (_turnAt < _turnCount)
         {
-            Post post = _turn[i];
-            _turn[i] = default;
+            Post post = _turn[_turnAt];
+            _turn[_turnAt++] = default;
+            bytes += post.Bytes;
             Dispatch(post, now);
+            if (_machine.TurnIsFull)
+            {
+                break;
+            }
         }
 
         _machine.EndTurn();
@@ -332,7 +342,7 @@ internal sealed class NodeLoop : IFrameSink, IThreadPoolWorkItem, IAsyncDisposab
                 (room, _room) = (_room, null);
             }
 
-            more = _mailbox.Count > 0 || _stopped;
+            more = _turnAt < _turnCount || _mailbox.Count > 0 || _stopped;
             _running = more;
         }
 
@@ -340,24 +350,23 @@ internal sealed class NodeLoop : IFrameSink, IThreadPoolWorkItem, IAsyncDisposab
         return more;
     }
 
-    private (int Count, long Bytes) TakeTurn()
+    // What the last turn left, or as much as one turn is given. False where the loop has stopped.
+    private bool TakeTurn()
     {
         lock (_gate)
         {
-            if (_stopped)
+            if (!_stopped && _turnAt == _turnCount)
             {
-                return (-1, 0);
+                (_turnAt, _turnCount) = (0, 0);
+                long bytes = 0;
+                while (_turnCount < TurnPosts && bytes < TurnBytes && _mailbox.TryDequeue(out Post post))
+                {
+                    _turn[_turnCount++] = post;
+                    bytes += post.Bytes;
+                }
             }
 
-            int count = 0;
-            long bytes = 0;
-            while (count < TurnPosts && bytes < TurnBytes && _mailbox.TryDequeue(out Post post))
-            {
-                _turn[count++] = post;
-                bytes += post.Bytes;
-            }
-
-            return (count, bytes);
+            return !_stopped;
         }
     }
 

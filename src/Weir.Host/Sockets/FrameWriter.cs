@@ -104,12 +104,12 @@ internal sealed class FrameWriter : IThreadPoolWorkItem, IDisposable
         }
     }
 
-    /// <summary>Whether the queue and so many bytes more stay below <see cref="SocketOptions.RoomBytes"/>; if not, it says when half of it is free.</summary>
+    /// <summary>Whether the queue and so many bytes more stay below <see cref="SocketOptions.RoomBytes"/>; if not, and unless it has ended, it says when half of it is free.</summary>
     public bool HasRoom(long bytes)
     {
         lock (_gate)
         {
-            bool hasRoom = _ended || _queuedBytes + bytes < _roomBytes;
+            bool hasRoom = !_ended && _queuedBytes + bytes < _roomBytes;
             _roomWanted |= !hasRoom;
             return hasRoom;
         }

@@ -64,10 +64,14 @@ internal sealed class OutgoingLink(LinkId link, string address, SocketNetwork ne
         lock (_gate)
         {
             connection = _connection;
+            if (connection is null)
+            {
+                // While it connects, what is sent waits in a bound of its own, or is dropped.
+                return !_closed && bytes < options.RoomBytes;
+            }
         }
 
-        // While it connects, what is sent waits in a bound of its own, or is dropped.
-        return connection is null || connection.HasRoom(bytes);
+        return connection.HasRoom(bytes);
     }
 
     /// <inheritdoc/>

@@ -110,7 +110,7 @@ internal sealed class SocketNetwork : INetwork, IAsyncDisposable
     }
 
     /// <inheritdoc/>
-    public bool HasRoom(LinkId link, long bytes) => !_links.TryGetValue(link.Value, out ISocketLink? open) || open.HasRoom(bytes);
+    public bool HasRoom(LinkId link, long bytes) => _links.TryGetValue(link.Value, out ISocketLink? open) && open.HasRoom(bytes);
 
     /// <inheritdoc/>
     public void Close(LinkId link)

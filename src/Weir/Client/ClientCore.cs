@@ -17,6 +17,7 @@ internal sealed class ClientCore : IMachine, IDisposable
     private bool _readsWholeMap;
     private int _mapReads;
     private bool _disposed;
+    private WeirException? _stopped;
 
     /// <summary>A request with one answer: asked again until it comes or its deadline passes.</summary>
     private sealed class Question(NodeLink node, bool isForManager, FrameKind answer, Func<ulong, FrameBuffer> frame, Instant deadline, TaskCreationOptions completions)
@@ -67,6 +68,7 @@ internal sealed class ClientCore : IMachine, IDisposable
         State.WrittenAsSent = Pushes.TryTakeFrame;
         Pushes.MapWanted = WantMap;
         Pulls.MapWanted = WantMap;
+        State.Defect = Stop;
     }
 
     public ClientState State { get; }
@@ -97,7 +99,7 @@ internal sealed class ClientCore : IMachine, IDisposable
         {
             lock (State.Gate)
             {
-                if (!_disposed && State.Find(link) is { } node && FrameHeader.TryRead(frame.Span, out FrameHeader header) == HeaderFault.None)
+                if (!IsOver && State.Find(link) is { } node && FrameHeader.TryRead(frame.Span, out FrameHeader header) == HeaderFault.None)
                 {
                     node.Heard = now;
                     node.OwesSince = Instant.Never;
@@ -125,11 +127,13 @@ internal sealed class ClientCore : IMachine, IDisposable
         }
     }
 
+    public void LinkHasRoom(LinkId link, Instant now) => State.Flush();
+
     public void Tick(Instant now)
     {
         lock (State.Gate)
         {
-            if (_disposed)
+            if (IsOver)
             {
                 return;
             }
@@ -266,6 +270,12 @@ internal sealed class ClientCore : IMachine, IDisposable
             }
 
             _disposed = true;
+            if (_stopped is not null)
+            {
+                // All calls have failed, and what they held is not to be looked at.
+                return;
+            }
+
             var closed = new ObjectDisposedException(nameof(WeirClient), "the client was closed while the call was under way");
             foreach (Question question in _questions.Values)
             {
@@ -281,12 +291,52 @@ internal sealed class ClientCore : IMachine, IDisposable
             Pulls.Fail(new WeirException(Status.Ended, "the client was closed while the call was under way"), _ => true);
             Over.TrySetException(closed);
             Pushes.DropFrames();
-            State.DropOutgoing();
+            State.End(closed);
         }
     }
 
-    /// <summary>To be called under the gate before a call is taken on: nothing answers it any more where the client is closed.</summary>
-    public void ThrowIfClosed() => ObjectDisposedException.ThrowIf(_disposed, typeof(WeirClient));
+    /// <summary>
+    /// An exception came out of this machine, which so stands in the middle of something: it does nothing more. All calls fail, and all that
+    /// are made later, and say why.
+    /// </summary>
+    public void Stop(Exception defect)
+    {
+        lock (State.Gate)
+        {
+            if (IsOver)
+            {
+                return;
+            }
+
+            _stopped = new WeirException(
+                Status.Ended,
+                $"this client has stopped, since it failed ({defect.GetType().Name}: {defect.Message}); what was under way may have taken effect. Open a new client; "
+                + "where the failure is not that of a buffer which was freed during its call, please report it",
+                cause: defect);
+            foreach (Question question in _questions.Values)
+            {
+                question.Done.TrySetException(_stopped);
+            }
+
+            Pushes.EndCalls(_stopped);
+            Pulls.EndCalls(_stopped);
+            Changes.FailHeld();
+            Over.TrySetException(_stopped);
+            State.End(_stopped);
+        }
+    }
+
+    /// <summary>To be called under the gate before a call is taken on: nothing answers it any more where the client is closed or has stopped.</summary>
+    public void ThrowIfClosed()
+    {
+        ObjectDisposedException.ThrowIf(_disposed, typeof(WeirClient));
+        if (_stopped is not null)
+        {
+            throw _stopped;
+        }
+    }
+
+    private bool IsOver => _disposed || _stopped is not null;
 
     private static long RetryMs => 250;
 
@@ -439,7 +489,7 @@ internal sealed class ClientCore : IMachine, IDisposable
         }
     }
 
-    /// <summary>Fails once the client is closed, or the register's only acceptor is out of reach for too long; never completes otherwise.</summary>
+    /// <summary>Fails once the client is closed or has stopped by a defect, or the register's only acceptor is out of reach for too long; never completes otherwise.</summary>
     public TaskCompletionSource Over { get; }
 
     private void FailNode(NodeLink node, WeirException failure)

@@ -27,6 +27,9 @@ internal sealed class NodeLink(LinkId link, string address)
     /// <summary>How often in a row push frames were not answered in time.</summary>
     public int Timeouts { get; set; }
 
+    /// <summary>When it was last counted as late.</summary>
+    public Instant LateAt { get; set; }
+
     /// <summary>Push frames that wait for the window, in order.</summary>
     public Queue<PushFrame> Waiting { get; } = new();
 
@@ -87,11 +90,14 @@ internal sealed class ClientState(ClientOptions options, INetwork network, ITime
     /// <summary>Gives the next frame of those that are written as they are sent.</summary>
     public TakeFrame? WrittenAsSent { get; set; }
 
+    /// <summary>Told of what came out of sending, on whichever thread: the machine stands in the middle of something then.</summary>
+    public Action<Exception>? Defect { get; set; }
+
     public long PushBytes, PullBytes, KeysSent, ValuesMoved, RequestCount, Superseded, MixedPulls;
 
     public Instant Now => Timers.Now;
 
-    /// <summary>Completes at the next newer map.</summary>
+    /// <summary>Completes at the next newer map, and fails where none comes any more.</summary>
     public Task MapChanged => _mapChanged.Task;
 
     /// <summary>What a frame's header says of a deadline: the time left, at most 71 minutes.</summary>
@@ -174,24 +180,39 @@ internal sealed class ClientState(ClientOptions options, INetwork network, ITime
     /// </summary>
     public void Flush()
     {
-        while (true)
+        try
         {
-            (LinkId Link, FrameBuffer Frame) next;
-            lock (Gate)
+            while (TryBeginSend(out LinkId link, out FrameBuffer frame))
             {
-                if (_flushing || !(_outgoing.TryDequeue(out next) || (WrittenAsSent is { } take && take(out next.Link, out next.Frame))))
+                Network.Send(link, frame);
+                lock (Gate)
                 {
-                    return;
+                    _flushing = false;
                 }
-
-                _flushing = true;
             }
+        }
+        catch (Exception fault)
+        {
+            Defect?.Invoke(fault);
+            throw;
+        }
+    }
 
-            Network.Send(next.Link, next.Frame);
-            lock (Gate)
+    private bool TryBeginSend(out LinkId link, out FrameBuffer frame)
+    {
+        lock (Gate)
+        {
+            bool begins = false;
+            (link, frame) = (LinkId.None, null!);
+            if (!_flushing)
             {
-                _flushing = false;
+                begins = _outgoing.TryDequeue(out (LinkId Link, FrameBuffer Frame) next);
+                (link, frame) = next;
+                begins = begins || (WrittenAsSent is { } take && take(out link, out frame));
+                _flushing = begins;
             }
+
+            return begins;
         }
     }
 
@@ -222,8 +243,11 @@ internal sealed class ClientState(ClientOptions options, INetwork network, ITime
             segment);
     }
 
-    public void DropOutgoing()
+    /// <summary>Nothing is sent any more, and no newer map comes.</summary>
+    public void End(Exception reason)
     {
+        WrittenAsSent = null;
+        _mapChanged.TrySetException(reason);
         while (_outgoing.TryDequeue(out (LinkId Link, FrameBuffer Frame) next))
         {
             next.Frame.Release();

@@ -30,7 +30,7 @@ internal sealed class KeyWriter(ClientState state)
         KeyList? list = null;
         if ((state.Options.Filters & Filters.KeyCache) != 0 && keys.Length >= KeyList.FewestKeys)
         {
-            UInt128 hash = KeyList.HashOf(keys);
+            UInt128 hash = KeyList.HashOf(keys, state.Map!.Cluster);
             (list, bool mayBeNamed) = node.KeyLists.Find(table, segment, hash);
             if (list is not null && mayBeNamed && !sendsKeys)
             {

@@ -8,6 +8,7 @@ namespace Weir.Client;
 internal sealed class PullCall(PullSender sender, WeirTable table, KeySlices slices, Memory<float> values, PushSession? worker, int delayBound, Instant deadline)
     : TaskCompletionSource<PullResult>(sender.Completions)
 {
+    private CancellationTokenRegistration _cancellation;
     private bool _sliced = true;
 
     public WeirTable Table { get; } = table;
@@ -75,14 +76,40 @@ internal sealed class PullCall(PullSender sender, WeirTable table, KeySlices sli
         TakesZeroBitmap = sender.TakesZeroBitmap,
     };
 
+    /// <summary>From now on the token ends the call, with what <see cref="PushCall.EndBy"/> says.</summary>
+    public void EndBy(CancellationToken cancellation)
+    {
+        if (cancellation.CanBeCanceled && !IsOver)
+        {
+            _cancellation = cancellation.UnsafeRegister(static (call, token) => ((PullCall)call!).EndNow(token), this);
+        }
+    }
+
     public void Fail(Exception failure)
     {
-        TrySetException(failure);
+        End(failure);
         Release();
+    }
+
+    /// <summary>Ends the task alone: after a defect, what the call holds is not to be touched.</summary>
+    public void End(Exception failure)
+    {
+        _cancellation.Unregister();
+        TrySetException(failure);
+    }
+
+    /// <summary>Fails it where it is not over.</summary>
+    public void TryFail(Exception failure)
+    {
+        if (!IsOver)
+        {
+            Fail(failure);
+        }
     }
 
     public void Finish()
     {
+        _cancellation.Unregister();
         TrySetResult(new PullResult(Found, MinimumClock == long.MaxValue ? -1 : MinimumClock));
         Release();
     }
@@ -132,6 +159,18 @@ internal sealed class PullCall(PullSender sender, WeirTable table, KeySlices sli
             }
 
             at += found ? width : 0;
+        }
+    }
+
+    private void EndNow(CancellationToken cancellation)
+    {
+        lock (sender.Gate)
+        {
+            if (!IsOver)
+            {
+                TrySetCanceled(cancellation);
+                Release();
+            }
         }
     }
 

@@ -26,6 +26,8 @@ internal struct AskedRows(int segment, int from, int to)
     public WrittenKeys Keys;
 
     public readonly int Rows => to - from;
+
+    public readonly bool IsAnswered => Taken == Rows;
 }
 
 /// <summary>One frame of a pull: its items and how far each is answered. Used again once it is answered. Guarded by the client's gate.</summary>
@@ -80,7 +82,7 @@ internal sealed class PullRequest
         IsUntouched = false;
         Timeouts = 0;
         Less(rows);
-        _open -= rows > 0 && asked.Taken == asked.Rows ? 1 : 0;
+        _open -= asked.IsAnswered ? 1 : 0;
     }
 
     /// <summary>The rest of an item is asked for by another request.</summary>

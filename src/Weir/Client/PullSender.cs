@@ -37,6 +37,8 @@ internal sealed class PullSender(ClientState state)
 
     public TaskCreationOptions Completions => state.Completions;
 
+    public object Gate => state.Gate;
+
     public Queue<PullRequest> RentQueue() => _freeQueues.TryPop(out Queue<PullRequest>? free) ? free : new Queue<PullRequest>();
 
     public void Return(Queue<PullRequest> queue)
@@ -120,10 +122,14 @@ internal sealed class PullSender(ClientState state)
             }
             else if (TryReadValues(request, piece, values, out ReadOnlySpan<float> floats))
             {
-                node.KeyLists.Answered(request.Items[piece.Item].Keys);
                 call.Take(request.Items[piece.Item].From + piece.FirstRow, piece, bits, floats);
                 request.Take(piece.Item, piece.Rows);
                 request.RetryAt = RetryAt(request);
+                if (request.Items[piece.Item].IsAnswered)
+                {
+                    // Once a list, however many pieces its answer is cut into.
+                    node.KeyLists.Answered(request.Items[piece.Item].Keys);
+                }
             }
         }
 
@@ -198,12 +204,12 @@ internal sealed class PullSender(ClientState state)
             bool hasMoved = false;
             foreach (ref readonly AskedRows item in request.Items)
             {
-                if (state.Map!.Head(item.Segment) is null)
+                if (!item.Moved && !item.IsAnswered && state.Map!.Head(item.Segment) is null)
                 {
                     request.Call.Fail(state.Lost(item.Segment));
                 }
 
-                hasMoved |= older is not null && state.Map.HasMoved(item.Segment, older);
+                hasMoved |= older is not null && state.Map!.HasMoved(item.Segment, older);
             }
 
             if (hasMoved && !request.Call.IsOver)
@@ -229,12 +235,15 @@ internal sealed class PullSender(ClientState state)
         }
     }
 
+    /// <summary>Ends every call after a defect, and touches nothing else.</summary>
+    public void EndCalls(WeirException failure) => _calls.ForEach(call => call.End(failure));
+
     /// <summary>The floats of a piece; false where it is not the next of its item or its values are not those of its rows.</summary>
     private bool TryReadValues(PullRequest request, in PullReplyItem piece, ReadOnlySpan<byte> bytes, out ReadOnlySpan<float> values)
     {
         ref readonly AskedRows item = ref request.Items[piece.Item];
         values = default;
-        if (piece.FirstRow != item.Taken || piece.FirstRow + piece.Rows > item.Rows)
+        if (piece.FirstRow != item.Taken || piece.Rows == 0 || piece.Rows > item.Rows - piece.FirstRow)
         {
             return false;
         }
@@ -295,10 +304,14 @@ internal sealed class PullSender(ClientState state)
     {
         if (request.IsUntouched && request.Call.Push is null && IsForHeads(request))
         {
-            // The same request again: a server that has it waiting keeps it once.
             request.Timeouts = Math.Min(request.Timeouts + 1, MostTimeouts);
             request.RetryAt = RetryAt(request);
-            Send(request);
+            if (state.Network.HasRoom(request.Node.Link, 0))
+            {
+                // The same request again: a server that has it waiting keeps it once. On a link without room it may still wait to be sent itself.
+                Send(request);
+            }
+
             return;
         }
 
@@ -306,7 +319,7 @@ internal sealed class PullSender(ClientState state)
         for (int i = 0; i < request.Items.Length; i++)
         {
             AskedRows item = request.Items[i];
-            if (!item.Moved && item.Taken < item.Rows)
+            if (!item.Moved && !item.IsAnswered)
             {
                 request.Move(i);
                 _again.Add(new RowsToAskAgain(request.Call, item.Segment, item.From + item.Taken, item.To, now, item.SendsKeys));
@@ -337,10 +350,24 @@ internal sealed class PullSender(ClientState state)
             return;
         }
 
-        // What reads behind a push is asked again only once the push stands.
-        var due = _again.FindAll(a => a.Call.IsOver || (a.NotBefore <= now && (a.Call.Push is null || a.Call.Table.Aggregate || a.Call.Push.Task.IsCompleted)));
-        _again.RemoveAll(due.Contains);
-        foreach (IGrouping<PullCall, RowsToAskAgain> group in due.Where(d => !d.Call.IsOver).GroupBy(d => d.Call))
+        List<RowsToAskAgain> due = [];
+        int kept = 0;
+        foreach (RowsToAskAgain again in CollectionsMarshal.AsSpan(_again))
+        {
+            // What reads behind a push is asked again only once the push stands.
+            bool mayAsk = again.NotBefore <= now && (again.Call.Push is null || again.Call.Table.Aggregate || again.Call.Push.Task.IsCompleted);
+            if (!again.Call.IsOver && mayAsk)
+            {
+                due.Add(again);
+            }
+            else if (!again.Call.IsOver)
+            {
+                _again[kept++] = again;
+            }
+        }
+
+        _again.RemoveRange(kept, _again.Count - kept);
+        foreach (IGrouping<PullCall, RowsToAskAgain> group in due.GroupBy(d => d.Call))
         {
             foreach (RowsToAskAgain rows in group)
             {

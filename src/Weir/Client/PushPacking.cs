@@ -48,8 +48,7 @@ internal sealed class PushPacking(ClientState state)
             int segment = Mix.Segment(slices.Keys[from], map.SegmentBits);
             if (state.Head(segment) is not { } head)
             {
-                _packing.ForEach(node => node.Packing = null);
-                _packing.Clear();
+                DropPacking();
                 return (bytes, segment);
             }
 
@@ -285,6 +284,21 @@ internal sealed class PushPacking(ClientState state)
             if (node.Packing is { } last)
             {
                 Enqueue(node, last);
+            }
+        }
+
+        _packing.Clear();
+    }
+
+    /// <summary>The frames begun are not to be sent: their call counts them only once they are queued.</summary>
+    private void DropPacking()
+    {
+        foreach (NodeLink node in _packing)
+        {
+            if (node.Packing is { } begun)
+            {
+                (node.Packing, begun.Call) = (null, null);
+                Free(begun);
             }
         }
 

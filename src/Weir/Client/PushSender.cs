@@ -35,6 +35,8 @@ internal sealed class PushSender(ClientState state)
     /// <summary>Raised where a reply named a newer map or an owner that this map does not know.</summary>
     public Action<NodeLink, ulong>? MapWanted { get; set; }
 
+    public object Gate => state.Gate;
+
     public IReadOnlyCollection<PushSession> Sessions => _sessions.Values;
 
     public void Add(PushSession session) => _sessions.Add(session.Id, session);
@@ -50,11 +52,12 @@ internal sealed class PushSender(ClientState state)
     public PushCall Push(
         PushSession session, WeirTable table, KeySlices slices, ReadOnlyMemory<float> values, PartOperation operation, Instant deadline, PullCall? pull)
     {
-        var call = new PushCall(session, table, slices, values, operation, deadline, state.Completions) { Pull = pull };
+        var call = new PushCall(this, session, table, slices, values, operation, deadline, state.Completions) { Pull = pull };
         if (session.Failure is { } failure)
         {
-            call.SetException(failure);
-            slices.Dispose();
+            call.IsCut = true;
+            call.LetGo();
+            call.TryFail(failure);
             return call;
         }
 
@@ -83,8 +86,15 @@ internal sealed class PushSender(ClientState state)
     /// <summary>The caller waits no longer, and may use its buffer for something else.</summary>
     public void Cancel(PushCall call, CancellationToken cancellation)
     {
+        TakeBuffer(call);
         call.TrySetCanceled(cancellation);
-        BufferTakenBack(call);
+    }
+
+    /// <summary>The same for a caller that hears of another failure.</summary>
+    public void Abandon(PushCall call, Exception failure)
+    {
+        TakeBuffer(call);
+        call.TryFail(failure);
     }
 
     public void Receive(NodeLink node, in FrameHeader header, ReadOnlySpan<byte> body, Instant now)
@@ -147,16 +157,14 @@ internal sealed class PushSender(ClientState state)
         for (int i = _calls.Count - 1; i >= 0; i--)
         {
             PushCall call = _calls[i];
+            if (!call.Task.IsCompleted && call.Deadline <= now)
+            {
+                Abandon(call, new WeirException(
+                    Status.DeadlineExceeded, "a push was not acknowledged in time; it may still be applied, once" + (call.WaitsFor is null ? "" : $" ({call.WaitsFor})")));
+            }
+
             if (call.Task.IsCompleted)
             {
-                BufferTakenBack(call);
-                _calls.RemoveAt(i);
-            }
-            else if (call.Deadline <= now)
-            {
-                call.TrySetException(new WeirException(
-                    Status.DeadlineExceeded, "a push was not acknowledged in time; it may still be applied, once" + (call.WaitsFor is null ? "" : $" ({call.WaitsFor})")));
-                BufferTakenBack(call);
                 _calls.RemoveAt(i);
             }
         }
@@ -210,18 +218,20 @@ internal sealed class PushSender(ClientState state)
     {
         session.Failure ??= failure;
 
-        // The calls first: a part that is given up must not complete its call as if it had been acknowledged.
-        foreach (PushCall call in _calls)
-        {
-            if (call.Session == session && call.TrySetException(failure))
-            {
-                call.Pull?.Fail(failure);
-            }
-        }
-
+        // What is yet to be written first: once its call has ended, its values are its caller's.
+        DropFrames(frame => frame.Session == session);
         foreach (PushCall call in _waiting.Of(session))
         {
             Withdraw(call);
+        }
+
+        // The calls before the parts: one that is given up must not complete its call as if it had been acknowledged.
+        foreach (PushCall call in _calls)
+        {
+            if (call.Session == session && call.TryFail(failure))
+            {
+                call.Pull?.Fail(failure);
+            }
         }
 
         foreach (PushStream stream in session.Streams)
@@ -251,14 +261,43 @@ internal sealed class PushSender(ClientState state)
         }
     }
 
+    /// <summary>Ends every call after a defect, and touches nothing else: what the calls hold may be in any state.</summary>
+    public void EndCalls(WeirException failure)
+    {
+        foreach (PushSession session in _sessions.Values)
+        {
+            session.Failure ??= failure;
+            foreach (OpenIteration open in session.Open)
+            {
+                open.Clocked.TrySetException(failure);
+            }
+        }
+
+        foreach (PushCall call in _calls)
+        {
+            call.TryFail(failure);
+        }
+    }
+
     /// <summary>The client closes: what waits for a window goes nowhere.</summary>
-    public void DropFrames()
+    public void DropFrames() => DropFrames(_ => true);
+
+    /// <summary>Takes frames that are not to be sent any more out of the queues, and frees what they hold.</summary>
+    private void DropFrames(Func<PushFrame, bool> which)
     {
         foreach (NodeLink node in state.Links)
         {
-            while (node.Waiting.TryDequeue(out PushFrame? frame))
+            for (int left = node.Waiting.Count; left > 0; left--)
             {
-                _packing.Free(frame);
+                PushFrame frame = node.Waiting.Dequeue();
+                if (which(frame))
+                {
+                    _packing.Free(frame);
+                }
+                else
+                {
+                    node.Waiting.Enqueue(frame);
+                }
             }
         }
     }
@@ -287,11 +326,17 @@ internal sealed class PushSender(ClientState state)
     }
 
     /// <summary>
-    /// A call's task has ended. A worker's push keeps its place in the iteration, as a redo has it too (R14), and one that is cut keeps its
-    /// numbers, each with a copy of the values; any other is withdrawn.
+    /// A call's task is about to end, after which its buffer is its caller's: whoever waits for it may write there at once, on another thread.
+    /// A worker's push keeps its place in the iteration, as a redo has it too (R14), and one that is cut keeps its numbers, each with a copy
+    /// of the values; any other is withdrawn.
     /// </summary>
-    private void BufferTakenBack(PushCall call)
+    private void TakeBuffer(PushCall call)
     {
+        if (call.Task.IsCompleted)
+        {
+            return;
+        }
+
         if (call.IsCut ? call.Unwritten > 0 : call.Iteration is not null)
         {
             call.KeepValues();
@@ -306,7 +351,7 @@ internal sealed class PushSender(ClientState state)
     {
         _waiting.Remove(call);
         call.IsCut = true;
-        call.Slices.Dispose();
+        call.LetGo();
         if (call.Iteration is not null)
         {
             call.Iteration.WaitingCalls--;
@@ -328,8 +373,15 @@ internal sealed class PushSender(ClientState state)
         foreach (ulong request in _late)
         {
             _inFlight.Remove(request, out PushFrame? frame);
-            frame!.Node.FramesInFlight--;
-            frame.Node.Timeouts = Math.Min(frame.Node.Timeouts + 1, MostTimeouts);
+            NodeLink node = frame!.Node;
+            node.FramesInFlight--;
+            if (frame.SentAt >= node.LateAt)
+            {
+                // All that was under way when the node was last late is late by that: a window is late once, not once a frame.
+                node.LateAt = now;
+                node.Timeouts = Math.Min(node.Timeouts + 1, MostTimeouts);
+            }
+
             GiveUp(frame, request, now);
         }
     }
@@ -366,11 +418,14 @@ internal sealed class PushSender(ClientState state)
         {
             Fail(call.Session, state.Lost(segment));
             call.Pull?.Fail(state.Lost(segment));
+
+            // Where none of its frames had been queued, nothing else does.
+            call.LetGo();
         }
         else if (call.PartsLeft == 0)
         {
-            call.Slices.Dispose();
-            call.TrySetResult();
+            call.LetGo();
+            call.Succeed();
         }
     }
 
@@ -388,7 +443,7 @@ internal sealed class PushSender(ClientState state)
         {
             // From the one behind the last on, so that all nodes get their share.
             NodeLink node = nodes[(_lastNode + 1 + i) % nodes.Count];
-            while (node.FramesInFlight < state.Options.WindowFrames && node.Waiting.TryDequeue(out PushFrame? next))
+            while (node.FramesInFlight < state.Options.WindowFrames && HasRoom(node) && node.Waiting.TryDequeue(out PushFrame? next))
             {
                 if (Begin(node, next, now) is { } written)
                 {
@@ -402,6 +457,12 @@ internal sealed class PushSender(ClientState state)
         (link, frame) = (LinkId.None, null!);
         return false;
     }
+
+    /// <summary>
+    /// Whether the link takes a frame now: on one that is slower than its timeouts, what counts as lost still waits to be sent, and what is
+    /// sent again would only wait behind it.
+    /// </summary>
+    private bool HasRoom(NodeLink node) => node.Waiting.Count > 0 && state.Network.HasRoom(node.Link, 0);
 
     private FrameBuffer? Begin(NodeLink node, PushFrame frame, Instant now)
     {
@@ -429,6 +490,7 @@ internal sealed class PushSender(ClientState state)
 
         header.Seal(buffer.Span);
         state.PushBytes += buffer.Length;
+        frame.SentAt = now;
         frame.RetryAt = now.AfterMs(state.Options.RetryMs << node.Timeouts);
         _inFlight.Add(id, frame);
         node.FramesInFlight++;
@@ -539,6 +601,7 @@ internal sealed class PushSender(ClientState state)
     /// <summary>A table is gone for good, and its number is never used again: the pushes to it fail, those to others go on.</summary>
     private void TableDropped(PushSession session, uint table, WeirException failure)
     {
+        DropFrames(frame => frame.Call is { } call && call.Session == session && call.Table.Id == table);
         foreach (PushStream stream in session.Streams.Where(s => s.Table == table).ToArray())
         {
             foreach (PushPart part in stream.Pending.ToArray())
@@ -595,11 +658,11 @@ internal sealed class PushSender(ClientState state)
 
         if (call.Failure is null)
         {
-            call.TrySetResult();
+            call.Succeed();
         }
         else
         {
-            call.TrySetException(call.Failure);
+            call.TryFail(call.Failure);
         }
     }
 }

@@ -284,10 +284,12 @@ internal sealed class OpenIteration(long iteration, TaskCreationOptions completi
 /// by the client's gate.
 /// </summary>
 internal sealed class PushCall(
-    PushSession session, WeirTable table, KeySlices slices, ReadOnlyMemory<float> values, PartOperation operation, Instant deadline, TaskCreationOptions completions)
+    PushSender sender, PushSession session, WeirTable table, KeySlices slices, ReadOnlyMemory<float> values, PartOperation operation, Instant deadline, TaskCreationOptions completions)
     : TaskCompletionSource(completions)
 {
+    private CancellationTokenRegistration _cancellation;
     private bool _kept;
+    private bool _letGo;
 
     public PushSession Session { get; } = session;
 
@@ -326,6 +328,28 @@ internal sealed class PushCall(
     /// <summary>Bytes of a row's values on the wire.</summary>
     public int RowBytes => Operation == PartOperation.Delete ? 0 : Table.Width * sizeof(float);
 
+    /// <summary>From now on the token ends the waiting. Without a closure: a call allocates for it nothing that is not used again.</summary>
+    public void EndBy(CancellationToken cancellation)
+    {
+        if (cancellation.CanBeCanceled && !Task.IsCompleted)
+        {
+            _cancellation = cancellation.UnsafeRegister(static (call, token) => ((PushCall)call!).EndNow(token), this);
+        }
+    }
+
+    public void Succeed()
+    {
+        _cancellation.Unregister();
+        TrySetResult();
+    }
+
+    /// <summary>False where it has ended already.</summary>
+    public bool TryFail(Exception failure)
+    {
+        _cancellation.Unregister();
+        return TrySetException(failure);
+    }
+
     /// <summary>The caller takes its buffer back: from now on a copy stands for it.</summary>
     public void KeepValues()
     {
@@ -341,8 +365,27 @@ internal sealed class PushCall(
     {
         if (--Unwritten == 0)
         {
+            LetGo();
+        }
+    }
+
+    /// <summary>Nothing of it is to be written any more: the values are not looked at again, and the slices are given back, once.</summary>
+    public void LetGo()
+    {
+        Values = default;
+        if (!_letGo)
+        {
+            _letGo = true;
             Slices.Dispose();
-            Values = default;
+        }
+    }
+
+    // On whichever thread cancels; it may come just after the call has ended.
+    private void EndNow(CancellationToken cancellation)
+    {
+        lock (sender.Gate)
+        {
+            sender.Cancel(this, cancellation);
         }
     }
 }

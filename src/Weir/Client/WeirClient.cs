@@ -218,17 +218,15 @@ public sealed class WeirClient : IAsyncDisposable
     /// <returns>Completes when every row was applied and acknowledged.</returns>
     /// <exception cref="WeirException">See <see cref="Status"/>.</exception>
     public Task PushAsync(WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, CancellationToken cancellation = default) =>
-        OwnSession is { } session
-            ? WriteAsync(session, table, keys, values, PartOperation.Update, cancellation)
-            : OpenAndWriteAsync(table, keys, values, PartOperation.Update, cancellation);
+        WriteAsync(table, keys, values, PartOperation.Update, cancellation);
 
     /// <summary>Sets rows to the values given, whatever the update rule; its state is made to agree (the last of repeated keys is not defined).</summary>
     public Task SetAsync(WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, CancellationToken cancellation = default) =>
-        OpenAndWriteAsync(table, keys, values, PartOperation.Assign, cancellation);
+        WriteAsync(table, keys, values, PartOperation.Assign, cancellation);
 
     /// <summary>Deletes rows; absent keys are passed over.</summary>
     public Task DeleteAsync(WeirTable table, ReadOnlyMemory<ulong> keys, CancellationToken cancellation = default) =>
-        OpenAndWriteAsync(table, keys, default, PartOperation.Delete, cancellation);
+        WriteAsync(table, keys, default, PartOperation.Delete, cancellation);
 
     /// <summary>Pulls rows without waiting for anybody's clock.</summary>
     /// <param name="table">The table.</param>
@@ -239,9 +237,11 @@ public sealed class WeirClient : IAsyncDisposable
         ReadAsync(null, table, keys, values, null, cancellation);
 
     /// <summary>Pushes rows and pulls them back with the push applied, in one round trip.</summary>
-    public async Task<PullResult> PushPullAsync(
+    public Task<PullResult> PushPullAsync(
         WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> pushed, Memory<float> pulled, CancellationToken cancellation = default) =>
-        await PushPullAsync(await OwnSessionAsync(cancellation), table, keys, pushed, pulled, null, cancellation);
+        OwnSession is { } session
+            ? PushPullAsync(session, table, keys, pushed, pulled, null, cancellation)
+            : OpenAndPushPullAsync(table, keys, pushed, pulled, cancellation);
 
     /// <summary>All rows of a table, segment by segment: for export and evaluation. Rows pushed meanwhile may or may not be seen.</summary>
     public async IAsyncEnumerable<RowBatch> ScanAsync(WeirTable table, [EnumeratorCancellation] CancellationToken cancellation = default)
@@ -377,10 +377,11 @@ public sealed class WeirClient : IAsyncDisposable
         lock (State.Gate)
         {
             call = _core.Pushes.Push(session, table, slices, values, operation, State.Now.AfterMs(State.Options.DeadlineMs), null);
+            call.EndBy(cancellation);
         }
 
         State.Flush();
-        return cancellation.CanBeCanceled ? AcknowledgedAsync(call, cancellation) : call.Task;
+        return call.Task;
     }
 
     internal Task<PullResult> ReadAsync(
@@ -406,11 +407,12 @@ public sealed class WeirClient : IAsyncDisposable
             else
             {
                 _core.Pulls.Pull(call);
+                call.EndBy(cancellation);
             }
         }
 
         State.Flush();
-        return cancellation.CanBeCanceled ? AnswerAsync(call, cancellation) : call.Task;
+        return call.Task;
     }
 
     internal async Task<PullResult> PushPullAsync(
@@ -442,49 +444,50 @@ public sealed class WeirClient : IAsyncDisposable
             {
                 pull.Finish();
             }
+
+            push.EndBy(cancellation);
+            pull.EndBy(cancellation);
         }
 
         State.Flush();
-        Task acknowledged = AcknowledgedAsync(push, cancellation);
-        PullResult result = await AnswerAsync(pull, cancellation);
-        if (!table.Aggregate)
+        try
         {
-            await acknowledged;
-        }
+            PullResult result = await pull.Task;
+            if (!table.Aggregate)
+            {
+                await push.Task;
+            }
 
-        return result;
+            return result;
+        }
+        catch (Exception failure)
+        {
+            // However it ends, by then neither half reads or writes its caller's buffer any more, nor does the other go on for nobody.
+            lock (State.Gate)
+            {
+                _core.Pushes.Abandon(push, failure);
+                pull.TryFail(failure);
+            }
+
+            // Nobody else looks at it: its failure is this one.
+            _ = push.Task.Exception;
+            throw;
+        }
     }
+
+    private Task WriteAsync(
+        WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, PartOperation operation, CancellationToken cancellation) =>
+        OwnSession is { } session
+            ? WriteAsync(session, table, keys, values, operation, cancellation)
+            : OpenAndWriteAsync(table, keys, values, operation, cancellation);
+
+    private async Task<PullResult> OpenAndPushPullAsync(
+        WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> pushed, Memory<float> pulled, CancellationToken cancellation) =>
+        await PushPullAsync(await OwnSessionAsync(cancellation), table, keys, pushed, pulled, null, cancellation);
 
     private async Task OpenAndWriteAsync(
         WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, PartOperation operation, CancellationToken cancellation) =>
         await WriteAsync(await OwnSessionAsync(cancellation), table, keys, values, operation, cancellation);
-
-    private async Task AcknowledgedAsync(PushCall call, CancellationToken cancellation)
-    {
-        using CancellationTokenRegistration registration = cancellation.Register(() =>
-        {
-            lock (State.Gate)
-            {
-                _core.Pushes.Cancel(call, cancellation);
-            }
-        });
-        await call.Task;
-    }
-
-    private async Task<PullResult> AnswerAsync(PullCall call, CancellationToken cancellation)
-    {
-        using CancellationTokenRegistration registration = cancellation.Register(() =>
-        {
-            lock (State.Gate)
-            {
-                if (!call.IsOver)
-                {
-                    call.Fail(new OperationCanceledException(cancellation));
-                }
-            }
-        });
-        return await call.Task;
-    }
 
     /// <summary>The client's own session where it is open and well.</summary>
     private PushSession? OwnSession

@@ -13,8 +13,9 @@ public sealed class WeirException : Exception
     /// <param name="message">A sentence that a person can act on.</param>
     /// <param name="node">The address of the node concerned, or null.</param>
     /// <param name="segment">The segment concerned, or null.</param>
-    public WeirException(Status status, string message, string? node = null, int? segment = null)
-        : base(message)
+    /// <param name="cause">What led to it, or null.</param>
+    public WeirException(Status status, string message, string? node = null, int? segment = null, Exception? cause = null)
+        : base(message, cause)
     {
         Status = status;
         Node = node;

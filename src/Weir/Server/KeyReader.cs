@@ -52,7 +52,7 @@ internal sealed class KeyReader(NodeState node)
                 return kept ? Status.Acked : Status.SendKeys;
         }
 
-        if (sound && list.Keep && list.Rows >= KeyList.FewestKeys)
+        if (sound && list.Keep && list.Rows >= KeyList.FewestKeys && list.Rows <= bytes.Length)
         {
             Keep(list, keys);
         }
@@ -62,7 +62,7 @@ internal sealed class KeyReader(NodeState node)
 
     private void Keep(in KeyListHead list, ReadOnlySpan<ulong> keys)
     {
-        UInt128 hash = KeyList.HashOf(keys);
+        UInt128 hash = KeyList.HashOf(keys, node.Map!.Cluster);
         if (node.KeyLists.Find(list.Table, list.Segment, hash) is null)
         {
             node.KeyLists.Keep(new KeyList(list.Table, list.Segment, hash, keys.ToArray()));

@@ -89,6 +89,19 @@ internal sealed class MapFollower(NodeState node)
         return taken;
     }
 
+    /// <summary>A link is gone: nobody reads the answers to what came over it. A push among it is as good as lost on the way; it comes again.</summary>
+    public void LinkDown(LinkId link) => _parked.RemoveAll(parked =>
+    {
+        bool gone = parked.Link == link;
+        if (gone)
+        {
+            _parkedBytes -= parked.Frame.Capacity;
+            parked.Frame.Release();
+        }
+
+        return gone;
+    });
+
     public bool HasParked => _parked.Count > 0;
 
     public void Tick(Instant now)

@@ -31,7 +31,21 @@ internal sealed class PullPath(NodeState node)
     /// <summary>A link may have room again.</summary>
     public void RoomMade() => _answers.RoomMade();
 
-    public void LinkDown(LinkId link) => _answers.LinkDown(link);
+    /// <summary>A link is gone: nobody reads the answers to what came over it. They would find nobody who says when to stop.</summary>
+    public void LinkDown(LinkId link)
+    {
+        _answers.LinkDown(link);
+        for (int i = _waiting.Count - 1; i >= 0; i--)
+        {
+            if (_waiting[i].Link == link)
+            {
+                _waiting[i].Frame.Release();
+                RemoveAt(i);
+            }
+        }
+
+        node.Counters.PullsWaiting = _waiting.Count;
+    }
 
     /// <summary>Handles the items of a whole frame whose parts, if any, were handled before.</summary>
     public void Handle(LinkId link, in FrameHeader header, FrameBuffer frame, ref DataRequestReader reader, List<PushPath.Outcome> parts, Instant now)

@@ -30,7 +30,9 @@ internal sealed class PushPath(NodeState node)
     /// <summary>Whether the last frame had a part for a table that aggregates.</summary>
     public bool HadAggregated { get; private set; }
 
-    private string MemoryLimit => $"the memory limit of {node.Budget.Limit} bytes at {node.Options.Address} is reached";
+    private string MemoryLimit => node.Budget.SystemHasNoMore
+        ? $"the system grants {node.Options.Address} no more than its {node.Budget.Used} bytes of rows, though its limit is {node.Budget.Limit}"
+        : $"the memory limit of {node.Budget.Limit} bytes at {node.Options.Address} is reached";
 
     /// <summary>Handles all parts in a body that is whole, and answers with one PushReply.</summary>
     public void Handle(LinkId link, in FrameHeader header, ref DataRequestReader reader)

@@ -36,6 +36,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     private readonly List<Claim> _readClaims = [];
     private readonly List<Step> _readSteps = [];
     private bool _wasMember;
+    private long _keysInTurn;
 
     /// <param name="options">What the node is told.</param>
     /// <param name="network">Carries its frames.</param>
@@ -142,6 +143,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     {
         _now = _state.Now = now;
         _admin.Forget(link);
+        _follower.LinkDown(link);
         _pulls.LinkDown(link);
     }
 
@@ -182,8 +184,12 @@ internal sealed class ServerNode : IMachine, IDisposable
         }
     }
 
+    /// <summary>It has looked at as many keys as the largest frame has raw: frames that name their keys in a few bytes must not make a turn long.</summary>
+    public bool TurnIsFull => _keysInTurn >= FrameHeader.MaxBodyBytes / sizeof(ulong);
+
     public void EndTurn()
     {
+        _keysInTurn = 0;
         AdvanceRegister();
         while (_follower.HasParked && _follower.Take(_now) is { Count: > 0 } taken)
         {
@@ -396,11 +402,13 @@ internal sealed class ServerNode : IMachine, IDisposable
         {
             case FrameKind.Push or FrameKind.Pull or FrameKind.PushPull:
                 var reader = new DataRequestReader(body);
-                sound = reader.IsWhole();
+                sound = reader.IsWhole(out long keys);
                 if (!sound)
                 {
                     break;
                 }
+
+                _keysInTurn += keys;
 
                 _pushes.Outcomes.Clear();
                 if (reader.Parts > 0)

@@ -93,8 +93,8 @@ internal sealed class SimCluster : IDisposable
         return await OpenAsync(name, options);
     }
 
-    /// <summary>A process of its own, which finds the cluster at any server that answers.</summary>
-    public async Task<WeirClient> OpenAsync(string name, ClientOptions? options = null)
+    /// <summary>A process of its own, which finds the cluster at any server that answers, or at the one given.</summary>
+    public async Task<WeirClient> OpenAsync(string name, ClientOptions? options = null, int? server = null)
     {
         SimPort port = Network.Port($"process:{name}");
         var core = new ClientCore((options ?? new ClientOptions()) with { Name = name }, port, Scheduler, Pool, new Rng(_rng.Next()), TaskCreationOptions.None);
@@ -102,7 +102,7 @@ internal sealed class SimCluster : IDisposable
         Tick(port);
         WeirClient client = await WeirClient.OpenAsync(
             core,
-            _acceptors.Length == 0 ? [AddressOf(0)] : [.. _servers.Select(server => server.Address)],
+            server is { } only ? [AddressOf(only)] : _acceptors.Length == 0 ? [AddressOf(0)] : [.. _servers.Select(server => server.Address)],
             () =>
             {
                 port.IsDead = true;

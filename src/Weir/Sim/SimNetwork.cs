@@ -123,6 +123,9 @@ internal sealed class SimNetwork(SimScheduler scheduler, Rng rng, SimTally tally
 
     public SimFaults Faults { get; set; } = SimFaults.None;
 
+    /// <summary>What a peer that lies makes of a frame from one machine to another: the frame itself, or another for which it gives that one back. Null: nobody lies.</summary>
+    public Func<SimPort, SimPort, FrameBuffer, FrameBuffer>? Forge { get; set; }
+
     /// <summary>A hash over the time, the link and the bytes of every frame delivered and every effect noted so far.</summary>
     public ulong Trace => _trace.GetCurrentHashAsUInt64();
 
@@ -194,6 +197,7 @@ internal sealed class SimNetwork(SimScheduler scheduler, Rng rng, SimTally tally
             return;
         }
 
+        frame = Forge?.Invoke(from, to, frame) ?? frame;
         if (rng.Chance(Faults.DuplicatePerMille, 1000))
         {
             tally.Duplicated++;

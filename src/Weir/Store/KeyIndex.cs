@@ -84,11 +84,12 @@ internal sealed class KeyIndex(int segment, int segmentBits, MemoryBudget budget
     /// Begins to move to a table of <paramref name="capacity"/>, whose bytes the caller has taken from the budget, and moves as much as
     /// <paramref name="more"/> new keys pay for.
     /// </summary>
+    /// <exception cref="OutOfMemoryException">The system has no more; the index is what it was.</exception>
     public void Grow(int capacity, int more)
     {
         Invariant.That(_draining is null, "an index moves to one new table at a time");
-        _draining = _current;
-        _current = new OrderedSlots(capacity, segment, segmentBits, budget.Memory);
+        OrderedSlots larger = new(capacity, segment, segmentBits, budget.Memory);
+        (_draining, _current) = (_current, larger);
         _border = Range.First;
         _discarded = 0;
         MoveSome(more);
@@ -124,9 +125,18 @@ internal sealed class KeyIndex(int segment, int segmentBits, MemoryBudget budget
         }
 
         int capacity = (int)Math.Max(SmallestCapacity, Count * 2);
-        if (capacity < _current.Capacity && budget.TryTake(OrderedSlots.BytesOf(capacity)))
+        if (capacity >= _current.Capacity || !budget.TryTake(OrderedSlots.BytesOf(capacity)))
+        {
+            return;
+        }
+
+        try
         {
             Grow(capacity, 0);
+        }
+        catch (OutOfMemoryException)
+        {
+            budget.Give(OrderedSlots.BytesOf(capacity));
         }
     }
 

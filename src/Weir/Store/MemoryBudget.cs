@@ -21,6 +21,9 @@ internal sealed class MemoryBudget(long limitBytes, IMemory? memory = null)
     /// <summary>The bytes taken now.</summary>
     public long Used { get; private set; }
 
+    /// <summary>The system had less than the budget when it was last asked: the limit is not what was reached.</summary>
+    public bool SystemHasNoMore { get; set; }
+
     /// <summary>Takes <paramref name="bytes"/>, or takes nothing and says false where they do not fit any more.</summary>
     public bool TryTake(long bytes)
     {

@@ -99,6 +99,7 @@ internal sealed unsafe class RowSlabs : IDisposable
         (_slabCount + SlabsToAdd(rows) + (LargestRegionBytes / _slabBytes)) << _slabBits <= Slot.NotAdmitted;
 
     /// <summary>Makes room for <paramref name="rows"/> more rows. The caller has taken <see cref="GrowthBytes"/> from the budget.</summary>
+    /// <exception cref="OutOfMemoryException">The system has no more; some of the room may have been made, and is counted in <see cref="Bytes"/>.</exception>
     public void Grow(int rows)
     {
         for (long missing = SlabsToAdd(rows); missing > 0;)

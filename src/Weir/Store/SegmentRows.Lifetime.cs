@@ -102,12 +102,11 @@ internal sealed unsafe partial class SegmentRows
     /// <summary>Counts a sighting of each missing key, admitted or not. The caller has paid for the sketch.</summary>
     private void CountSightings(ReadOnlySpan<ulong> keys, ReadOnlySpan<uint> rows)
     {
-        _admission!.Begin();
         for (int i = 0; i < keys.Length; i++)
         {
             if (rows[i] >= Slot.NotAdmitted)
             {
-                _admission.Sight(Mix.Of(keys[i]));
+                _admission!.Sight(Mix.Of(keys[i]));
                 SightingsWithoutRow += rows[i] == Slot.NotAdmitted ? 1 : 0;
             }
         }

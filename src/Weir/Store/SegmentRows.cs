@@ -285,9 +285,7 @@ internal sealed unsafe partial class SegmentRows : IDisposable
             missing -= MarkRareKeys(keys, rows);
         }
 
-        int capacity = missing == 0 ? 0 : _index.CapacityFor(missing);
-        long indexBytes = capacity == 0 ? 0 : OrderedSlots.BytesOf(capacity), sketchBytes = asksSketch ? _admission!.MissingBytes : 0;
-        if (!_table.Slabs.HasNumbers(missing) || !_table.Budget.TryTake(indexBytes + sketchBytes + _table.Slabs.GrowthBytes(missing)))
+        if (!TryMakeRoom(missing, asksSketch))
         {
             return StoreResult.Full;
         }
@@ -295,12 +293,6 @@ internal sealed unsafe partial class SegmentRows : IDisposable
         if (asksSketch)
         {
             CountSightings(keys, rows);
-        }
-
-        _table.Slabs.Grow(missing);
-        if (capacity > 0)
-        {
-            _index.Grow(capacity, missing);
         }
 
         for (int i = 0; i < keys.Length; i++)
@@ -319,6 +311,47 @@ internal sealed unsafe partial class SegmentRows : IDisposable
         }
 
         return StoreResult.Ok;
+    }
+
+    /// <summary>
+    /// Makes room for so many new keys, all of it paid for by the budget. False where the budget, or the system, has no more: what the system
+    /// granted of it stays, as room for later.
+    /// </summary>
+    private bool TryMakeRoom(int missing, bool asksSketch)
+    {
+        MemoryBudget budget = _table.Budget;
+        int capacity = missing == 0 ? 0 : _index.CapacityFor(missing);
+        long indexBytes = capacity == 0 ? 0 : OrderedSlots.BytesOf(capacity), sketchBytes = asksSketch ? _admission!.MissingBytes : 0;
+        long before = (_admission?.Bytes ?? 0) + _table.Slabs.Bytes;
+        long bytes = indexBytes + sketchBytes + _table.Slabs.GrowthBytes(missing);
+        if (!_table.Slabs.HasNumbers(missing) || !budget.TryTake(bytes))
+        {
+            return false;
+        }
+
+        try
+        {
+            if (asksSketch)
+            {
+                _admission!.Begin();
+            }
+
+            _table.Slabs.Grow(missing);
+            if (capacity > 0)
+            {
+                // The last, so that nothing is to be undone: it gets all or changes nothing.
+                _index.Grow(capacity, missing);
+            }
+
+            budget.SystemHasNoMore = false;
+            return true;
+        }
+        catch (OutOfMemoryException)
+        {
+            budget.Give(bytes - ((_admission?.Bytes ?? 0) + _table.Slabs.Bytes - before));
+            budget.SystemHasNoMore = true;
+            return false;
+        }
     }
 
     private void CopySingles(ReadOnlySpan<uint> rows, Span<float> packed)

@@ -1,3 +1,5 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
 using Weir.Keys;
 
 namespace Weir.Wire;
@@ -171,6 +173,20 @@ internal struct PullReplyItem
         }
     }
 
+    /// <summary>Whether as many bits are set as rows were found, and none behind the last row: whoever scatters the values goes by the bits.</summary>
+    private readonly bool FoundAgrees(ReadOnlySpan<byte> bits)
+    {
+        int found = 0;
+        ReadOnlySpan<ulong> words = MemoryMarshal.Cast<byte, ulong>(bits);
+        foreach (ulong word in words)
+        {
+            found += BitOperations.PopCount(word);
+        }
+
+        int inLast = Rows % 64;
+        return found == Found && (inLast == 0 || words[^1] >> inLast == 0);
+    }
+
     public static bool TryRead(ref ByteReader reader, out PullReplyItem item, out ReadOnlySpan<byte> foundBits, out ReadOnlySpan<byte> values)
     {
         item = default;
@@ -199,6 +215,12 @@ internal struct PullReplyItem
         }
 
         foundBits = reader.Take(item.FoundBytes);
+        if (!reader.Failed && !item.FoundAgrees(foundBits))
+        {
+            reader.Fail();
+            return false;
+        }
+
         values = reader.Take(item.ValueBytes);
         reader.SkipPadTo8();
         if (textLength > 0)

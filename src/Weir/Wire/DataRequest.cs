@@ -203,11 +203,16 @@ internal ref struct DataRequestReader
     private int _itemsLeft;
     private int _keysLeft = FrameHeader.MaxBodyBytes / sizeof(ulong);
 
+    // Goes over the parts once more, as far as the items have named them.
+    private ByteReader _named;
+    private int _nextNamed;
+
     public DataRequestReader(ReadOnlySpan<byte> body)
     {
         _reader = new ByteReader(body);
         _partsLeft = _reader.Count(PartHeader.Size);
         _itemsLeft = _reader.Count(PullItem.Size);
+        _named = _reader;
         Parts = _partsLeft;
         Items = _itemsLeft;
     }
@@ -226,11 +231,19 @@ internal ref struct DataRequestReader
     /// Walks the rest of the body without moving this reader: true where every part and item makes sense and nothing is left over. Whoever
     /// acts on a body asks this first, so that no half of a broken frame is applied.
     /// </summary>
-    public readonly bool IsWhole()
+    /// <param name="keys">How many keys its parts and items name, each time that they do: what acting on it costs, however few bytes it has.</param>
+    public readonly bool IsWhole(out long keys)
     {
         DataRequestReader ahead = this;
-        while (ahead.NextPart(out _, out _, out _) || ahead.NextItem(out _, out _))
+        keys = 0;
+        while (ahead.NextPart(out PartHeader part, out _, out _))
         {
+            keys += part.Rows;
+        }
+
+        while (ahead.NextItem(out PullItem item, out _))
+        {
+            keys += item.Rows;
         }
 
         return ahead.AtEnd;
@@ -282,9 +295,7 @@ internal ref struct DataRequestReader
         _itemsLeft--;
         item = PullItem.Read(ref _reader);
         bool sound = item.DelayBound >= PullItem.NoBound
-            && (item.KeyEncoding == KeyEncoding.OfPart
-                ? item.Rows >= 0 && item.KeyBytes >= 0 && item.KeyBytes < Parts
-                : KeysFit(item.KeyEncoding, item.Rows, item.KeyBytes));
+            && (item.KeyEncoding == KeyEncoding.OfPart ? NamesPart(item) : KeysFit(item.KeyEncoding, item.Rows, item.KeyBytes));
         if (!sound)
         {
             _reader.Fail();
@@ -297,6 +308,24 @@ internal ref struct DataRequestReader
         }
 
         return !_reader.Failed;
+    }
+
+    // Items name parts in the parts' order, and none twice: so they make their receiver read no more keys than the parts have.
+    private bool NamesPart(in PullItem item)
+    {
+        if (item.KeyBytes < _nextNamed || item.KeyBytes >= Parts)
+        {
+            return false;
+        }
+
+        PartHeader part = default;
+        for (; _nextNamed <= item.KeyBytes; _nextNamed++)
+        {
+            part = PartHeader.Read(ref _named);
+            _named.Take(PartHeader.Pad8(part.KeyBytes) + PartHeader.Pad8(part.ValueBytes));
+        }
+
+        return item.Rows == part.Rows;
     }
 
     // However short they are written, a frame names no more keys than fit one: what a frame makes its receiver do is bounded (design R25).

@@ -16,7 +16,11 @@ internal sealed class KeyList(uint table, uint segment, UInt128 hash, ulong[] ke
     /// <summary>The bytes that stand for a list in a frame.</summary>
     public const int ReferenceBytes = 16;
 
-    /// <summary>Shorter lists are always sent: a reference to one, and remembering it, would save next to nothing.</summary>
+    /// <summary>
+    /// Shorter lists are always sent: a reference to one, and remembering it, would save next to nothing. Nor is a list kept that was written
+    /// in less than a byte a key: keys of one segment that were not made for it take more, and what a frame makes its receiver keep must
+    /// follow from its bytes.
+    /// </summary>
     public const int FewestKeys = 8;
 
     // The objects that hold a list, in a cache.
@@ -33,6 +37,10 @@ internal sealed class KeyList(uint table, uint segment, UInt128 hash, ulong[] ke
     /// <summary>What it takes in a cache.</summary>
     public long Bytes => FixedBytes + (Keys.Length * (long)sizeof(ulong));
 
-    /// <summary>The name of a list: XxHash128, seed 0, of its keys as 8 bytes each. 2^64 lists would have to be remembered for two to share one.</summary>
-    public static UInt128 HashOf(ReadOnlySpan<ulong> keys) => XxHash128.HashToUInt128(MemoryMarshal.AsBytes(keys));
+    /// <summary>
+    /// The name of a list: XxHash128 of its keys as 8 bytes each, seeded with the cluster's number. 2^64 lists would have to be remembered for
+    /// two to share one by chance. It is no cryptographic hash: the seed, a random number, keeps those who only supply data from making two lists
+    /// that share one; members of the cluster, who know it, may push to any key as it is.
+    /// </summary>
+    public static UInt128 HashOf(ReadOnlySpan<ulong> keys, ulong cluster) => XxHash128.HashToUInt128(MemoryMarshal.AsBytes(keys), unchecked((long)cluster));
 }

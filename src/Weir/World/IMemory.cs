@@ -8,7 +8,7 @@ internal unsafe interface IMemory
 {
     /// <summary>Memory of zeros, aligned to 64 bytes. It should cost time only as it is touched, however large it is.</summary>
     /// <param name="bytes">How much, at least 1.</param>
-    /// <exception cref="OutOfMemoryException">The system has no more.</exception>
+    /// <exception cref="OutOfMemoryException">The system has no more; nothing was taken.</exception>
     byte* Allocate(long bytes);
 
     /// <summary>

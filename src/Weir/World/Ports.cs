@@ -22,8 +22,9 @@ internal interface INetwork
 
     /// <summary>
     /// Whether a link takes more rows now. False where what waits for it, and <paramref name="bytes"/> that its machine has yet to send,
-    /// reach the network's bound; <see cref="IMachine.LinkHasRoom"/> then follows. Whoever has much to say asks before each frame: a queue
-    /// that is filled regardless breaks its link.
+    /// reach the network's bound; <see cref="IMachine.LinkHasRoom"/> then follows. False also for a link that is gone, of which
+    /// <see cref="IMachine.LinkDown"/> tells: nothing is made that would only be dropped. Whoever has much to say asks before each frame: a
+    /// queue that is filled regardless breaks its link.
     /// </summary>
     bool HasRoom(LinkId link, long bytes);
 
@@ -60,7 +61,10 @@ internal interface IMachine
     /// <summary>Called about every <see cref="TickMs"/> milliseconds: retries, deadlines, heartbeats.</summary>
     void Tick(Instant now);
 
-    /// <summary>The loop has no more frames for the moment: what the turn gathered goes out.</summary>
+    /// <summary>The machine has done so much in this turn that the loop should end it before it gives more.</summary>
+    bool TurnIsFull => false;
+
+    /// <summary>The loop has no more frames for the moment, or the turn is full: what the turn gathered goes out.</summary>
     void EndTurn();
 
     /// <summary>Milliseconds between ticks: fine enough for a 50 ms retry, coarse enough to cost nothing when idle.</summary>

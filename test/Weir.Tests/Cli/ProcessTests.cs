@@ -72,6 +72,41 @@ public sealed class ProcessTests : IDisposable
         Assert.All(servers.Concat(ToolChild.Processes(line, "worker")), id => Assert.False(IsRunning(id)));
     }
 
+    /// <summary>The first is the manager and keeps the register's records, the last neither.</summary>
+    [Theory]
+    [InlineData(0)]
+    [InlineData(3)]
+    public async Task A_server_process_with_a_replica_that_is_killed_in_mid_run_changes_no_byte_of_the_model(int victim)
+    {
+        string[] run = [.. Small, "--delay", "0", "--passes", "60", "--servers", "4"];
+        (await ToolRun.Of([.. run, "--out", _folder["undisturbed"]])).IsDone();
+        await using var tool = new ToolChild([.. run, "--processes", "--replicas", "1", "--out", _folder["disturbed"]]);
+        int[] servers = ToolChild.Processes(await tool.LineAsync("worker processes"), "server");
+        await tool.LineAsync("rows/s");
+        Process.GetProcessById(servers[victim]).Kill();
+        Assert.True(await tool.ExitAsync() == ExitCode.Done, tool.Text);
+        Assert.Contains($"server process {servers[victim]} at ", tool.Text);
+        Assert.Contains("died; others hold what it held", tool.Text);
+        Assert.Equal(Model("undisturbed"), Model("disturbed"));
+    }
+
+    [Fact]
+    public async Task Up_starts_a_cluster_that_outlives_a_server_and_ends_at_Ctrl_C()
+    {
+        await using var up = new ToolChild(["up", "--servers", "3", "--replicas", "1", "--report", _folder["up.json"]]);
+        string cluster = (await up.LineAsync("weir train --cluster")).Split("--cluster ")[1];
+        using JsonDocument report = JsonDocument.Parse(File.ReadAllBytes(_folder["up.json"]));
+        int[] servers = [.. Pids(report.RootElement.GetProperty("servers"))];
+        Assert.Equal(3, servers.Length);
+        Assert.Equal(3, report.RootElement.GetProperty("register").GetArrayLength());
+        Process.GetProcessById(servers[1]).Kill();
+        await up.LineAsync($"server process {servers[1]}");
+        (await ToolRun.Of([.. Small, "--cluster", cluster, "--out", _folder["model"]])).IsDone();
+        up.Interrupt();
+        Assert.True(await up.ExitAsync() == ExitCode.Done, up.Text);
+        Assert.All(servers, id => Assert.False(IsRunning(id)));
+    }
+
     [Fact]
     public async Task Ctrl_C_keeps_the_last_model_and_leaves_no_process_behind()
     {

@@ -95,7 +95,8 @@ public class PushStreamTests
         PushSession session = new(1, 0, 0);
         PushStream stream = session.Stream(1, 3, deletes: false, aggregates: false);
         var table = new WeirTable(new MapTable(1, "t", 1, UpdateRule.Add, 0, Aggregate: false, 0, KeyLifetime.Default));
-        PushCall call = new(session, table, KeySlices.Cut([]), default, PartOperation.Update, Instant.Never, TaskCreationOptions.None);
+        // Nobody cancels it.
+        PushCall call = new(sender: null!, session, table, KeySlices.Cut([]), default, PartOperation.Update, Instant.Never, TaskCreationOptions.None);
         foreach (char state in states)
         {
             var part = new PushPart();

@@ -13,6 +13,8 @@ public class AllocationTests
 
     private const double TaskBytes = 300;
 
+    private const double PushPullBytes = 800;
+
     [Theory]
     [InlineData(1, false)]
     [InlineData(1000, false)]
@@ -26,20 +28,29 @@ public class AllocationTests
         Assert.InRange(BytesOf(peer.Pull), 0, NoObject);
     }
 
-    /// <summary>Server and client in one: the call's task and its source, 200 to 250 bytes, however many keys there are.</summary>
+    /// <summary>
+    /// Server and client in one, however many keys there are and whatever the filters: a push or a pull takes the call's task and its source, a
+    /// PushPull those of both halves and of the two together. A token that may cancel them adds nothing.
+    /// </summary>
     [Theory]
-    [InlineData(1)]
-    [InlineData(1000)]
-    public async Task A_call_allocates_its_task_and_no_more(int keys)
+    [InlineData(1, false, Filters.None)]
+    [InlineData(1000, false, Filters.None)]
+    [InlineData(1, true, Filters.None)]
+    [InlineData(1000, true, Filters.None)]
+    [InlineData(1000, true, Filters.Lossless)]
+    public async Task A_call_allocates_its_task_and_no_more(int keys, bool cancellable, Filters filters)
     {
         CancellationToken stop = TestContext.Current.CancellationToken;
         await using WeirServer server = await WeirHost.ServeAsync(new ServeOptions { SegmentBits = 6 }, cancellation: stop);
-        await using WeirClient client = await WeirHost.ConnectAsync([server.Address], cancellation: stop);
+        await using WeirClient client = await WeirHost.ConnectAsync([server.Address], new ClientOptions { Filters = filters }, cancellation: stop);
         WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t" }, stop);
+        using var cancel = new CancellationTokenSource();
+        CancellationToken token = cancellable ? cancel.Token : CancellationToken.None;
         ulong[] names = [.. Enumerable.Range(0, keys).Select(key => (ulong)key)];
-        float[] values = new float[keys];
-        Assert.InRange(BytesOf(() => client.PushAsync(table, names, values).GetAwaiter().GetResult()), 1, TaskBytes);
-        Assert.InRange(BytesOf(() => client.PullAsync(table, names, values).GetAwaiter().GetResult()), 1, TaskBytes);
+        float[] values = new float[keys], pulled = new float[keys];
+        Assert.InRange(BytesOf(() => client.PushAsync(table, names, values, token).GetAwaiter().GetResult()), 1, TaskBytes);
+        Assert.InRange(BytesOf(() => client.PullAsync(table, names, pulled, token).GetAwaiter().GetResult()), 1, TaskBytes);
+        Assert.InRange(BytesOf(() => client.PushPullAsync(table, names, values, pulled, token).GetAwaiter().GetResult()), 1, PushPullBytes);
     }
 
     // The least of some rounds: what a request makes, every round has; what happens beside it, not every one.

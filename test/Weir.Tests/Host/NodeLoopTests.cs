@@ -43,6 +43,23 @@ public class NodeLoopTests
     }
 
     [Fact]
+    public async Task A_turn_ends_where_the_machine_says_that_it_is_full_and_the_rest_is_the_next_one()
+    {
+        var pool = new FramePool();
+        var machine = new ThreeAtATimeMachine();
+        await using NodeLoop loop = Loop(machine, pool);
+        for (int i = 0; i < 11; i++)
+        {
+            loop.Receive(new LinkId(1), Numbered(pool, i));
+        }
+
+        loop.EndReceive();
+        int[] turns = await loop.AskAsync(_ => machine.Turns.ToArray()).WaitAsync(Patience, TestContext.Current.CancellationToken);
+        Assert.Equal([3, 3, 3, 2], turns);
+        Assert.Equal(0, pool.Rented);
+    }
+
+    [Fact]
     public async Task No_post_is_left_asleep_when_it_races_with_a_loop_that_goes_idle()
     {
         var pool = new FramePool();
@@ -264,6 +281,40 @@ public class NodeLoopTests
 
         public void EndTurn()
         {
+        }
+    }
+
+    /// <summary>Says after every third frame that its turn is full, and notes how many frames each turn had.</summary>
+    private sealed class ThreeAtATimeMachine : IMachine
+    {
+        private int _inTurn;
+
+        public List<int> Turns { get; } = [];
+
+        public bool TurnIsFull => _inTurn == 3;
+
+        public void Receive(LinkId link, FrameBuffer frame, Instant now)
+        {
+            frame.Release();
+            _inTurn++;
+        }
+
+        public void LinkDown(LinkId link, string reason, Instant now)
+        {
+        }
+
+        public void Tick(Instant now)
+        {
+        }
+
+        public void EndTurn()
+        {
+            if (_inTurn > 0)
+            {
+                Turns.Add(_inTurn);
+            }
+
+            _inTurn = 0;
         }
     }
 

@@ -63,6 +63,20 @@ public class ManagerTests
         }, limitMs: 20_000);
     }
 
+    /// <summary>It has asked nobody but the manager so far, so that nobody else tells it of the takeover.</summary>
+    [Fact]
+    public void A_client_that_knows_nobody_but_the_dead_manager_finds_the_next_one_by_asking_the_other_members()
+    {
+        using SimCluster cluster = Cluster(7);
+        cluster.Run(async () =>
+        {
+            await cluster.ConnectAsync("first");
+            WeirClient client = await cluster.OpenAsync("a", new ClientOptions { DeadlineMs = 5000 }, server: 0);
+            cluster.KillServer(0);
+            await client.OpenTableAsync(new TableOptions { Name = "t" });
+        }, limitMs: 20_000);
+    }
+
     [Fact]
     public void While_the_manager_renews_its_lease_nobody_takes_it_over()
     {

@@ -186,6 +186,21 @@ public sealed class ForeignFrameTests : IDisposable
     }
 
     [Fact]
+    public void A_frame_that_waits_for_a_newer_map_goes_with_its_link()
+    {
+        Joined(out FuzzPeer peer);
+        byte[] pull = FrameSamples.Frame(
+            FrameKind.Pull, new DataBody([], [new SampleItem(1, 3, 0, PullItem.NoBound, 0, [])]), Names with { MapVersion = 1000 });
+        Assert.Empty(peer.Send(pull));
+        long waiting = _pool.Rented;
+        Node.LinkDown(Client, "closed by the peer", default);
+        Assert.Equal(waiting - 1, _pool.Rented);
+        Node.Tick(new Instant(10_000_000));
+        Node.EndTurn();
+        Assert.Empty(_network.Replies);
+    }
+
+    [Fact]
     public void A_worker_cannot_end_before_its_first_iteration()
     {
         FuzzPeer peer = First();

@@ -58,8 +58,8 @@ public class KeyListTests
     [Fact]
     public void The_list_least_recently_used_goes_when_the_room_is_taken_and_is_asked_for_then()
     {
-        ulong[] other = FrameSamples.KeysOf(Segment, Keys.Length);
-        ulong[] third = [.. FrameSamples.KeysOf(Segment, 2 * Keys.Length)[Keys.Length..]];
+        ulong[] other = [.. FrameSamples.SpreadKeys(Segment, 2 * Keys.Length)[Keys.Length..]];
+        ulong[] third = [.. FrameSamples.SpreadKeys(Segment, 3 * Keys.Length)[(2 * Keys.Length)..]];
         using var node = new NodeHarness(new ServerLimits { KeyListBytes = 600 });
         uint table = node.OpenTable();
         ulong session = node.OpenSession();
@@ -80,6 +80,70 @@ public class KeyListTests
         SamplePart few = Kept(table, 2) with { Keys = Keys[..7], Values = Ones[..7] };
         Assert.Equal([Status.Acked], Push(node, session, few));
         Assert.Equal(0, node.Node.KeyListBytes);
+    }
+
+    /// <summary>131,000 keys whose hashes follow each other take one byte: what they make a node keep must follow from their bytes.</summary>
+    [Fact]
+    public void A_list_that_came_in_less_than_a_byte_a_key_is_not_kept()
+    {
+        using var node = new NodeHarness();
+        uint table = node.OpenTable();
+        node.Receive(FrameKind.Pull, new TinyPull(table, 131_000, KeepKeys: true));
+        Assert.Equal(Status.Acked, node.Pulled()!.Value.Status);
+        Assert.Equal(0, node.Node.KeyListBytes);
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        for (int rows = 130_000; rows < 130_008; rows++)
+        {
+            node.Receive(FrameKind.Pull, new TinyPull(table, rows, KeepKeys: true));
+        }
+
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 8 * 8_000);
+        Assert.Equal(0, node.Node.KeyListBytes);
+    }
+
+    [Fact]
+    public void A_turn_is_full_once_its_frames_name_as_many_keys_as_one_holds_raw()
+    {
+        using var node = new NodeHarness();
+        uint table = node.OpenTable();
+        node.Take(FrameKind.Pull, new TinyPull(table, 100_000, KeepKeys: false));
+        Assert.False(node.Node.TurnIsFull);
+        node.Take(FrameKind.Pull, new TinyPull(table, 100_000, KeepKeys: false));
+        Assert.True(node.Node.TurnIsFull);
+        node.Node.EndTurn();
+        Assert.False(node.Node.TurnIsFull);
+    }
+
+    /// <summary>Each item that names a part has the node read as many keys as the part has, in 56 bytes.</summary>
+    [Theory]
+    [InlineData(true, 0, 1)]
+    [InlineData(true, 1)]
+    [InlineData(false, 0, 0)]
+    [InlineData(false, 1, 0)]
+    public void Items_name_parts_in_their_order_and_none_twice(bool isSound, params int[] named)
+    {
+        using var node = new NodeHarness();
+        uint table = node.OpenTable();
+        ulong session = node.OpenSession();
+        SampleItem[] items = [.. named.Select(part => new SampleItem(table, Segment, 0, PullItem.NoBound, 0, null, part))];
+        node.Receive(FrameKind.PushPull, new DataBody([Kept(table, 1), Kept(table, 2)], items), session);
+        Assert.Equal(isSound, node.Find(FrameKind.PullReply) is not null);
+        Assert.Equal(!isSound, node.Find(FrameKind.Error) is not null);
+        Assert.Equal(isSound ? 2 : 0, node.Pull(Keys[0])!.Value.Value);
+    }
+
+    [Fact]
+    public void An_item_that_names_a_part_has_as_many_rows()
+    {
+        using var node = new NodeHarness();
+        uint table = node.OpenTable();
+        ulong session = node.OpenSession();
+        byte[] body = Body(new DataBody([Kept(table, 1)], [new SampleItem(table, Segment, 0, PullItem.NoBound, 0, null)]));
+        Assert.Equal(Keys.Length, body[^(PullItem.Size - 24)]);
+        body[^(PullItem.Size - 24)] = 1;
+        node.Receive(FrameKind.PushPull, new RawBody(body), session);
+        Assert.Equal(FrameKind.Error, (FrameKind)node.Find(FrameKind.Error)!.Span[5]);
+        Assert.Equal(0, node.Pull(Keys[0])!.Value.Value);
     }
 
     [Fact]
@@ -203,6 +267,29 @@ public class KeyListTests
         float[] values = new float[24];
         Assert.True(ZeroBitmap.TryRead(bytes, values));
         return (piece.ValueEncoding, values);
+    }
+
+    /// <summary>A pull of keys whose hashes follow each other: however many, they take one byte.</summary>
+    private readonly record struct TinyPull(uint Table, int Rows, bool KeepKeys) : IBody
+    {
+        public int Bytes => DataRequestReader.CountsSize + PullItem.Size + sizeof(ulong);
+
+        public void Write(ref ByteWriter writer)
+        {
+            writer.Int32(0);
+            writer.Int32(1);
+            new PullItem
+            {
+                Table = Table,
+                Segment = Segment,
+                DelayBound = PullItem.NoBound,
+                Rows = Rows,
+                KeyEncoding = KeyEncoding.PackedDelta,
+                KeyBytes = 1,
+                KeepKeys = KeepKeys,
+            }.Write(ref writer);
+            writer.UInt64(0);
+        }
     }
 
     private static byte[] Body(DataBody data)

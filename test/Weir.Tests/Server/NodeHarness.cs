@@ -105,6 +105,14 @@ internal sealed class NodeHarness : INetwork, IDisposable
         Node.EndTurn();
     }
 
+    /// <summary>A frame in the middle of a turn.</summary>
+    public void Take<TBody>(FrameKind kind, TBody body)
+        where TBody : IBody
+    {
+        var header = new FrameHeader { Kind = kind, RequestId = ++_request, Cluster = Cluster, Generation = 1, MapVersion = MapVersion };
+        Node.Receive(Link, Frames.Build(_pool, header, body), Now);
+    }
+
     /// <summary>Pushes one row of width 1 and gives the part's outcome.</summary>
     public PartReply Push(ulong session, ulong n, Seq seq, ulong key, float value, ulong? mapVersion = null, uint generation = 1, PartOperation operation = PartOperation.Update)
     {

@@ -40,6 +40,21 @@ public class PullPathTests
         Assert.NotNull(node.Pull(Key));
     }
 
+    /// <summary>Nobody reads the answer, and nobody would say when to stop: 18,000 wide rows are gigabytes.</summary>
+    [Fact]
+    public void A_pull_that_waits_goes_with_its_link()
+    {
+        using var node = new NodeHarness();
+        uint group = node.OpenJob(1);
+        node.OpenTable(group: group);
+        Assert.Null(node.Pull(Key, group, 5, 0));
+        Assert.Equal(1, node.Node.Counters.PullsWaiting);
+        node.LinkDown();
+        Assert.Equal(0, node.Node.Counters.PullsWaiting);
+        Clock(node, group, 0, 4);
+        Assert.Null(node.Pulled());
+    }
+
     [Fact]
     public void A_pull_that_waited_too_long_says_for_whom()
     {

@@ -107,7 +107,7 @@ internal static class FrameSamples
     {
         SamplePart kept = Part(names.Plain, 6, 1, 0, 12) with { Keys = SpreadKeys(6, 12), Packs = true, Keep = true, Values = Sparse(24) };
         SamplePart named = kept with { N = 2, Seq = new Seq(0, 2, 0), Names = true };
-        SamplePart held = Part(names.Aggregating, 7, 1, 1, 9) with { Packs = true, Keep = true, Values = Sparse(18) };
+        SamplePart held = Part(names.Aggregating, 7, 1, 1, 9) with { Keys = SpreadKeys(7, 9), Packs = true, Keep = true, Values = Sparse(18) };
         SampleItem ofPart = new(names.Plain, 6, 0, PullItem.NoBound, 0, null, Part: 0);
         SampleItem pulled = new SampleItem(names.Plain, 6, 0, PullItem.NoBound, 0, kept.Keys) { Keep = true, TakesZeroBitmap = true };
         frames.Add(Frame(FrameKind.Push, new DataBody([kept, held with { Table = names.Plain, Seq = new Seq(0, 1, 0), Keys = SmallKeys(7, 9) }], []), names, names.OwnSession));
@@ -298,7 +298,7 @@ internal static class SampleKeys
         if (names)
         {
             byte[] hash = new byte[KeyList.ReferenceBytes];
-            BinaryPrimitives.WriteUInt128LittleEndian(hash, KeyList.HashOf(keys));
+            BinaryPrimitives.WriteUInt128LittleEndian(hash, KeyList.HashOf(keys, FrameSamples.Cluster));
             return (KeyEncoding.Cached, hash);
         }
 
@@ -394,7 +394,9 @@ internal readonly record struct DataBody(SamplePart[] Parts, SampleItem[] Items)
 
         foreach (SampleItem item in Items)
         {
-            item.Header.Write(ref writer);
+            PullItem head = item.Header;
+            head.Rows = item.Keys is null && item.Part < Parts.Length ? Parts[item.Part].Keys.Length : head.Rows;
+            head.Write(ref writer);
             writer.Raw(item.KeyBytes);
             writer.PadTo8();
         }

@@ -64,7 +64,7 @@ public partial class ProtocolDocumentTests
         Assert.True(PackedKeys.TryReadPacked(bytes, keys));
         var cached = new DataRequestReader(FieldList.Parse(Blocks["Pull Cached"]).AsSpan(FrameHeader.Size));
         Assert.True(cached.NextItem(out _, out ReadOnlySpan<byte> hash));
-        Assert.Equal(BinaryPrimitives.ReadUInt128LittleEndian(hash), KeyList.HashOf(keys));
+        Assert.Equal(BinaryPrimitives.ReadUInt128LittleEndian(hash), KeyList.HashOf(keys, 7));
     }
 
     [Fact]
