@@ -1,4 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
+using System.IO.Hashing;
+using System.Text;
 using System.Text.RegularExpressions;
 using Weir.Host.Sockets;
 
@@ -20,6 +22,12 @@ internal sealed partial record EtcdAddress
 
     /// <summary>Begins with a slash and ends without.</summary>
     public string Prefix { get; }
+
+    /// <summary>
+    /// The number of the cluster that keeps its map there, not 0: the prefix names the cluster, so every server that is told the same prefix has the
+    /// same number without a word between them.
+    /// </summary>
+    public ulong ClusterNumber => XxHash3.HashToUInt64(Encoding.UTF8.GetBytes(Prefix)) | 1;
 
     /// <summary>Reads an address.</summary>
     /// <returns>False with a sentence that says what is wrong.</returns>
