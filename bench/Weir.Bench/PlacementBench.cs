@@ -15,6 +15,9 @@ public class PlacementBench
     private readonly Rng _rng = new(1);
     private RingMember[] _members = [];
     private byte[] _encoded = [];
+    private byte[] _difference = [];
+    private ClusterMap? _map;
+    private ClusterMap? _next;
     private int _segmentBits;
 
     [Params(8, 100, 1000)]
@@ -26,13 +29,16 @@ public class PlacementBench
         _segmentBits = ClusterMap.SegmentBitsFor(Nodes);
         _members = [.. Enumerable.Range(1, Nodes).Select(node => new RingMember((ulong)node, 100, ""))];
         MapMember[] members = [.. _members.Select(member => new MapMember(member.NodeId, 1, "10.0.0.1:4000", 100, ""))];
-        _encoded = MapEncoding.Encode(new ClusterMap
+        _map = new ClusterMap
         {
             Cluster = 7,
             SegmentBits = _segmentBits,
             Members = members,
-            Chains = [.. Enumerable.Range(0, 1 << _segmentBits).Select(segment => new MapChain(1, [new ChainMember(segment % Nodes, 1, true)]))],
-        });
+            Chains = [.. Enumerable.Range(0, 1 << _segmentBits).Select(segment => new MapChain(1, [ChainMember.Complete(segment % Nodes)]))],
+        };
+        _next = _map with { Version = 2, Chains = [.. _map.Chains.Select(chain => chain.Head == 3 ? chain with { Epoch = 2 } : chain)] };
+        _encoded = MapEncoding.Encode(_map);
+        _difference = MapDifference.Encode(_map, _next);
     }
 
     [Benchmark(Baseline = true)]
@@ -48,5 +54,14 @@ public class PlacementBench
     public ulong[][] PlaceOnTheRing() => new Ring(_members).Place(_segmentBits, replicas: 1);
 
     [Benchmark]
+    public byte[] EncodeTheMap() => MapEncoding.Encode(_map!);
+
+    [Benchmark]
     public bool DecodeTheMap() => MapEncoding.TryDecode(_encoded, out _);
+
+    [Benchmark]
+    public byte[] EncodeADifference() => MapDifference.Encode(_map!, _next!);
+
+    [Benchmark]
+    public bool ApplyADifference() => MapDifference.TryApply(_map!, _difference, out _);
 }

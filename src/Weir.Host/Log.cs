@@ -18,6 +18,9 @@ namespace Weir.Host;
 /// 1100  Critical     a node stopped by an exception
 /// 1101  Error        a client stopped by an exception
 /// 1102  Information  what a node has to say: a peer refused, a map it joined
+/// 1200  Warning      nobody knows how an operation of the register in etcd ended, and why
+/// 1201  Debug        a member of etcd could not be asked
+/// 1202  Error        an operation of the register in etcd failed by a defect of this program
 /// </code>
 /// </summary>
 internal static partial class Log
@@ -54,6 +57,18 @@ internal static partial class Log
 
     [LoggerMessage(1102, LogLevel.Information, "{Node}: {Note}")]
     public static partial void NodeNote(ILogger log, string node, string note);
+
+    [LoggerMessage(
+        1200,
+        LogLevel.Warning,
+        "a {Operation} of {Key} in etcd ended without an outcome within {DeadlineMs} ms: {Said}. Do a majority of etcd's members run, and are they reached from here?")]
+    public static partial void EtcdUnknown(ILogger log, string operation, string key, int deadlineMs, string said);
+
+    [LoggerMessage(1201, LogLevel.Debug, "the etcd member {Member} could not be asked: {Fault}")]
+    public static partial void EtcdMemberFailed(ILogger log, string member, string fault);
+
+    [LoggerMessage(1202, LogLevel.Error, "an operation of {Key} in etcd failed by a defect; nobody knows how it ended")]
+    public static partial void EtcdDefect(ILogger log, Exception fault, string key);
 
     [LoggerMessage(1101, LogLevel.Error, "{Client} stopped: an exception came out of it")]
     public static partial void ClientFailed(ILogger log, Exception fault, string client);

@@ -4,6 +4,7 @@ using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Weir.Client;
 using Weir.Host.Disk;
+using Weir.Host.Etcd;
 using Weir.Host.Loops;
 using Weir.Host.Memory;
 using Weir.Host.Sockets;
@@ -50,6 +51,13 @@ public sealed record ServeOptions
     public RegisterOptions? Register { get; init; }
 
     /// <summary>
+    /// An etcd, 3.4 or later, that keeps the cluster's map instead of acceptors: <c>etcd://host:port[,host:port...]/prefix</c>, its members and what
+    /// this cluster's two keys begin with; the same prefix at every server, and no other cluster's. Null, the default, for none. A server
+    /// then needs no <see cref="Join"/>: it reads in etcd who decides the map, and begins a cluster only where the keys are not there.
+    /// </summary>
+    public string? EtcdRegister { get; init; }
+
+    /// <summary>
     /// Silence after which a server counts as gone, in milliseconds, 500 to 60,000, the same at every server. Default 5,000: while a server holds
     /// the only copy of its rows a false alarm costs the run. The manager's lease lasts three fifths of it: with 500 another server decides 0.3 s
     /// after the manager's death.
@@ -75,10 +83,11 @@ public sealed class WeirServer : IAsyncDisposable
     private readonly ServerNode _node;
 
     private readonly RecordFolder? _records;
+    private readonly EtcdRegister? _etcd;
 
-    private WeirServer(SocketNetwork network, NodeLoop loop, ServerNode node, RecordFolder? records, string address, ulong id)
+    private WeirServer(SocketNetwork network, NodeLoop loop, ServerNode node, RecordFolder? records, EtcdRegister? etcd, string address, ulong id)
     {
-        (_network, _loop, _node, _records, Address) = (network, loop, node, records, address);
+        (_network, _loop, _node, _records, _etcd, Address) = (network, loop, node, records, etcd, address);
         Id = id.ToString("x16");
     }
 
@@ -102,6 +111,15 @@ public sealed class WeirServer : IAsyncDisposable
         options.Host.Validate();
         var faults = new OptionFaults();
         faults.Range(nameof(options.NodeTimeoutMs), options.NodeTimeoutMs, ServerLimits.FastFailover.NodeTimeoutMs, 60_000);
+        faults.That(
+            options.Register is null || options.EtcdRegister is null,
+            $"{nameof(options.Register)} and {nameof(options.EtcdRegister)} are both given: either servers of the cluster keep its map, or etcd does");
+        EtcdAddress? etcdAddress = null;
+        if (options.EtcdRegister is not null)
+        {
+            faults.That(EtcdAddress.TryParse(options.EtcdRegister, out etcdAddress, out string? etcdFault), $"{nameof(options.EtcdRegister)}: {etcdFault}");
+        }
+
         faults.ThrowIfAny();
         ILogger log = (loggers ?? NullLoggerFactory.Instance).CreateLogger("Weir.Server");
         if (!HostAddress.TryParse(options.Listen, out HostAddress parsed, out string? fault))
@@ -122,6 +140,7 @@ public sealed class WeirServer : IAsyncDisposable
         network.Attach(loop);
         ServerNode? node = null;
         RecordFolder? records = null;
+        EtcdRegister? etcd = etcdAddress is null ? null : new EtcdRegister(etcdAddress, EtcdOptions.Default, log, loop.Wake);
         try
         {
             string address = network.Listen(listen);
@@ -139,7 +158,7 @@ public sealed class WeirServer : IAsyncDisposable
                 {
                     Node = id,
                     Incarnation = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1,
-                    Cluster = options.Register?.Cluster ?? (options.Join is null ? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1 : 0),
+                    Cluster = options.Register?.Cluster ?? etcdAddress?.ClusterNumber ?? (options.Join is null ? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1 : 0),
                     Acceptors = options.Register?.Acceptors ?? [],
                     Acceptor = acceptor,
                     Limits = LimitsFor(options.NodeTimeoutMs),
@@ -152,11 +171,12 @@ public sealed class WeirServer : IAsyncDisposable
                     Zone = options.Zone,
                     ProcessId = (uint)Environment.ProcessId,
                 },
-                network);
+                network,
+                etcd);
             await loop.AskAsync(_ => hosted.Node = node);
-            await Membership.WaitAsync(loop, node, id, options.Join, options.JoinMs, cancellation);
+            await Membership.WaitAsync(loop, node, id, options.Join, options.JoinMs, cancellation, etcdAddress?.ToString());
             NodeMeters.Watch(node, address);
-            return new WeirServer(network, loop, node, records, address, id);
+            return new WeirServer(network, loop, node, records, etcd, address, id);
         }
         catch
         {
@@ -164,6 +184,7 @@ public sealed class WeirServer : IAsyncDisposable
             await loop.DisposeAsync();
             node?.Dispose();
             records?.Dispose();
+            await EndAsync(etcd);
             throw;
         }
     }
@@ -176,7 +197,10 @@ public sealed class WeirServer : IAsyncDisposable
         await _loop.DisposeAsync();
         _node.Dispose();
         _records?.Dispose();
+        await EndAsync(_etcd);
     }
+
+    private static ValueTask EndAsync(EtcdRegister? etcd) => etcd?.DisposeAsync() ?? ValueTask.CompletedTask;
 
     /// <summary>An acceptor's number is its place among the acceptors, from 1.</summary>
     private static ulong AcceptorAt(RegisterOptions register, string address)
@@ -202,7 +226,8 @@ public sealed class WeirServer : IAsyncDisposable
     /// <summary>Waiting until a node is a member.</summary>
     internal static class Membership
     {
-        public static async Task WaitAsync(NodeLoop loop, ServerNode node, ulong id, string? join, long joinMs, CancellationToken cancellation)
+        public static async Task WaitAsync(
+            NodeLoop loop, ServerNode node, ulong id, string? join, long joinMs, CancellationToken cancellation, string? etcd = null)
         {
             using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
             deadline.CancelAfter(TimeSpan.FromMilliseconds(joinMs));
@@ -212,6 +237,12 @@ public sealed class WeirServer : IAsyncDisposable
                 {
                     await Task.Delay(5, deadline.Token);
                 }
+            }
+            catch (OperationCanceledException) when (!cancellation.IsCancellationRequested && join is null && etcd is not null)
+            {
+                throw new WeirException(
+                    Status.Unreachable,
+                    $"this node became no member of the cluster at {etcd} within {joinMs / 1000.0:0.#} s: is etcd reached from here, and the server that its lease names?");
             }
             catch (OperationCanceledException) when (!cancellation.IsCancellationRequested && join is null)
             {

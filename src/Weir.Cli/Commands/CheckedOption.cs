@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
+using Weir.Host.Etcd;
 using Weir.Host.Sockets;
 
 namespace Weir.Cli.Commands;
@@ -88,6 +89,23 @@ internal static class CheckedOption
         {
             string[] texts = result.Tokens[0].Value.Split(',', StringSplitOptions.TrimEntries);
             return Array.TrueForAll(texts, text => ParseAddress(result, name, text, anyPort: false) is not null) ? texts : null;
+        },
+    };
+
+    /// <summary>A register that is not the cluster's own: an etcd.</summary>
+    public static Option<string?> Etcd(string name, string help) => new(name)
+    {
+        Description = help,
+        HelpName = "etcd://HOST:PORT,.../PREFIX",
+        CustomParser = result =>
+        {
+            if (EtcdAddress.TryParse(result.Tokens[0].Value, out EtcdAddress? address, out string? fault))
+            {
+                return address.ToString();
+            }
+
+            result.AddError($"{name}: {fault}");
+            return null;
         },
     };
 

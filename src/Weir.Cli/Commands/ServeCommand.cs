@@ -35,6 +35,8 @@ internal static class ServeCommand
             "--failure-timeout", "Silence after which a server counts as gone, the same at every server. Default 5000, or 500 with --replicas: then a false alarm costs a copy and not the run.", 500, 60_000, "MS");
         Option<string[]?> acceptors = CheckedOption.Addresses(
             "--acceptors", "The 1, 3 or 5 servers that keep the cluster's map, the same at every server. Default: the first server alone, and the cluster ends with it.");
+        Option<string?> register = CheckedOption.Etcd(
+            "--register", "An etcd that keeps the cluster's map instead, the same prefix at every server and no other cluster's. A server then finds the cluster there, without --join.");
         Option<string?> number = CheckedOption.Text("--cluster-number", "With --acceptors: the cluster's number, 1 to 16 hexadecimal digits, the same at every server.", "HEX");
         Option<string?> folder = CheckedOption.Text("--acceptor-folder", "Where this server, one of --acceptors, keeps what it promised. Default: it hosts none.", "DIR");
         Option<string> start = CheckedOption.Word(
@@ -43,7 +45,7 @@ internal static class ServeCommand
         var command = new Command(
             "serve", $"Runs one server. It prints '{ServingAt}ADDRESS' once it serves, logs to the error stream, and stops at Ctrl+C or SIGTERM. What it held is then gone.")
         {
-            listen, transport, join, memory, replicas, failureTimeout, acceptors, number, folder, start, report, segments, withParent,
+            listen, transport, join, memory, replicas, failureTimeout, register, acceptors, number, folder, start, report, segments, withParent,
         };
         command.Validators.Add(result => CheckTogether(result, listen, transport));
         command.Validators.Add(result =>
@@ -51,6 +53,11 @@ internal static class ServeCommand
             if (result.IsGiven(acceptors) != result.IsGiven(number))
             {
                 result.AddError("--acceptors and --cluster-number belong together: acceptors answer no other cluster");
+            }
+
+            if (result.IsGiven(register) && result.IsGiven(acceptors))
+            {
+                result.AddError("--register and --acceptors contradict each other: either an etcd keeps the cluster's map, or servers of the cluster do");
             }
 
             if (result.IsGiven(folder) && !result.IsGiven(acceptors))
@@ -74,6 +81,7 @@ internal static class ServeCommand
                 SegmentBits = parsed.GetValue(segments) ?? standard.SegmentBits,
                 Replicas = (int)parsed.GetValue(replicas),
                 NodeTimeoutMs = parsed.GetValue(failureTimeout) ?? FailureTimeoutMs((int)parsed.GetValue(replicas)),
+                EtcdRegister = parsed.GetValue(register),
                 Register = parsed.GetValue(acceptors) is not { Length: > 0 } all ? null : new RegisterOptions
                 {
                     Acceptors = all,

@@ -18,15 +18,21 @@ internal static class UpCommand
         Option<long> replicas = ServeCommand.ReplicasOption("How many servers hold each segment beside the one that leads it, so that as many may die. Default 0: single copies.");
         Option<long?> peers = CheckedOption.WholeOrNone(
             "--register-peers", "Servers that keep the cluster's map, 1, 3 or 5; a majority of them must live. Default 3 with --replicas and three servers or more, else 1.", 1, 5);
+        Option<string?> register = CheckedOption.Etcd("--register", "An etcd that keeps the cluster's map instead, under a prefix that no cluster used before. Default: the servers keep it themselves.");
         Option<int?> segments = TrainOptions.SegmentsOption("Slices of the key space, a power of two from 64 to 131072. Default: the smallest number that gives a server 100.");
         Option<Transport> transport = TransportOption.Create("What the servers are reached by: tcp on the loopback, or unix for sockets in a folder of this user's own. Default tcp.");
         Option<string?> report = CheckedOption.Text("--report", "Write the servers' ids, processes and addresses as JSON once all serve. Default: no file.", "FILE.json");
         var command = new Command("up", "Starts a cluster of server processes on this machine, says how to reach it, and stops it at Ctrl+C. What it held is then gone.")
         {
-            servers, replicas, peers, segments, transport, report,
+            servers, replicas, peers, register, segments, transport, report,
         };
         command.Validators.Add(result =>
         {
+            if (result.IsGiven(peers) && result.IsGiven(register))
+            {
+                result.AddError("--register-peers and --register contradict each other: either servers keep the cluster's map, or an etcd does");
+            }
+
             if (result.GetResult(peers)?.Tokens is [{ Value: "2" or "4" } even, ..])
             {
                 result.AddError($"--register-peers is {even.Value}; it must be 1, 3 or 5: an even number outlives no more deaths than the odd one below it");
@@ -40,7 +46,8 @@ internal static class UpCommand
                 parsed.GetValue(segments) ?? ServeOptions.SegmentBitsFor(count),
                 parsed.GetValue(transport),
                 copies,
-                (int)(parsed.GetValue(peers) ?? ServerSet.PeersFor(count, copies)));
+                parsed.GetValue(register) is null ? (int)(parsed.GetValue(peers) ?? ServerSet.PeersFor(count, copies)) : 0,
+                parsed.GetValue(register));
             return RunAsync(set, parsed.GetValue(report), console, cancellation);
         });
         return command;
@@ -75,7 +82,7 @@ internal static class UpCommand
         }
 
         string copies = set.Replicas == 0 ? "single copies" : set.Replicas == 1 ? "one replica of each segment" : $"{set.Replicas} replicas of each segment";
-        console.Say($"{set.Servers} servers, {copies}, the map kept by {set.RegisterPeers}. To train on them: weir train --cluster {string.Join(',', cluster.Addresses)}");
+        console.Say($"{set.Servers} servers, {copies}, the map kept by {set.EtcdRegister ?? $"{set.RegisterPeers}"}. To train on them: weir train --cluster {string.Join(',', cluster.Addresses)}");
         console.Say("Ctrl+C stops them.");
         try
         {

@@ -12,8 +12,9 @@ namespace Weir.Cli.Processes;
 /// <param name="SegmentBits">2^this segments.</param>
 /// <param name="Transport">What they are reached by.</param>
 /// <param name="Replicas">How many of them hold a segment beside the one that leads it.</param>
-/// <param name="RegisterPeers">How many of them keep the cluster's map: 1 (in its memory), 3 or 5.</param>
-internal sealed record ServerSet(int Servers, int SegmentBits, Transport Transport, int Replicas = 0, int RegisterPeers = 1)
+/// <param name="RegisterPeers">How many of them keep the cluster's map: 1 (in its memory), 3 or 5; 0 where an etcd does.</param>
+/// <param name="EtcdRegister">The etcd that keeps it; null for none.</param>
+internal sealed record ServerSet(int Servers, int SegmentBits, Transport Transport, int Replicas = 0, int RegisterPeers = 1, string? EtcdRegister = null)
 {
     /// <summary>As many as any one server's death leaves a majority of, where there are servers for it.</summary>
     public static int PeersFor(int servers, int replicas) => replicas > 0 && servers >= 3 ? 3 : 1;
@@ -45,8 +46,8 @@ internal sealed class ServerProcesses : ICluster
 
     public IReadOnlyList<string> Addresses => [.. _servers.Select(server => server.Address)];
 
-    /// <summary>The servers that keep the cluster's map.</summary>
-    public IReadOnlyList<string> Register => [.. _servers.Take(_set.RegisterPeers).Select(server => server.Address)];
+    /// <summary>The servers that keep the cluster's map, or the etcd.</summary>
+    public IReadOnlyList<string> Register => _set.EtcdRegister is { } etcd ? [etcd] : [.. _servers.Take(_set.RegisterPeers).Select(server => server.Address)];
 
     /// <summary>The processes and their addresses, in the order of their start.</summary>
     public IReadOnlyList<(int Pid, string Address)> Servers => [.. _servers.Select(server => (server.Process.Id, server.Address))];
@@ -89,6 +90,7 @@ internal sealed class ServerProcesses : ICluster
             "--segments", (1 << _set.SegmentBits).ToString(CultureInfo.InvariantCulture), "--replicas", _set.Replicas.ToString(CultureInfo.InvariantCulture),
         ];
         string[] all = ["--failure-timeout", ServeCommand.FailureTimeoutMs(_set.Replicas).ToString(CultureInfo.InvariantCulture)];
+        all = _set.EtcdRegister is { } etcd ? [.. all, "--register", etcd] : all;
         if (_records is not { } records)
         {
             Start(_listen.Next(), [.. first, .. all]);

@@ -74,7 +74,7 @@ internal sealed record ServeReport(string Id, int Pid, string Address);
 
 /// <summary>What <c>weir up --report</c> writes once all servers serve.</summary>
 /// <param name="Servers">The servers.</param>
-/// <param name="Register">The addresses of those that keep the cluster's map.</param>
+/// <param name="Register">The addresses of those that keep the cluster's map, or the etcd that does.</param>
 internal sealed record UpReport(IReadOnlyList<ServeReport> Servers, IReadOnlyList<string> Register);
 
 /// <summary>What <c>weir evaluate --report</c> writes.</summary>

@@ -132,6 +132,16 @@ internal sealed class NodeLoop : IFrameSink, IThreadPoolWorkItem, IAsyncDisposab
         }
     }
 
+    /// <summary>Has a turn end soon, and not only with the next frame or tick: what the machine takes at its turn's end has come from elsewhere.</summary>
+    public void Wake()
+    {
+        // On the pool: whoever wakes the loop has work of its own.
+        if (Enqueue(new Post(LinkId.None, null, Post.Woken)) is true)
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+        }
+    }
+
     /// <summary>Runs a function between two frames, for instance to read the machine's state. Fails with the loop.</summary>
     public Task<T> AskAsync<T>(Func<Instant, T> question)
     {
@@ -378,7 +388,7 @@ internal sealed class NodeLoop : IFrameSink, IThreadPoolWorkItem, IAsyncDisposab
         {
             question(now);
         }
-        else
+        else if (!ReferenceEquals(post.Note, Post.Woken))
         {
             lock (_gate)
             {

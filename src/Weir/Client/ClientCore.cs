@@ -14,6 +14,7 @@ internal sealed class ClientCore : IMachine, IDisposable
     private readonly Dictionary<ulong, Question> _questions = [];
     private Instant _nextMapRead;
     private ulong _mapWanted;
+    private bool _readsWholeMap;
     private int _mapReads;
     private bool _disposed;
     private WeirException? _stopped;
@@ -196,7 +197,7 @@ internal sealed class ClientCore : IMachine, IDisposable
             NodeLink node = State.LinkTo(address ?? State.Map!.Manager.Address);
             FrameBuffer Build(ulong id)
             {
-                FrameHeader header = State.Header(kind, id);
+                FrameHeader header = kind == FrameKind.ReadMap ? MapRequest(id) : State.Header(kind, id);
                 header.Cluster = anyCluster ? 0 : header.Cluster;
                 return Frames.Build(State.Pool, header, body);
             }
@@ -251,6 +252,7 @@ internal sealed class ClientCore : IMachine, IDisposable
         ClusterMap? older = State.Map;
         if (State.Adopt(map))
         {
+            _readsWholeMap = false;
             Pushes.MapChanged(older, now);
             Pulls.MapChanged(older, now);
             Clocks.MapChanged(older);
@@ -365,6 +367,9 @@ internal sealed class ClientCore : IMachine, IDisposable
                     Adopt(newer);
                 }
 
+                break;
+            case FrameKind.MapDifferences:
+                MapDifferences(node, header, body, now);
                 break;
             case FrameKind.Error:
                 Failed(node, header.RequestId, body);
@@ -510,10 +515,38 @@ internal sealed class ClientCore : IMachine, IDisposable
     private void ReadMap(NodeLink node, Instant now)
     {
         _nextMapRead = now.AfterMs(RetryMs);
-        FrameHeader header = State.Header(FrameKind.ReadMap, State.NextRequest());
+        State.Send(node, MapRequest(State.NextRequest()), default(EmptyBody));
+    }
+
+    private FrameHeader MapRequest(ulong id)
+    {
+        FrameHeader header = State.Header(FrameKind.ReadMap, id);
 
         // The map that it has, not the one that it rests on: of that one it would be told that it knows it.
-        header.MapVersion = State.Map?.Version ?? 0;
-        State.Send(node, header, default(EmptyBody));
+        header.MapVersion = _readsWholeMap ? 0 : State.Map?.Version ?? 0;
+        return header;
+    }
+
+    private void MapDifferences(NodeLink node, in FrameHeader header, ReadOnlySpan<byte> body, Instant now)
+    {
+        if (State.Map is { } map && header.MapVersion > map.Version)
+        {
+            if (!MapDifference.TryApply(map, body, out ClusterMap newer))
+            {
+                // They do not lead on from this client's map. A question asks for the whole one when it is sent again.
+                _readsWholeMap = true;
+                ReadMap(node, now);
+                return;
+            }
+
+            Adopt(newer);
+        }
+
+        if (_questions.TryGetValue(header.RequestId, out Question? question) && question.Answer == FrameKind.ReadMapReply)
+        {
+            // What it would read is adopted already.
+            _questions.Remove(header.RequestId);
+            question.Done.TrySetResult([]);
+        }
     }
 }

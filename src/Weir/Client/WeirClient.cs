@@ -347,7 +347,7 @@ public sealed class WeirClient : IAsyncDisposable
     /// <summary>Reads the map from the node that decides it, and takes it over.</summary>
     internal async Task<ClusterMap> ReadMapAsync(long deadlineMs, CancellationToken cancellation)
     {
-        byte[] bytes = await _core.AskManagerAsync(FrameKind.ReadMap, FrameKind.ReadMapReply, default(EmptyBody), deadlineMs, cancellation, anyCluster: true);
+        byte[] bytes = await _core.AskManagerAsync(FrameKind.ReadMap, FrameKind.ReadMapReply, default(EmptyBody), deadlineMs, cancellation);
         ClusterMap map;
         lock (State.Gate)
         {

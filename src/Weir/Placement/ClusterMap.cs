@@ -57,10 +57,17 @@ internal readonly record struct MapProcess(ulong Process, ulong Incarnation, uin
 internal readonly record struct MapSession(ulong Session, ulong Process);
 
 /// <summary>
-/// One member of a segment's chain: its index among the map's members, and the version of the map that appended it, which names its
-/// completeness (design R9). <paramref name="IsComplete"/>: the map's writer knew that it holds every entry that was ever acknowledged.
+/// One member of a segment's chain: its index among the map's members, and the version of the map that appended it, by which it claims to be
+/// complete (design R9). Once the map's writer knows that it is, there is nothing left to claim and the version is 0 (docs/decisions/0050).
 /// </summary>
-internal readonly record struct ChainMember(int Member, ulong Appended, bool IsComplete);
+internal readonly record struct ChainMember(int Member, ulong Appended)
+{
+    /// <summary>The map's writer knew that it holds every entry that was ever acknowledged.</summary>
+    public bool IsComplete => Appended == 0;
+
+    /// <summary>A member that the map knows to be complete.</summary>
+    public static ChainMember Complete(int member) => new(member, 0);
+}
 
 /// <summary>
 /// Who holds a segment: the head first, then those that follow it; nobody once what it held was given up. The epoch is the version of the
@@ -107,6 +114,7 @@ internal sealed record ClusterMap
     // A copy by `with` takes over these look-ups, so each remembers what it was made from.
     private (Dictionary<ulong, WorkerId> Workers, MapJob[] Jobs, MapSession[] Own)? _sessions;
     private (Dictionary<uint, MapTable> ById, MapTable[] Tables)? _tables;
+    private (byte[] Bytes, MapChain[] Chains)? _chainBytes;
 
     public required ulong Cluster { get; init; }
 
@@ -150,6 +158,21 @@ internal sealed record ClusterMap
     public required MapChain[] Chains { get; init; }
 
     public int Segments => 1 << SegmentBits;
+
+    /// <summary>The chains as they are written: most changes of a map leave them as they are, and for the largest cluster they are most of it.</summary>
+    public byte[] ChainBytes
+    {
+        get
+        {
+            if (_chainBytes is not { } known || known.Chains != Chains)
+            {
+                known = (ChainColumns.Encode(Chains), Chains);
+                _chainBytes = known;
+            }
+
+            return known.Bytes;
+        }
+    }
 
     /// <summary>Who is asked for the next map: the node that decided this one, or where it has left its likeliest successor.</summary>
     public MapMember Manager => Member(ManagerNode) ?? Members[0];

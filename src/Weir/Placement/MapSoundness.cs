@@ -1,3 +1,4 @@
+using Weir.Keys;
 using Weir.World;
 
 namespace Weir.Placement;
@@ -14,11 +15,17 @@ internal static class MapSoundness
     /// <summary>The most members that a chain has beside its head: the papers use two.</summary>
     public const int MaxReplicas = 7;
 
+    /// <summary>The most members of a chain: a newcomer for each of them is appended before they leave.</summary>
+    public const int MaxChainMembers = 2 * (MaxReplicas + 1);
+
+    /// <summary>The highest version: at a hundred maps a second it is reached in 20 million years, and epochs are packed in fewer bits than that takes.</summary>
+    public const ulong MaxVersion = (1UL << PackedBits.MaxBits) - 1;
+
     private const uint MaxWeightPercent = Ring.MaxWeightPercent;
 
     /// <summary>Whether a map makes sense by itself.</summary>
     public static bool IsSound(ClusterMap map) =>
-        map.Version is > 0 and <= long.MaxValue
+        map.Version is > 0 and <= MaxVersion
         && map.NextSession is > 0 and <= long.MaxValue && map.NextTable is > 0 and <= int.MaxValue && map.NextGroup is > 0 and <= int.MaxValue
         && map.Acceptors.Length is 0 or 1 or 3 or 5 && map.Acceptors.Distinct().Count() == map.Acceptors.Length && Array.TrueForAll(map.Acceptors, a => a.Length > 0)
         && map.Replicas is >= 0 and <= MaxReplicas && MembersAreSound(map) && ChainsAreSound(map) && TablesAreSound(map) && JobsAndSessionsAreSound(map);
@@ -80,7 +87,7 @@ internal static class MapSoundness
         return nodes.Count > 0;
     }
 
-    /// <summary>A chain names members of the map, each once, appended in a version that was; it has a newcomer or two beside its replicas.</summary>
+    /// <summary>A chain names members of the map, each once, appended in a version that was.</summary>
     private static bool ChainsAreSound(ClusterMap map)
     {
         if (map.Chains.Length != map.Segments)
@@ -90,7 +97,7 @@ internal static class MapSoundness
 
         foreach (MapChain chain in map.Chains)
         {
-            if (chain.Epoch > map.Version || chain.Members.Length > 2 * (MaxReplicas + 1))
+            if (chain.Epoch > map.Version || chain.Members.Length > MaxChainMembers)
             {
                 return false;
             }

@@ -34,8 +34,8 @@ internal interface IChainReports
     /// <summary>The node's copy has caught up, by a map at least as new as the segment's epoch.</summary>
     bool HasCaughtUp(int segment, ulong node, ulong epoch);
 
-    /// <summary>The member's copy counts for nothing (R16).</summary>
-    bool HasDiverged(int segment, ulong node, ulong appended);
+    /// <summary>The member's copy counts for nothing, as it found in this epoch (R16).</summary>
+    bool HasDiverged(int segment, ulong node, ulong epoch);
 
     /// <summary>The head is sealed and every member has what it has, under exactly this version of the map (R10).</summary>
     bool IsSealed(int segment, ulong node, ulong version);
@@ -111,7 +111,7 @@ internal static class Planner
         // Never the head: what it holds is what the others are measured by.
         for (int place = 1; place < nodes.Length; place++)
         {
-            if (reports.HasDiverged(segment, nodes[place], chain.Members[place].Appended))
+            if (reports.HasDiverged(segment, nodes[place], chain.Epoch))
             {
                 steps.Add(new PlannedStep(segment, PlannedKind.Remove, nodes[place], "its last entry does not stand at its predecessor's"));
                 return true;

@@ -155,7 +155,13 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
 
         Listen(link);
         bool known = header.Cluster == map.Cluster && header.MapVersion == map.Version;
-        node.Outbox.Send(link, node.Reply(FrameKind.ReadMapReply, header), new RawBody(known ? default : MapEncoding.Encode(map)));
+        if (!known && header.Cluster == map.Cluster && node.History.Since(header.MapVersion) is { } differences)
+        {
+            node.Outbox.Send(link, node.Reply(FrameKind.MapDifferences, header), new RawBody(differences));
+            return;
+        }
+
+        node.Outbox.Send(link, node.Reply(FrameKind.ReadMapReply, header), new RawBody(known ? default : node.History.Whole));
     }
 
     private bool Change(LinkId link, in FrameHeader header, ReadOnlySpan<byte> body, Instant now)

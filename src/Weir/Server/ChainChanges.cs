@@ -23,7 +23,7 @@ internal static class ChainChanges
         MapChain? next = chain.Epoch != epoch || member < 0 ? null : step.Kind switch
         {
             PlannedKind.MarkComplete => Marked(chain, member),
-            PlannedKind.Append => chain.PlaceOf(member) >= 0 ? null : chain with { Members = [.. chain.Members, new ChainMember(member, map.Version + 1, false)], Epoch = map.Version + 1 },
+            PlannedKind.Append => chain.PlaceOf(member) >= 0 ? null : chain with { Members = [.. chain.Members, new ChainMember(member, map.Version + 1)], Epoch = map.Version + 1 },
             PlannedKind.Remove => Without(chain, member, map.Version + 1),
             PlannedKind.Reorder => map.Version == version ? Reordered(map, chain, wanted) : null,
             _ => null,
@@ -40,7 +40,7 @@ internal static class ChainChanges
 
     // Knowing it changes nothing about who stands where: the epoch stays.
     private static MapChain? Marked(in MapChain chain, int member) =>
-        chain.PlaceOf(member) is >= 0 and int place ? chain with { Members = [.. chain.Members.Select((m, i) => i == place ? m with { IsComplete = true } : m)] } : null;
+        chain.PlaceOf(member) is >= 0 and int place ? chain with { Members = [.. chain.Members.Select((m, i) => i == place ? ChainMember.Complete(m.Member) : m)] } : null;
 
     private static MapChain? Without(in MapChain chain, int member, ulong version)
     {

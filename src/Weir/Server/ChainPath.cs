@@ -237,7 +237,7 @@ internal sealed class ChainPath
             ChainMember self = segment.Chain.Members[segment.Place];
             if (segment.IsDiverged)
             {
-                claims.Add(new Claim(index, ClaimKind.Diverged, self.Appended));
+                claims.Add(new Claim(index, ClaimKind.Diverged, segment.Chain.Epoch));
             }
             else if (!self.IsComplete && segment.IsComplete)
             {

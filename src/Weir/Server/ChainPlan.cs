@@ -83,7 +83,8 @@ internal sealed class ChainPlan(NodeState node) : IChainReports
     bool IChainReports.HasCaughtUp(int segment, ulong id, ulong epoch) =>
         Claims(id) is { } report && report.MapVersion >= epoch && report.Claims.ContainsKey((segment, ClaimKind.CaughtUp));
 
-    bool IChainReports.HasDiverged(int segment, ulong id, ulong appended) => Claims(id)?.Claims.GetValueOrDefault((segment, ClaimKind.Diverged)) == appended;
+    bool IChainReports.HasDiverged(int segment, ulong id, ulong epoch) =>
+        Claims(id) is { } report && report.Claims.TryGetValue((segment, ClaimKind.Diverged), out ulong claimed) && claimed == epoch;
 
     bool IChainReports.IsSealed(int segment, ulong id, ulong version) => Claims(id)?.Claims.GetValueOrDefault((segment, ClaimKind.Sealed)) == version;
 

@@ -357,7 +357,7 @@ internal static class MapChanges
         MapChain[] chains = [.. placed.Select((nodes, segment) =>
         {
             // All members of a segment's first chain are complete (R9).
-            ChainMember[] chain = [.. nodes.Select(node => new ChainMember(index[node], map.Version + 1, true))];
+            ChainMember[] chain = [.. nodes.Select(node => ChainMember.Complete(index[node]))];
             MapChain known = map.Chains[segment];
             bool same = known.Members.Length == chain.Length && known.Members.Zip(chain).All(
                 pair => pair.First.Member < map.Members.Length && map.Members[pair.First.Member].Node == map.Members[pair.Second.Member].Node);

@@ -37,6 +37,9 @@ internal sealed class MapFollower(NodeState node)
         return asksFirst ? first : others.Length == 0 ? null : others[attempt / 2 % others.Length];
     }
 
+    /// <summary>The differences that came did not lead on from this node's map: the whole one is asked for next.</summary>
+    public bool ReadsWhole { get; set; }
+
     /// <summary>Keeps a frame until the map it names was read. False where there is no room: answer Behind at once.</summary>
     public bool Park(LinkId link, FrameBuffer frame, ulong version, Instant now)
     {
@@ -127,7 +130,9 @@ internal sealed class MapFollower(NodeState node)
         if (Source(_attempts++) is { } source)
         {
             _nextFetch = now.AfterMs(RetryMs);
-            node.Outbox.Send(node.Outbox.Open(source), node.Header(FrameKind.ReadMap), default(EmptyBody));
+            FrameHeader header = node.Header(FrameKind.ReadMap);
+            header.MapVersion = ReadsWhole ? 0 : header.MapVersion;
+            node.Outbox.Send(node.Outbox.Open(source), header, default(EmptyBody));
         }
     }
 }

@@ -15,9 +15,6 @@ namespace Weir.Server;
 internal sealed class Membership(
     NodeState node, RegisterCalls register, HeardMembers heard, ulong term, IReadOnlyList<string> acceptors, Action<ClusterMap, Instant> adopt)
 {
-    /// <summary>A map crosses in one frame, also in an acceptor's answer, which has its ballots before it.</summary>
-    private const int MaxMapBytes = FrameHeader.MaxBodyBytes - PaxosReplyBody.HeadBytes;
-
     private readonly List<Change> _queued = [];
     private readonly List<Change> _swapping = [];
     private readonly HashSet<ulong> _away = [];
@@ -284,9 +281,12 @@ internal sealed class Membership(
         foreach (Change change in _queued)
         {
             change.Outcome = change.Decide(next);
-            if (change.Outcome.Map is { } changed && !ReferenceEquals(changed, next) && MapEncoding.Size(changed) is var bytes && bytes > MaxMapBytes)
+
+            // What this node decides by itself makes no list longer, and who is gone must go: it has the room between this bound and a frame.
+            bool isAsked = change.Link != LinkId.None;
+            if (isAsked && change.Outcome.Map is { } changed && !ReferenceEquals(changed, next) && MapEncoding.Size(changed) is var bytes && bytes > MapEncoding.MaxBytes)
             {
-                change.Outcome = new Decision(null, Status.Full, Text: $"the map would take {bytes} bytes; at most {MaxMapBytes} fit a frame. End sessions, jobs or tables first");
+                change.Outcome = new Decision(null, Status.Full, Text: $"the map would take {bytes} bytes; at most {MapEncoding.MaxBytes} fit the register and a frame. End sessions, jobs or tables first");
             }
 
             next = change.Outcome.Map ?? next;
@@ -317,7 +317,7 @@ internal sealed class Membership(
             ManagerNode = options.Node,
             Acceptors = [.. acceptors],
             Members = [new MapMember(options.Node, options.Incarnation, options.Address, options.WeightPercent, options.Zone)],
-            Chains = [.. Enumerable.Repeat(new MapChain(1, [new ChainMember(0, 1, true)]), segments)],
+            Chains = [.. Enumerable.Repeat(new MapChain(1, [ChainMember.Complete(0)]), segments)],
         };
         Swap();
     }

@@ -39,6 +39,9 @@ internal sealed class NodeState : IDisposable
     /// <summary>The map this node acts on; null until it has read one that names it.</summary>
     public ClusterMap? Map { get; private set; }
 
+    /// <summary>What is told to those who read the map.</summary>
+    public MapHistory History { get; } = new();
+
     /// <summary>Bytes of contributions held for open iterations.</summary>
     public long HeldBytes { get; set; }
 
@@ -101,6 +104,7 @@ internal sealed class NodeState : IDisposable
     {
         ClusterMap? older = Map;
         Map = map;
+        History.Adopt(map);
         if (_segments.Length == 0)
         {
             _segments = new Segment?[map.Segments];

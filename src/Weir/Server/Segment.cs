@@ -151,8 +151,8 @@ internal sealed class Segment(int index, LogBytes logBytes) : IDisposable
     /// <summary>Whether anybody below needs the entries of this segment.</summary>
     public bool IsFollowed => Successor is not null || Newcomer is not null;
 
-    /// <summary>Complete under the append that the map names (design R9).</summary>
-    public bool IsComplete => Place >= 0 && CompleteUnder == Chain.Members[Place].Appended && CompleteUnder != 0;
+    /// <summary>Complete by the map, or as this node was told under the append that the map names (design R9).</summary>
+    public bool IsComplete => Place >= 0 && (Chain.Members[Place].IsComplete || CompleteUnder == Chain.Members[Place].Appended);
 
     /// <summary>The smallest room, as far as this node was told, of those behind it.</summary>
     public ulong RoomBelow => Math.Min(Successor?.Room ?? ulong.MaxValue, Newcomer?.Room ?? ulong.MaxValue);
@@ -164,11 +164,6 @@ internal sealed class Segment(int index, LogBytes logBytes) : IDisposable
         Chain = chain;
         Place = self < 0 ? -1 : chain.PlaceOf(self);
         Target = Place >= 0 ? null : Target;
-        if (Place >= 0 && chain.Members[Place].IsComplete)
-        {
-            CompleteUnder = chain.Members[Place].Appended;
-        }
-
         return changed;
     }
 

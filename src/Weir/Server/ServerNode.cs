@@ -316,6 +316,20 @@ internal sealed class ServerNode : IMachine, IDisposable
                 }
 
                 break;
+            case FrameKind.MapDifferences:
+                if (_role?.Membership is null && _state.Map is { } older && header.MapVersion > older.Version)
+                {
+                    if (MapDifference.TryApply(older, body, out ClusterMap newer))
+                    {
+                        Adopt(newer, _now);
+                    }
+                    else
+                    {
+                        _follower.ReadsWhole = true;
+                    }
+                }
+
+                break;
             case FrameKind.Error:
                 if (StatusBody.TryRead(body, out StatusBody error))
                 {
@@ -550,6 +564,7 @@ internal sealed class ServerNode : IMachine, IDisposable
         _wasMember |= map.Member(_state.Options.Node)?.Incarnation == _state.Options.Incarnation;
         bool hasNewManager = _state.Map?.ManagerTerm != map.ManagerTerm;
         _state.Adopt(map);
+        _follower.ReadsWhole = false;
         _chain.Adopt();
         _copies.Adopt();
         if (older is not null && (!older.Sessions.AsSpan().SequenceEqual(map.Sessions) || !older.Jobs.Select(j => j.Group).SequenceEqual(map.Jobs.Select(j => j.Group))

@@ -72,7 +72,7 @@ internal readonly record struct RegisterReplyBody(Status Status, ulong Version, 
     }
 }
 
-/// <summary>Bytes as they are: the encoded map of ReadMapReply.</summary>
+/// <summary>Bytes as they are: the encoded map of ReadMapReply, or the differences of MapDifferences.</summary>
 internal readonly record struct RawBody(ReadOnlyMemory<byte> Value) : IBody
 {
     public int Bytes => Value.Length;

@@ -52,6 +52,7 @@ internal enum FrameKind : byte
     CopyAck = 46,
     Step = 47,
     Report = 48,
+    MapDifferences = 49,
     PaxosPrepare = 64,
     PaxosAccept = 65,
     PaxosReply = 66,

@@ -58,7 +58,7 @@ internal enum ClaimKind : byte
     /// <summary>Its copy has caught up; counts only if the frame's map version is at least the segment's epoch.</summary>
     CaughtUp = 2,
 
-    /// <summary>Its last entry does not stand at its predecessor's: it must leave the chain (R16).</summary>
+    /// <summary>Its last entry does not stand at its predecessor's in the epoch that stands beside: it must leave the chain (R16).</summary>
     Diverged = 3,
 
     /// <summary>It is the head and sealed, and every member has what it has, under the map version that stands beside (R10).</summary>

@@ -1,6 +1,4 @@
 using System.Buffers;
-using System.Numerics;
-using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Weir.Keys;
 
@@ -14,13 +12,13 @@ namespace Weir.Wire;
 /// </summary>
 internal static class PackedKeys
 {
-    /// <summary>The widest number: with what a byte has before it, it is still read and written as 8 bytes. Wider ones would save nothing.</summary>
-    public const int MaxBits = 56;
+    /// <summary>The widest number.</summary>
+    public const int MaxBits = PackedBits.MaxBits;
 
     private const int BitsSize = 1;
 
     /// <summary>The bytes of a list in either encoding.</summary>
-    public static int Bytes(int keys, int bits) => BitsSize + (int)((((long)keys * bits) + 7) / 8);
+    public static int Bytes(int keys, int bits) => BitsSize + PackedBits.Bytes(keys, bits);
 
     /// <summary>Writes the keys in the shortest form.</summary>
     /// <param name="keys">Keys of one segment, distinct, in the order of their hash.</param>
@@ -30,8 +28,8 @@ internal static class PackedKeys
     public static KeyEncoding Write(ReadOnlySpan<ulong> keys, KeyRange range, Span<byte> into, out int bytes)
     {
         // Gaps are on the average as wide as this, so the widest is no narrower.
-        int keyBits = BitsOf(Union(keys));
-        int fewestGapBits = keys.IsEmpty ? 0 : BitsOf((Mix.Of(keys[^1]) - range.First + 1 - (ulong)keys.Length) / (ulong)keys.Length);
+        int keyBits = PackedBits.BitsOf(Union(keys));
+        int fewestGapBits = keys.IsEmpty ? 0 : PackedBits.BitsOf((Mix.Of(keys[^1]) - range.First + 1 - (ulong)keys.Length) / (ulong)keys.Length);
         if (keyBits <= fewestGapBits)
         {
             return Write(KeyEncoding.Packed, keys, keys, keyBits, into, out bytes);
@@ -39,7 +37,7 @@ internal static class PackedKeys
 
         ulong[] rented = ArrayPool<ulong>.Shared.Rent(keys.Length);
         Span<ulong> gaps = rented.AsSpan(0, keys.Length);
-        int gapBits = fewestGapBits > MaxBits ? fewestGapBits : BitsOf(Gaps(keys, range, gaps));
+        int gapBits = fewestGapBits > MaxBits ? fewestGapBits : PackedBits.BitsOf(Gaps(keys, range, gaps));
         KeyEncoding written = keyBits <= gapBits
             ? Write(KeyEncoding.Packed, keys, keys, keyBits, into, out bytes)
             : Write(KeyEncoding.PackedDelta, keys, gaps, gapBits, into, out bytes);
@@ -55,7 +53,7 @@ internal static class PackedKeys
             return false;
         }
 
-        Unpack(bytes[BitsSize..], bytes[0], keys);
+        PackedBits.Unpack(bytes[BitsSize..], bytes[0], keys);
         return true;
     }
 
@@ -69,7 +67,7 @@ internal static class PackedKeys
             return false;
         }
 
-        Unpack(bytes[BitsSize..], bytes[0], keys);
+        PackedBits.Unpack(bytes[BitsSize..], bytes[0], keys);
 
         // Offsets from the segment's first hash: below 2^58, and a gap below 2^56 cannot carry a sound one beyond 64 bits unseen.
         ulong last = range.Last - range.First;
@@ -98,14 +96,12 @@ internal static class PackedKeys
 
         bytes = Bytes(keys.Length, bits);
         into[0] = (byte)bits;
-        Pack(numbers, bits, into[BitsSize..bytes]);
+        PackedBits.Pack(numbers, bits, into[BitsSize..bytes]);
         return encoding;
     }
 
     private static bool IsWhole(ReadOnlySpan<byte> bytes, int keys) =>
         bytes.Length > 0 && bytes[0] <= MaxBits && bytes.Length == Bytes(keys, bytes[0]);
-
-    private static int BitsOf(ulong union) => 64 - BitOperations.LeadingZeroCount(union);
 
     private static ulong Union(ReadOnlySpan<ulong> numbers)
     {
@@ -134,61 +130,4 @@ internal static class PackedKeys
 
         return union;
     }
-
-    private static void Pack(ReadOnlySpan<ulong> numbers, int bits, Span<byte> into)
-    {
-        ulong word = 0;
-        int filled = 0;
-        ref byte start = ref MemoryMarshal.GetReference(into);
-        nint at = 0;
-        foreach (ulong number in numbers)
-        {
-            word |= number << filled;
-            filled += bits;
-            if (filled >= 64)
-            {
-                // The words are whole: they lie within the bytes of all numbers.
-                Unsafe.WriteUnaligned(ref Unsafe.Add(ref start, at), word);
-                at += sizeof(ulong);
-                filled -= 64;
-                word = number >> (bits - filled);
-            }
-        }
-
-        foreach (ref byte rest in into[(int)at..])
-        {
-            rest = (byte)word;
-            word >>= 8;
-        }
-    }
-
-    private static void Unpack(ReadOnlySpan<byte> packed, int bits, Span<ulong> numbers)
-    {
-        ref byte start = ref MemoryMarshal.GetReference(packed);
-        ulong mask = (1UL << bits) - 1;
-        int whole = Math.Min(numbers.Length, WholeWords(packed.Length, bits));
-        long at = 0;
-        for (int i = 0; i < whole; i++)
-        {
-            ulong word = Unsafe.ReadUnaligned<ulong>(ref Unsafe.Add(ref start, (nint)(at >> 3)));
-            numbers[i] = (word >> (int)(at & 7)) & mask;
-            at += bits;
-        }
-
-        for (int i = whole; i < numbers.Length; i++)
-        {
-            ulong word = 0;
-            ReadOnlySpan<byte> rest = packed[(int)(at >> 3)..];
-            for (int b = 0; b < rest.Length && b < sizeof(ulong); b++)
-            {
-                word |= (ulong)rest[b] << (8 * b);
-            }
-
-            numbers[i] = (word >> (int)(at & 7)) & mask;
-            at += bits;
-        }
-    }
-
-    /// <summary>How many numbers, from the first, begin 8 bytes or more before the end: those may be read as whole words.</summary>
-    private static int WholeWords(int bytes, int bits) => bytes < sizeof(ulong) ? 0 : bits == 0 ? int.MaxValue : ((((bytes - sizeof(ulong)) * 8) + 7) / bits) + 1;
 }

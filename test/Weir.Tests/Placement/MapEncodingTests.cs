@@ -14,7 +14,7 @@ public class MapEncodingTests
         (kind, clocks, sightings) => (kind == 1, new KeyLifetime(kind == 2 ? clocks : null, sightings)));
 
     private static readonly Gen<ClusterMap> Maps = Gen.Select(
-        Gen.Select(Gen.ULong, Gen.UInt, Gen.ULong[1, long.MaxValue], Gen.Int[6, 8]),
+        Gen.Select(Gen.ULong, Gen.UInt, Gen.ULong[1, MapSoundness.MaxVersion], Gen.Int[6, 8]),
         Gen.Select(Gen.ULong, Gen.UInt[1, 10_000], Texts, Texts).Array[1, 4],
         Gen.Select(Gen.Int[1, 1000], Gen.Float[-5, 5], Gen.Int[0, 5], Gen.UInt[1, 9], Lifetimes).Array[0, 4],
         Gen.Select(Gen.Int[1, 9], Gen.ULong, Texts, Gen.Select(Gen.ULong, Gen.Bool, Gen.Long[0, 9], Gen.Long[0, 50], Gen.Int[0, 2]).Array[1, 4]).Array[0, 3],
@@ -73,7 +73,14 @@ public class MapEncodingTests
             Map with { Members = [Map.Members[0] with { WeightPercent = 0 }, Map.Members[1]] },
             Map with { Members = [Map.Members[0]] },
             Map with { Version = 0 },
-            Map with { Version = ulong.MaxValue },
+            Map with { Version = MapSoundness.MaxVersion + 1 },
+            Map with { Replicas = MapSoundness.MaxReplicas + 1 },
+            Map with { Replicas = -1 },
+            Map with { Chains = [Map.Chains[0] with { Epoch = Map.Version + 1 }, .. Map.Chains[1..]] },
+            Map with { Chains = [new MapChain(1, [new ChainMember(0, Map.Version + 1)]), .. Map.Chains[1..]] },
+            Map with { Chains = [new MapChain(1, [ChainMember.Complete(1), ChainMember.Complete(1)]), .. Map.Chains[1..]] },
+            Map with { Chains = [new MapChain(1, [ChainMember.Complete(Map.Members.Length)]), .. Map.Chains[1..]] },
+            Map with { Chains = [new MapChain(1, [.. Enumerable.Repeat(ChainMember.Complete(0), MapSoundness.MaxChainMembers)]), .. Map.Chains[1..]] },
             Map with { NextSession = 2 },
             Map with { NextTable = 2 },
             Map with { NextGroup = 1 },
@@ -205,7 +212,7 @@ public class MapEncodingTests
             Replicas = processes.Length,
             Chains = [.. segments.Take(1 << head.Bits).Select(s => new MapChain(
                 s.Epoch % (head.Version + 1),
-                [.. Enumerable.Range(0, Math.Min(s.Members, members.Length)).Select(m => new ChainMember(m, s.Epoch % (head.Version + 1), s.Flag == (m == 0)))],
+                [.. Enumerable.Range(0, Math.Min(s.Members, members.Length)).Select(m => new ChainMember(m, s.Flag == (m == 0) ? 0 : s.Epoch % (head.Version + 1)))],
                 s.Flag))],
         };
     }

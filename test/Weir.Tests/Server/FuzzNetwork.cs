@@ -12,6 +12,9 @@ internal sealed class FuzzNetwork(LinkId kept) : INetwork
 
     public List<byte[]> Replies { get; } = [];
 
+    /// <summary>The heads of all frames sent.</summary>
+    public List<FrameHeader> Sent { get; } = [];
+
     public LinkId Open(string address)
     {
         if (!_links.TryGetValue(address, out LinkId link))
@@ -28,9 +31,13 @@ internal sealed class FuzzNetwork(LinkId kept) : INetwork
         Assert.Equal(HeaderFault.None, FrameHeader.TryRead(frame.Span, out FrameHeader header));
         Assert.True(header.BodyIsWhole(frame.Span[FrameHeader.Size..]), $"the body of a {header.Kind} is not the one that was sealed");
         bool nothingNew = header.Kind == FrameKind.ReadMapReply && header.BodyLength == 0;
+
+        // Differences are read by whoever has the map that they start from.
+        bool startsElsewhere = header.Kind == FrameKind.MapDifferences && header.BodyLength > 0;
         Assert.True(
-            nothingNew || _readers.TryRead(header.Kind, frame.Span[FrameHeader.Size..]),
+            nothingNew || startsElsewhere || _readers.TryRead(header.Kind, frame.Span[FrameHeader.Size..]),
             $"a node sent a {header.Kind} that its own reader refuses: {Convert.ToHexString(frame.Span)}");
+        Sent.Add(header);
         if (link == kept)
         {
             Replies.Add(frame.Span.ToArray());

@@ -7,6 +7,7 @@ namespace Weir.Tests.Wire;
 /// <summary>The production reader of each kind's body, as servers and clients call it.</summary>
 internal sealed class BodyReaders
 {
+    private readonly ClusterMap _map = FrameSamples.Map(FrameSamples.Names.Default);
     private readonly List<PartReply> _replies = [];
     private readonly List<ClockEntry> _clocks = [];
     private readonly ulong[] _keys = new ulong[FrameHeader.MaxBodyBytes / sizeof(ulong)];
@@ -36,6 +37,7 @@ internal sealed class BodyReaders
         FrameKind.Report => ReportBody.TryRead(body, [], out _),
         FrameKind.PaxosReply => PaxosReplyBody.TryRead(body, out _),
         FrameKind.ReadMapReply => MapEncoding.TryDecode(body, out _),
+        FrameKind.MapDifferences => MapDifference.TryApply(_map, body, out _),
         FrameKind.JoinNode => JoinNodeBody.TryRead(body, out _),
         FrameKind.JoinProcess => JoinProcessBody.TryRead(body, out _),
         FrameKind.OpenTable => OpenTableBody.TryRead(body, out _),

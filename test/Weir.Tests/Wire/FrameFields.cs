@@ -34,6 +34,7 @@ internal static class FrameFields
             FrameKind.RemoveWorker => RemoveWorker(fields, body),
             FrameKind.Begun => Begun(fields, body),
             FrameKind.ReadMapReply => Map(fields, body),
+            FrameKind.MapDifferences => Differences(fields, body),
             _ => throw new NotSupportedException($"no fields are listed for {header.Kind}"),
         };
         byte[] whole = [.. new byte[FrameHeader.Size], .. again];
@@ -238,9 +239,8 @@ internal static class FrameFields
         return Written(reply);
     }
 
-    private static byte[] Map(FieldList fields, byte[] body)
+    private static void MapHead(FieldList fields, ClusterMap map)
     {
-        Assert.True(MapEncoding.TryDecode(body, out ClusterMap map));
         fields.Add(8, "cluster", map.Cluster);
         fields.Add(4, "generation", map.Generation);
         fields.Add(4, "segmentBits", map.SegmentBits);
@@ -250,6 +250,13 @@ internal static class FrameFields
         fields.Add(4, "nextGroup", map.NextGroup);
         fields.Add(8, "managerTerm", map.ManagerTerm);
         fields.Add(8, "managerNode", map.ManagerNode);
+        fields.Add(4, "replicas", map.Replicas);
+    }
+
+    private static byte[] Map(FieldList fields, byte[] body)
+    {
+        Assert.True(MapEncoding.TryDecode(body, out ClusterMap map));
+        MapHead(fields, map);
         fields.Add(4, "acceptors", map.Acceptors.Length);
         foreach (string acceptor in map.Acceptors)
         {
@@ -280,10 +287,73 @@ internal static class FrameFields
         }
 
         MapJobs(fields, map);
-        fields.Add(4, "replicas", map.Replicas);
-        int before = MapEncoding.Size(map with { Chains = [] });
-        fields.Add(MapEncoding.Size(map) - before, "chains", string.Join(' ', map.Chains.Select(c => string.Join('>', c.Members.Select(m => m.Member))).Distinct()));
+        Chains(fields, body, map.Segments);
         return MapEncoding.Encode(map);
+    }
+
+    /// <summary>Chains of one member each, or none.</summary>
+    private static void Chains(FieldList fields, byte[] body, int count)
+    {
+        ulong[] sizes = Column(fields, body, "sizes", count);
+        Column(fields, body, "epochs", count);
+        int having = sizes.Count(size => size >> 1 == 1);
+        Assert.Equal(having, sizes.Count(size => size >> 1 > 0));
+        if (having > 0)
+        {
+            Column(fields, body, "heads", having);
+            Column(fields, body, "appended", having);
+        }
+    }
+
+    /// <summary>A column of the first form; its numbers are those of the production reader.</summary>
+    private static ulong[] Column(FieldList fields, byte[] body, string name, int count)
+    {
+        ReadOnlySpan<byte> bytes = body.AsSpan(fields.Bytes - FrameHeader.Size);
+        var whole = new ByteReader(bytes);
+        ulong[] numbers = PackedColumn.Read(ref whole, count)!;
+        var reader = new ByteReader(bytes);
+        Assert.Equal(0, reader.Byte());
+        fields.Add(1, $"{name} form", "Ranged");
+        fields.Add(8, "lowest", reader.UInt64());
+        int bits = reader.Byte();
+        fields.Add(1, "bits", bits);
+        fields.Add(PackedBits.Bytes(count, bits), "numbers", string.Join(' ', numbers.Length > 8 ? numbers.Distinct() : numbers));
+        return numbers;
+    }
+
+    private static byte[] Differences(FieldList fields, byte[] body)
+    {
+        ClusterMap older = WorkedMap();
+        Assert.True(MapDifference.TryApply(older, body, out ClusterMap newer));
+        Assert.Equal([.. older.Sessions, new MapSession(4, 20)], newer.Sessions);
+        fields.Add(4, "bytes", BinaryPrimitives.ReadInt32LittleEndian(body));
+        fields.Add(8, "from", older.Version);
+        MapHead(fields, newer);
+        foreach (string list in new[] { "acceptors", "members", "tables", "jobs", "processes" })
+        {
+            fields.Add(4, list, "as they were");
+        }
+
+        fields.Add(4, "sessions, pieces", 1);
+        fields.Add(4, "skipped", 0);
+        fields.Add(4, "kept", 1);
+        fields.Add(4, "added", 1);
+        fields.Add(8, "session", newer.Sessions[1].Session);
+        fields.Add(8, "process", newer.Sessions[1].Process);
+        fields.Add(4, "losses", "as they were");
+        fields.Add(4, "segments", 2);
+        Column(fields, body, "gaps", 2);
+        Chains(fields, body, 2);
+        fields.Hex(8, "fingerprint", MapEncoding.Fingerprint(newer));
+        return MapDifference.Encode(older, newer);
+    }
+
+    /// <summary>The map of the worked ReadMapReply, which the worked differences start from.</summary>
+    public static ClusterMap WorkedMap()
+    {
+        byte[] frame = FieldList.Parse(ProtocolDocumentTests.Block("ReadMapReply"));
+        Assert.True(MapEncoding.TryDecode(frame.AsSpan(FrameHeader.Size), out ClusterMap map));
+        return map;
     }
 
     private static void MapJobs(FieldList fields, ClusterMap map)

@@ -179,6 +179,7 @@ internal static class FrameSamples
         frames.Add(Frame(FrameKind.HelloReply, new HelloBody(2, 22, 1, 1, KnownEncodings.All, "10.0.0.2:4000"), names));
         frames.Add(Frame(FrameKind.ReadMap, default(EmptyBody), names));
         frames.Add(Frame(FrameKind.ReadMapReply, new RawBody(map), names));
+        frames.Add(Frame(FrameKind.MapDifferences, new RawBody(MapDifference.Encode(Map(names), NextMap(names))), names));
         frames.Add(Frame(FrameKind.RegisterRead, new RegisterBody(1, 0, default), names));
         frames.Add(Frame(FrameKind.RegisterSwap, new RegisterBody(0, 0, new byte[] { 1, 2, 3 }), names));
         frames.Add(Frame(FrameKind.RegisterSwap, new RegisterBody(1, names.MapVersion, map), names));
@@ -205,6 +206,23 @@ internal static class FrameSamples
     }
 
     public static ClockEntry[] Clocks(Names names) => [new(names.Group, 0, 1, names.MapVersion), new(names.Group, 1, 2, names.MapVersion - 1)];
+
+    /// <summary>The map after <see cref="Map"/>: a node came, one chain has it at its tail and another is down, a session began and the job's first worker leaves.</summary>
+    public static ClusterMap NextMap(Names names)
+    {
+        ClusterMap map = Map(names);
+        MapJob job = map.Jobs[0];
+        return map with
+        {
+            Version = map.Version + 1,
+            Members = [.. map.Members, new MapMember(5, 55, "10.0.0.5:4000", 50, "")],
+            Jobs = [job with { Workers = [job.Workers[0] with { Through = 60 }, .. job.Workers[1..]] }],
+            Sessions = [.. map.Sessions, new MapSession(map.NextSession, 20)],
+            NextSession = map.NextSession + 1,
+            Replicas = map.Replicas + 1,
+            Chains = [.. map.Chains.Select((c, s) => s == 5 ? new MapChain(map.Version + 1, [.. c.Members, new ChainMember(2, map.Version + 1)]) : s == 6 ? c with { IsDown = true } : c)],
+        };
+    }
 
     /// <summary>The map one version above what the frames name: two nodes, two tables, a job, a session, a loss.</summary>
     public static ClusterMap Map(Names names) => new()
@@ -235,7 +253,7 @@ internal static class FrameSamples
         ManagerNode = 2,
         Acceptors = ["a", "10.0.0.2:4000", "10.0.0.3:4000"],
         Replicas = 0,
-        Chains = [.. Enumerable.Range(0, 1 << SegmentBits).Select(s => new MapChain(1, s % 8 == 7 ? [] : [new ChainMember(s % 2, 1, true)]))],
+        Chains = [.. Enumerable.Range(0, 1 << SegmentBits).Select(s => new MapChain(1, s % 8 == 7 ? [] : [ChainMember.Complete(s % 2)]))],
     };
 }
 

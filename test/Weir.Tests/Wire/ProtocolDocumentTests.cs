@@ -15,6 +15,9 @@ public partial class ProtocolDocumentTests
     private static readonly Dictionary<string, string> Blocks =
         HexBlock().Matches(Document).ToDictionary(m => m.Groups["name"].Value.Trim(), m => m.Groups["lines"].Value);
 
+    /// <summary>The lines of a worked frame.</summary>
+    public static string Block(string name) => Blocks[name];
+
     public static TheoryData<string> Names => [.. Blocks.Keys];
 
     [Theory]
@@ -33,7 +36,7 @@ public partial class ProtocolDocumentTests
         Assert.Equal(
             [
                 "Push", "PushReply Acked", "PushReply Gap", "Pull", "PullReply", "Push PackedDelta", "Pull Packed", "Pull Cached", "PullReply ZeroBitmap",
-                "PushReply SendKeys", "Clock", "Sent", "OpenTable", "AdminReply", "AddWorkers", "RemoveWorker", "Begun", "ReadMapReply",
+                "PushReply SendKeys", "Clock", "Sent", "OpenTable", "AdminReply", "AddWorkers", "RemoveWorker", "Begun", "ReadMapReply", "MapDifferences",
             ],
             Blocks.Keys);
     }

@@ -1,0 +1,137 @@
+using System.IO.Hashing;
+using System.Runtime.InteropServices;
+using Weir.Keys;
+
+namespace Weir.Placement;
+
+/// <summary>
+/// Chains as columns of numbers, which is how they are written: how many members each has and whether it is down, the epochs, and then for each
+/// place who stands there and under which append, of the chains that have the place. Layout in docs/protocol.md. Pure functions.
+/// </summary>
+internal static class ChainColumns
+{
+    private const ulong Down = 1;
+
+    /// <summary>The bytes of some chains.</summary>
+    public static byte[] Encode(ReadOnlySpan<MapChain> chains)
+    {
+        byte[][] columns = Array.ConvertAll(Of(chains), column => PackedColumn.Encode(column));
+        byte[] bytes = new byte[columns.Sum(c => c.Length)];
+        var writer = new ByteWriter(bytes);
+        foreach (byte[] column in columns)
+        {
+            writer.Raw(column);
+        }
+
+        return bytes;
+    }
+
+    /// <summary>Reads foreign bytes; null where they make no sense.</summary>
+    /// <param name="reader">Stands behind the chains afterwards.</param>
+    /// <param name="count">How many chains there are.</param>
+    /// <param name="members">How many members the map has.</param>
+    public static MapChain[]? Read(ref ByteReader reader, int count, int members)
+    {
+        if (PackedColumn.Read(ref reader, count) is not { } sizes || PackedColumn.Read(ref reader, count) is not { } epochs
+            || sizes.AsSpan().ContainsAnyExceptInRange(0UL, ((ulong)MapSoundness.MaxChainMembers << 1) | Down))
+        {
+            return null;
+        }
+
+        // The columns are read before anything is made of them: a chain takes more memory than its bytes.
+        ulong most = 0;
+        var having = new int[MapSoundness.MaxChainMembers];
+        foreach (ulong size in sizes)
+        {
+            most = Math.Max(most, size >> 1);
+            for (int place = 0; place < (int)(size >> 1); place++)
+            {
+                having[place]++;
+            }
+        }
+
+        var places = new (ulong[] Members, ulong[] Appended)[most];
+        for (int place = 0; place < places.Length; place++)
+        {
+            if (PackedColumn.Read(ref reader, having[place]) is not { } nodes || PackedColumn.Read(ref reader, having[place]) is not { } appended
+                || nodes.AsSpan().ContainsAnyExceptInRange(0UL, (ulong)Math.Max(0, members - 1)))
+            {
+                return null;
+            }
+
+            places[place] = (nodes, appended);
+        }
+
+        return Chains(sizes, epochs, places);
+    }
+
+    /// <summary>A number that other chains hardly have: XxHash3 over what the columns hold, chain by chain as u64 each.</summary>
+    public static void AppendTo(XxHash3 hash, ReadOnlySpan<MapChain> chains)
+    {
+        Span<ulong> numbers = stackalloc ulong[2 + (2 * MapSoundness.MaxChainMembers)];
+        foreach (MapChain chain in chains)
+        {
+            int count = 0;
+            numbers[count++] = Size(chain);
+            numbers[count++] = chain.Epoch;
+            foreach (ChainMember member in chain.Members)
+            {
+                numbers[count++] = (ulong)member.Member;
+                numbers[count++] = member.Appended;
+            }
+
+            hash.Append(MemoryMarshal.AsBytes(numbers[..count]));
+        }
+    }
+
+    private static ulong[][] Of(ReadOnlySpan<MapChain> chains)
+    {
+        var having = new int[MapSoundness.MaxChainMembers];
+        int most = 0;
+        foreach (MapChain chain in chains)
+        {
+            most = Math.Max(most, chain.Members.Length);
+            for (int place = 0; place < chain.Members.Length; place++)
+            {
+                having[place]++;
+            }
+        }
+
+        ulong[][] columns = [new ulong[chains.Length], new ulong[chains.Length], .. Enumerable.Range(0, 2 * most).Select(c => new ulong[having[c / 2]])];
+        Array.Clear(having);
+        for (int i = 0; i < chains.Length; i++)
+        {
+            MapChain chain = chains[i];
+            (columns[0][i], columns[1][i]) = (Size(chain), chain.Epoch);
+            for (int place = 0; place < chain.Members.Length; place++)
+            {
+                int at = having[place]++;
+                ChainMember member = chain.Members[place];
+                (columns[2 + (2 * place)][at], columns[3 + (2 * place)][at]) = ((ulong)member.Member, member.Appended);
+            }
+        }
+
+        return columns;
+    }
+
+    private static MapChain[] Chains(ulong[] sizes, ulong[] epochs, (ulong[] Members, ulong[] Appended)[] places)
+    {
+        var chains = new MapChain[sizes.Length];
+        var next = new int[places.Length];
+        for (int i = 0; i < chains.Length; i++)
+        {
+            var members = new ChainMember[sizes[i] >> 1];
+            for (int place = 0; place < members.Length; place++)
+            {
+                int at = next[place]++;
+                members[place] = new ChainMember((int)places[place].Members[at], places[place].Appended[at]);
+            }
+
+            chains[i] = new MapChain(epochs[i], members, (sizes[i] & Down) != 0);
+        }
+
+        return chains;
+    }
+
+    private static ulong Size(in MapChain chain) => ((ulong)chain.Members.Length << 1) | (chain.IsDown ? Down : 0);
+}

@@ -1,0 +1,176 @@
+using Weir.Keys;
+
+namespace Weir.Placement;
+
+/// <summary>The lists of a map, in the order in which they are written. A list that a map gains is named here, and nowhere else for its bytes.</summary>
+internal static class MapParts
+{
+    private const int TextBytes = 2;
+
+    public static readonly MapList[] Lists =
+    [
+        new MapList<string>(
+            m => m.Acceptors,
+            (m, acceptors) => m with { Acceptors = acceptors },
+            TextBytes,
+            ByteWriter.TextBytes,
+            static (ref ByteWriter writer, string acceptor) => writer.Text(acceptor),
+            static (ref ByteReader reader) => reader.Text()),
+        new MapList<MapMember>(
+            m => m.Members,
+            (m, members) => m with { Members = members },
+            20 + TextBytes + TextBytes,
+            m => 20 + ByteWriter.TextBytes(m.Address) + ByteWriter.TextBytes(m.Zone),
+            WriteMember,
+            ReadMember),
+        new MapList<MapTable>(
+            m => m.Tables,
+            (m, tables) => m with { Tables = tables },
+            20 + UpdateRule.EncodedBytes + KeyLifetime.EncodedBytes + TextBytes,
+            t => 20 + UpdateRule.EncodedBytes + KeyLifetime.EncodedBytes + ByteWriter.TextBytes(t.Name),
+            WriteTable,
+            ReadTable),
+        new MapList<MapJob>(
+            m => m.Jobs,
+            (m, jobs) => m with { Jobs = jobs },
+            44 + TextBytes,
+            j => 44 + ByteWriter.TextBytes(j.Name) + (j.Workers.Length * WorkerBytes),
+            WriteJob,
+            ReadJob),
+        new MapList<MapProcess>(
+            m => m.Processes,
+            (m, processes) => m with { Processes = processes },
+            20 + TextBytes,
+            p => 20 + ByteWriter.TextBytes(p.Name),
+            WriteProcess,
+            ReadProcess),
+        new MapList<MapSession>(
+            m => m.Sessions,
+            (m, sessions) => m with { Sessions = sessions },
+            16,
+            _ => 16,
+            WriteSession,
+            ReadSession),
+        new MapList<MapLoss>(
+            m => m.Losses,
+            (m, losses) => m with { Losses = losses },
+            20 + TextBytes,
+            l => 20 + ByteWriter.TextBytes(l.Address),
+            WriteLoss,
+            ReadLoss),
+    ];
+
+    private const int WorkerBytes = 40;
+
+    private static void WriteMember(ref ByteWriter writer, MapMember member)
+    {
+        writer.UInt64(member.Node);
+        writer.UInt64(member.Incarnation);
+        writer.UInt32(member.WeightPercent);
+        writer.Text(member.Address);
+        writer.Text(member.Zone);
+    }
+
+    private static MapMember ReadMember(ref ByteReader reader)
+    {
+        ulong node = reader.UInt64(), incarnation = reader.UInt64();
+        uint weight = reader.UInt32();
+        return new MapMember(node, incarnation, reader.Text(), weight, reader.Text());
+    }
+
+    private static void WriteTable(ref ByteWriter writer, MapTable table)
+    {
+        writer.UInt32(table.Id);
+        writer.Int32(table.Width);
+        writer.Single(table.InitialValue);
+        writer.UInt32(table.Aggregate ? 1u : 0u);
+        writer.UInt32(table.Group);
+        table.Rule.Write(ref writer);
+        table.Lifetime.Write(ref writer);
+        writer.Text(table.Name);
+    }
+
+    private static MapTable ReadTable(ref ByteReader reader)
+    {
+        uint id = reader.UInt32();
+        int width = reader.Int32();
+        float initial = reader.Single();
+        uint aggregate = reader.UInt32(), group = reader.UInt32();
+        if (!UpdateRule.TryRead(ref reader, out UpdateRule rule) | !KeyLifetime.TryRead(ref reader, out KeyLifetime lifetime))
+        {
+            reader.Fail();
+        }
+
+        return new MapTable(id, reader.Text(), width, rule, initial, aggregate != 0, group, lifetime);
+    }
+
+    private static void WriteJob(ref ByteWriter writer, MapJob job)
+    {
+        writer.UInt32(job.Group);
+        writer.Int32(job.Hosts);
+        writer.UInt64(job.Nonce);
+        writer.UInt64(job.Change.Announced);
+        writer.UInt64(job.Change.Nonce);
+        writer.Int64(job.Change.NotBefore);
+        writer.Text(job.Name);
+        writer.Int32(job.Workers.Length);
+        foreach (MapWorker worker in job.Workers)
+        {
+            writer.UInt64(worker.Process);
+            writer.UInt64(worker.Session);
+            writer.Int64(worker.From);
+            writer.Int64(worker.Through);
+            writer.Int64(worker.FinishedThrough);
+        }
+    }
+
+    private static MapJob ReadJob(ref ByteReader reader)
+    {
+        uint group = reader.UInt32();
+        int hosts = reader.Int32();
+        ulong nonce = reader.UInt64();
+        var change = new MapChange(reader.UInt64(), reader.UInt64(), reader.Int64());
+        string name = reader.Text();
+        var workers = new MapWorker[reader.Count(WorkerBytes)];
+        for (int w = 0; w < workers.Length; w++)
+        {
+            workers[w] = new MapWorker(reader.UInt64(), reader.UInt64(), reader.Int64(), reader.Int64(), reader.Int64());
+        }
+
+        return new MapJob(group, name, hosts, nonce, change, workers);
+    }
+
+    private static void WriteProcess(ref ByteWriter writer, MapProcess process)
+    {
+        writer.UInt64(process.Process);
+        writer.UInt64(process.Incarnation);
+        writer.UInt32(process.Group);
+        writer.Text(process.Name);
+    }
+
+    private static MapProcess ReadProcess(ref ByteReader reader) => new(reader.UInt64(), reader.UInt64(), reader.UInt32(), reader.Text());
+
+    private static void WriteSession(ref ByteWriter writer, MapSession session)
+    {
+        writer.UInt64(session.Session);
+        writer.UInt64(session.Process);
+    }
+
+    private static MapSession ReadSession(ref ByteReader reader) => new(reader.UInt64(), reader.UInt64());
+
+    private static void WriteLoss(ref ByteWriter writer, MapLoss loss)
+    {
+        writer.UInt64(loss.Node);
+        writer.Int32(loss.Segments);
+        writer.UInt64(loss.Rows);
+        writer.Text(loss.Address);
+    }
+
+    private static MapLoss ReadLoss(ref ByteReader reader)
+    {
+        ulong node = reader.UInt64();
+        int segments = reader.Int32();
+        ulong rows = reader.UInt64();
+        return new MapLoss(node, reader.Text(), segments, rows);
+    }
+}

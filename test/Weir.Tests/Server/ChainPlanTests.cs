@@ -1,0 +1,74 @@
+using Weir.Placement;
+using Weir.Server;
+using Weir.Tests.Wire;
+using Weir.Wire;
+using Weir.World;
+
+namespace Weir.Tests.Server;
+
+/// <summary>What the manager makes of claims about chains, and what a member makes of the map: a claim that was true once counts no more (design R9, R16).</summary>
+public sealed class ChainPlanTests : IDisposable
+{
+    private const ulong Second = 2;
+
+    private readonly FramePool _pool = new();
+    private readonly NodeState _node;
+
+    public ChainPlanTests() => _node = new NodeState(
+        new ServerOptions { Node = 1, Incarnation = 1, Cluster = FrameSamples.Cluster, Address = "a", SegmentBits = FrameSamples.SegmentBits },
+        new Outbox(new FuzzNetwork(new LinkId(2))) { Pool = _pool });
+
+    public void Dispose() => _node.Dispose();
+
+    [Fact]
+    public void A_member_leaves_that_diverged_in_this_epoch_and_not_for_what_it_said_in_an_older_one()
+    {
+        Adopt(new MapChain(4, [ChainMember.Complete(0), ChainMember.Complete(1)]));
+        Assert.Empty(Steps(new Claim(0, ClaimKind.Diverged, 3)));
+        Assert.Empty(Steps(new Claim(0, ClaimKind.Diverged, 0)));
+        Assert.Equal([(PlannedKind.Remove, Second)], Steps(new Claim(0, ClaimKind.Diverged, 4)));
+    }
+
+    [Fact]
+    public void A_newcomer_is_marked_that_claims_to_be_complete_under_its_append_and_not_under_another()
+    {
+        Adopt(new MapChain(4, [ChainMember.Complete(0), new ChainMember(1, 3)]));
+        Assert.Empty(Steps(new Claim(0, ClaimKind.Complete, 2)));
+        Assert.Equal([(PlannedKind.MarkComplete, Second)], Steps(new Claim(0, ClaimKind.Complete, 3)));
+        PlannedStep step = new(0, PlannedKind.MarkComplete, Second, "");
+        Assert.True(ChainChanges.Take(_node.Map!, step, 4, 4, []).Map!.Chains[0].Members[1].IsComplete);
+    }
+
+    [Fact]
+    public void A_member_is_complete_by_the_map_or_under_the_append_that_it_was_told_of()
+    {
+        using Segment segment = new(0, new LogBytes());
+        bool IsComplete(ulong epoch, ulong appended)
+        {
+            segment.Adopt(new MapChain(epoch, [ChainMember.Complete(0), new ChainMember(1, appended)]), 1);
+            return segment.IsComplete;
+        }
+
+        Assert.False(IsComplete(2, 2));
+        segment.CompleteUnder = 2;
+        Assert.True(IsComplete(2, 2));
+        Assert.True(IsComplete(2, 0));
+        Assert.False(IsComplete(5, 5));
+        Assert.True(IsComplete(5, 0));
+    }
+
+    private void Adopt(MapChain first)
+    {
+        ClusterMap map = FrameSamples.Map(FrameSamples.Names.Default);
+
+        // All other segments have nobody, so that nothing is planned for them.
+        _node.Adopt(map with { Replicas = 1, Version = 4, Chains = [first, .. map.Chains[1..].Select(_ => new MapChain(1, []))] });
+    }
+
+    private List<(PlannedKind Kind, ulong Node)> Steps(params Claim[] claims)
+    {
+        ChainPlan plan = new(_node);
+        plan.Reported(new ChainSender(Second, 22, claims.Length), 4, claims);
+        return [.. plan.Next(default, out _).Where(s => s.Kind is PlannedKind.MarkComplete or PlannedKind.Remove).Select(s => (s.Kind, s.Node))];
+    }
+}
