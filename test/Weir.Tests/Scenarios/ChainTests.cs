@@ -1,0 +1,101 @@
+using Weir.Client;
+using Weir.Keys;
+using Weir.Placement;
+using Weir.Server;
+using Weir.Sim;
+using Weir.World;
+
+namespace Weir.Tests.Scenarios;
+
+/// <summary>What a chain of replicas promises (design R9 to R16, R19, R25), one rule at a time.</summary>
+public class ChainTests
+{
+    private static ServerLimits Fast => ServerLimits.FastFailover;
+
+    /// <summary>An entry that does not fit a frame comes in fragments, some of which are lost (R25).</summary>
+    [Fact]
+    public void An_iteration_larger_than_a_frame_is_applied_whole_by_every_member()
+    {
+        const int Width = 1024, Iterations = 4;
+        using var cluster = new SimCluster(3, servers: 3, replicas: 1, limits: Fast);
+        ulong[] keys = [.. Enumerable.Range(0, 1 << 20).Select(i => (ulong)i).Where(k => Mix.Segment(k, 6) == 9).Take(600)];
+        float[] ones = new float[keys.Length * Width];
+        Array.Fill(ones, 1f);
+        cluster.Run(
+            async () =>
+            {
+                WeirClient client = await cluster.ConnectAsync("a");
+                Job job = await client.OpenJobAsync(new JobOptions { Name = "j", Workers = 2 });
+                WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t", Width = Width, Job = job, Aggregate = true });
+                cluster.Network.Faults = new SimFaults { LossPerMille = 30 };
+                await client.HostWorkersAsync(job, async (worker, stop) =>
+                {
+                    while (worker.Clock < Iterations)
+                    {
+                        Task push = worker.PushAsync(table, keys, ones, stop);
+                        await worker.ClockAsync(stop);
+                        await push;
+                    }
+                });
+                ClusterMap map = cluster.Nodes[0].Map!;
+                int head = (int)map.Head(9)!.Value.Node - 1;
+                cluster.KillServer(head);
+                float[] read = new float[ones.Length];
+                WeirClient reader = head == 0 ? client : await cluster.ConnectAsync("b");
+                await reader.PullAsync(table, keys, read);
+                Assert.All(read, value => Assert.Equal(2f * Iterations, value));
+            },
+            limitMs: 120_000);
+    }
+
+    /// <summary>What the client was told stands on every member: the acknowledgement comes from the tail (R16).</summary>
+    [Fact]
+    public void A_push_is_not_acknowledged_while_the_tail_is_cut_off_and_is_once_it_has_it()
+    {
+        using var cluster = new SimCluster(4, servers: 3, replicas: 2, limits: new ServerLimits { NodeTimeoutMs = 60_000 });
+        cluster.Run(
+            async () =>
+            {
+                WeirClient client = await cluster.ConnectAsync("a");
+                WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t" });
+                ulong[] keys = [1];
+                await client.PushAsync(table, keys, new float[] { 1 });
+                MapChain chain = cluster.Nodes[0].Map!.Chains[Mix.Segment(1, 6)];
+                int before = chain.Members[1].Member, tail = chain.Members[2].Member;
+                cluster.CutServers(before, tail, isCut: true);
+                Task push = client.PushAsync(table, keys, new float[] { 1 });
+                await cluster.Scheduler.Delay(3000, CancellationToken.None);
+                Assert.False(push.IsCompleted, "nobody knows yet whether the tail will have it");
+                float[] read = new float[1];
+                await client.PullAsync(table, keys, read);
+                Assert.Equal(2, read[0]);
+                cluster.CutServers(before, tail, isCut: false);
+                await push;
+                await client.PullAsync(table, keys, read);
+                Assert.Equal(2, read[0]);
+            },
+            limitMs: 120_000);
+    }
+
+    /// <summary>With the shortest failure timeout, what a user waits for after a kill, in simulated time.</summary>
+    [Fact]
+    public void Every_segment_is_served_again_within_a_second_of_a_kill()
+    {
+        using var cluster = new SimCluster(8, servers: 4, replicas: 1, limits: Fast, acceptors: 3);
+        cluster.Run(
+            async () =>
+            {
+                WeirClient client = await cluster.ConnectAsync("a");
+                WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t" });
+                ulong[] keys = [.. Enumerable.Range(0, 2000).Select(i => (ulong)i)];
+                await client.PushAsync(table, keys, new float[keys.Length]);
+                await cluster.Scheduler.Delay(500, CancellationToken.None);
+                int manager = Enumerable.Range(0, 4).First(i => cluster.Nodes[i].ManagerTerm is not null);
+                cluster.KillServer(manager);
+                Instant killed = cluster.Scheduler.Now;
+                await client.PushAsync(table, keys, new float[keys.Length]);
+                Assert.InRange(cluster.Scheduler.Now.MsSince(killed), 0, 1000);
+            },
+            limitMs: 60_000);
+    }
+}
