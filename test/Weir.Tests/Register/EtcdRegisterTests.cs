@@ -179,11 +179,20 @@ public class EtcdRegisterTests(RegisterKinds kinds) : IClassFixture<RegisterKind
         using ServerNode node = new(
             new ServerOptions { Node = 1, Incarnation = 1, Cluster = FrameSamples.Cluster, Address = "a", SegmentBits = FrameSamples.SegmentBits }, network, register, pool);
 
-        // No ticks: but for the frames that it gets, the register alone wakes it.
+        // No ticks but those that take the lease: after them, but for the frames that it gets, the register alone wakes it.
         await using (loop = new NodeLoop(node, new HostTimers(), Weir.Host.HostOptions.Default, new RecordingLog(), "node", pool, Timeout.Infinite))
         {
-            loop.Wake();
-            await TestTime.UntilAsync(() => node.Map is not null);
+            for (int tick = 0; node.Map is null; tick++)
+            {
+                Assert.InRange(tick, 0, 3_000);
+                await loop.AskAsync(now =>
+                {
+                    node.Tick(now);
+                    return true;
+                });
+                await Task.Delay(10);
+            }
+
             byte[] open = FrameSamples.Frame(
                 FrameKind.OpenTable, new OpenTableBody("weights", 2, UpdateRule.Add, 0, false, 0, KeyLifetime.Default), FrameSamples.Names.Default with { MapVersion = 1 });
             FrameBuffer frame = pool.Rent(open.Length);
