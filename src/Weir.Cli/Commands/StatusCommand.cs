@@ -36,7 +36,7 @@ internal static class StatusCommand
         Show(console, status);
         if (reportPath is not null)
         {
-            JsonFile.Write(reportPath, status, ReportJson.Default.ClusterStatus);
+            JsonFile.Write(reportPath, StatusReport.Of(status), ReportJson.Default.StatusReport);
         }
 
         return ExitCode.Done;
@@ -50,7 +50,7 @@ internal static class StatusCommand
             terminal.Profile.Width = PlainWidth;
         }
 
-        terminal.WriteLine($"map {status.MapVersion}, {status.Segments} segments{(status.SegmentsDown > 0 ? $", {status.SegmentsDown} of them down" : "")}");
+        terminal.WriteLine($"map {status.MapVersion}, {status.Segments} segments{(status.SegmentsDown > 0 ? $", {status.SegmentsDown} of them down" : "")}{(status.Repairing.Count > 0 ? $", {status.Repairing.Count} under repair" : "")}");
         Print(terminal, ["server", "pid", "address", "segments", "rows", "bytes", "pushes", "pulls", "waiting"], status.Servers.Select(server => server.Answers
             ? (string[])[server.Id, Text(server.ProcessId), server.Address, Text(server.Segments), Text(server.Rows), Text(server.Bytes), Text(server.PushRequests), Text(server.PullRequests), Text(server.PullsWaiting)]
             : [server.Id, "", server.Address, Text(server.Segments), "does not answer", "", "", "", ""]));

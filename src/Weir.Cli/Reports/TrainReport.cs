@@ -95,5 +95,5 @@ internal sealed record ModelOfFile(long NonZero, string Path);
 [JsonSerializable(typeof(EvaluateReport))]
 [JsonSerializable(typeof(PushPullReport))]
 [JsonSerializable(typeof(StoreReport))]
-[JsonSerializable(typeof(Client.ClusterStatus))]
+[JsonSerializable(typeof(StatusReport))]
 internal sealed partial class ReportJson : JsonSerializerContext;

@@ -7,13 +7,15 @@ namespace Weir.Client;
 /// <param name="MapVersion">The version of its map.</param>
 /// <param name="Generation">How often it was restored, from 1.</param>
 /// <param name="Segments">Slices of the key space.</param>
-/// <param name="SegmentsDown">Slices that nobody holds any more.</param>
+/// <param name="SegmentsDown">Slices that nobody holds any more, or whose only complete holder is out of reach.</param>
+/// <param name="Down">Which slices those are.</param>
+/// <param name="Repairing">Slices with fewer complete copies than the cluster's replicas ask for, as far as there are servers for them.</param>
 /// <param name="Servers">Its server nodes, the first of which holds the map.</param>
 /// <param name="Tables">Its tables.</param>
 /// <param name="Workers">The workers of its jobs with their clocks.</param>
 /// <param name="Losses">What was lost with servers that are gone.</param>
 public sealed record ClusterStatus(
-    long MapVersion, int Generation, int Segments, int SegmentsDown, IReadOnlyList<ServerStatus> Servers, IReadOnlyList<TableStatus> Tables, IReadOnlyList<WorkerStatus> Workers, IReadOnlyList<string> Losses)
+    long MapVersion, int Generation, int Segments, int SegmentsDown, IReadOnlyList<int> Down, IReadOnlyList<int> Repairing, IReadOnlyList<ServerStatus> Servers, IReadOnlyList<TableStatus> Tables, IReadOnlyList<WorkerStatus> Workers, IReadOnlyList<string> Losses)
 {
     internal static ClusterStatus Of(ClusterMap map, IReadOnlyList<StatusReplyBody> nodes)
     {
@@ -35,8 +37,11 @@ public sealed record ClusterStatus(
             worker.IsFinished,
             worker.From,
             worker.Last == MapWorker.NoEnd ? null : worker.Last)))];
+        int copies = Math.Min(map.Replicas + 1, map.Members.Length);
+        int[] down = [.. Enumerable.Range(0, map.Segments).Where(s => map.Chains[s].Head == ClusterMap.Nobody || map.Chains[s].IsDown)];
+        int[] repairing = [.. Enumerable.Range(0, map.Segments).Where(s => map.Chains[s].Head != ClusterMap.Nobody && map.Chains[s].Members.Count(m => m.IsComplete) < copies)];
         return new ClusterStatus(
-            (long)map.Version, (int)map.Generation, map.Segments, map.Chains.Count(c => c.Head == ClusterMap.Nobody), servers, tables, workers, [.. map.Losses.Select(l => l.ToString())]);
+            (long)map.Version, (int)map.Generation, map.Segments, down.Length, down, repairing, servers, tables, workers, [.. map.Losses.Select(l => l.ToString())]);
     }
 
     private static ServerStatus Server(ClusterMap map, MapMember member, IReadOnlyList<StatusReplyBody> nodes)

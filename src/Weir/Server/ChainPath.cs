@@ -12,17 +12,13 @@ namespace Weir.Server;
 /// </summary>
 internal sealed class ChainPath
 {
-    /// <summary>Segments in one frame of acknowledgements or questions: far below 1 MiB.</summary>
-    private const int SegmentsAFrame = 8192;
-
     private readonly NodeState _node;
     private readonly EntryApplication _application;
     private readonly EntryLane _kept;
     private readonly Dictionary<LinkId, EntryLane> _lanes = [];
     private readonly HashSet<Segment> _unsent = [];
     private readonly HashSet<Segment> _unanswered = [];
-    private readonly Dictionary<(LinkId Link, FrameKind Kind), List<ConfirmEntry>> _questions = [];
-    private readonly Dictionary<LinkId, List<EntryAck>> _acks = [];
+    private readonly NeighbourWords _words;
     private readonly List<EntryAck> _readAcks = [];
     private readonly List<ConfirmEntry> _readQuestions = [];
     private Follower? _reservedFor;
@@ -32,6 +28,7 @@ internal sealed class ChainPath
         _node = node;
         _application = new EntryApplication(node);
         _kept = new EntryLane(node, LinkId.None);
+        _words = new NeighbourWords(node);
     }
 
     /// <summary>
@@ -181,11 +178,6 @@ internal sealed class ChainPath
                 Ask(segment);
             }
 
-            if (segment.IsSealing)
-            {
-                Sealing(segment);
-            }
-
             foreach (Follower? follower in (ReadOnlySpan<Follower?>)[segment.Successor, segment.Newcomer])
             {
                 if (follower is not { IsReady: true } || follower.ResendAt > _node.Now)
@@ -205,62 +197,6 @@ internal sealed class ChainPath
                 }
             }
         }
-    }
-
-    /// <summary>The manager wants a head sealed.</summary>
-    public void Seal(uint index)
-    {
-        if (_node.Headed(index) is { IsTail: false, IsSealing: false } segment)
-        {
-            segment.IsSealing = true;
-            Sealing(segment);
-        }
-    }
-
-    /// <summary>What this node has to say of its segments; where the seal is reported it is noted under which map (design R9, R10, R16).</summary>
-    public List<Claim> Claims()
-    {
-        List<Claim> claims = [];
-        foreach (Segment segment in _node.Held)
-        {
-            uint index = (uint)segment.Index;
-            if (segment.Target is { IsWhole: true })
-            {
-                claims.Add(new Claim(index, ClaimKind.CaughtUp, 0));
-            }
-
-            if (segment.Place < 0)
-            {
-                continue;
-            }
-
-            ChainMember self = segment.Chain.Members[segment.Place];
-            if (segment.IsDiverged)
-            {
-                claims.Add(new Claim(index, ClaimKind.Diverged, segment.Chain.Epoch));
-            }
-            else if (!self.IsComplete && segment.IsComplete)
-            {
-                claims.Add(new Claim(index, ClaimKind.Complete, self.Appended));
-            }
-
-            if (segment.IsSealed && _node.Now.MsSince(segment.SealedAt) > _node.Limits.NodeTimeoutMs)
-            {
-                claims.Add(new Claim(index, ClaimKind.Resuming, segment.SealReported));
-            }
-            else if (segment is { IsSealed: true, IsDrained: true })
-            {
-                segment.SealReported = _node.Map!.Version;
-                claims.Add(new Claim(index, ClaimKind.Sealed, segment.SealReported));
-            }
-
-            if (segment.Successor is { } successor && successor.Received < segment.Log.Last.Number && _node.Now.MsSince(successor.MovedAt) > _node.Limits.NodeTimeoutMs)
-            {
-                claims.Add(new Claim(index, ClaimKind.Stalled, successor.Node));
-            }
-        }
-
-        return claims;
     }
 
     /// <summary>At the end of a turn: one frame a neighbour with what it is to have, one with what was received from it.</summary>
@@ -284,8 +220,7 @@ internal sealed class ChainPath
         }
 
         _unanswered.Clear();
-        FlushQuestions();
-        FlushAcks();
+        _words.Flush();
         foreach (EntryLane lane in _lanes.Values)
         {
             lane.EndTurn();
@@ -313,33 +248,6 @@ internal sealed class ChainPath
 
     /// <summary>A copy is whole up to here: it tells its source so, again and again, until the map appends it.</summary>
     public void Received(Segment segment) => _unanswered.Add(segment);
-
-    /// <summary>A seal begins once no part of an iteration is held, and ends by itself where nothing comes of it (design R10).</summary>
-    private void Sealing(Segment segment)
-    {
-        if (!segment.IsSealed)
-        {
-            if (segment.Tables.All(t => t.Aggregation is not { Open.Count: > 0 }))
-            {
-                (segment.IsSealed, segment.SealedAt) = (true, _node.Now);
-                AskBelow(segment);
-            }
-
-            return;
-        }
-
-        if (segment.AskAt <= _node.Now)
-        {
-            segment.AskAt = _node.Now.AfterMs(_node.Limits.ResendMs);
-            AskBelow(segment);
-        }
-
-        if (_node.Now.MsSince(segment.SealedAt) > _node.Limits.NodeTimeoutMs && (segment.SealReported == 0 || _node.Map!.Version > segment.SealReported))
-        {
-            // What may rest on the seal rests on an older map than this and fails.
-            segment.Unseal();
-        }
-    }
 
     private EntryLane Lane(LinkId link)
     {
@@ -588,7 +496,7 @@ internal sealed class ChainPath
 
         successor.Asks = null;
         bool isInLog = segment.Log.Contains(last);
-        Queue(successor.Link, FrameKind.Confirmed, new ConfirmEntry((uint)segment.Index, segment.Log.Last, isInLog, segment.IsComplete));
+        _words.Add(successor.Link, FrameKind.Confirmed, new ConfirmEntry((uint)segment.Index, segment.Log.Last, isInLog, segment.IsComplete));
         if (isInLog && !successor.IsReady)
         {
             (successor.IsReady, successor.SentThrough, successor.Received) = (true, last.Number, last.Number);
@@ -598,11 +506,11 @@ internal sealed class ChainPath
     }
 
     /// <summary>Where not all behind are known to be confirmed, the successor is asked once more.</summary>
-    private void AskBelow(Segment segment)
+    public void AskBelow(Segment segment)
     {
         if (!segment.IsChainConfirmed && segment.Successor is { IsReady: true } successor)
         {
-            Queue(successor.Link, FrameKind.Confirmed, new ConfirmEntry((uint)segment.Index, segment.Log.Last, true, segment.IsComplete));
+            _words.Add(successor.Link, FrameKind.Confirmed, new ConfirmEntry((uint)segment.Index, segment.Log.Last, true, segment.IsComplete));
         }
     }
 
@@ -688,7 +596,7 @@ internal sealed class ChainPath
     private void Ask(Segment segment)
     {
         segment.AskAt = _node.Now.AfterMs(_node.Limits.ResendMs);
-        Queue(LinkAbove(segment), FrameKind.Confirm, new ConfirmEntry((uint)segment.Index, segment.Log.Last, false, false));
+        _words.Add(LinkAbove(segment), FrameKind.Confirm, new ConfirmEntry((uint)segment.Index, segment.Log.Last, false, false));
     }
 
     /// <summary>Sends what a follower has not been sent, as far as its link has room. True where nothing is left.</summary>
@@ -727,52 +635,8 @@ internal sealed class ChainPath
             return;
         }
 
-        LinkId above = LinkAbove(segment);
-        if (!_acks.TryGetValue(above, out List<EntryAck>? acks))
-        {
-            acks = [];
-            _acks.Add(above, acks);
-        }
-
         LogPosition last = segment.Log.Last;
         LogPosition acknowledged = follows || segment.Acknowledged < segment.Log.Base.Number ? default : segment.Log.PositionOf(segment.Acknowledged);
-        acks.Add(new EntryAck((uint)segment.Index, last, acknowledged, Math.Min((ulong)Math.Max(0, _node.Budget.Limit - _node.Budget.Used), segment.RoomBelow), segment.IsChainConfirmed));
-    }
-
-    private void Queue(LinkId link, FrameKind kind, in ConfirmEntry entry)
-    {
-        if (!_questions.TryGetValue((link, kind), out List<ConfirmEntry>? entries))
-        {
-            entries = [];
-            _questions.Add((link, kind), entries);
-        }
-
-        entries.Add(entry);
-    }
-
-    private void FlushQuestions()
-    {
-        foreach (((LinkId link, FrameKind kind), List<ConfirmEntry> entries) in _questions)
-        {
-            foreach (ConfirmEntry[] some in entries.Chunk(SegmentsAFrame))
-            {
-                _node.Outbox.Send(link, _node.Header(kind), new ConfirmBody(_node.Options.Node, _node.Options.Incarnation, some));
-            }
-
-            entries.Clear();
-        }
-    }
-
-    private void FlushAcks()
-    {
-        foreach ((LinkId link, List<EntryAck> acks) in _acks)
-        {
-            foreach (EntryAck[] some in acks.Chunk(SegmentsAFrame))
-            {
-                _node.Outbox.Send(link, _node.Header(FrameKind.EntryAck), new EntryAckBody(_node.Options.Node, _node.Options.Incarnation, some));
-            }
-
-            acks.Clear();
-        }
+        _words.Add(LinkAbove(segment), new EntryAck((uint)segment.Index, last, acknowledged, Math.Min((ulong)Math.Max(0, _node.Budget.Limit - _node.Budget.Used), segment.RoomBelow), segment.IsChainConfirmed));
     }
 }

@@ -22,6 +22,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     private readonly ExpiryPath _expiry;
     private readonly ChainPath _chain;
     private readonly CopyPath _copies;
+    private readonly SealPath _seals;
     private readonly MapFollower _follower;
     private readonly AdminPath _admin;
     private readonly HeardMembers _heard = new();
@@ -55,6 +56,7 @@ internal sealed class ServerNode : IMachine, IDisposable
         _state = new NodeState(options, Outbox);
         _chain = new ChainPath(_state);
         _copies = new CopyPath(_state, _chain);
+        _seals = new SealPath(_state, _chain);
         _state.Entries = new EntryWriter(_chain);
         _pushes = new PushPath(_state);
         _pulls = new PullPath(_state);
@@ -169,6 +171,7 @@ internal sealed class ServerNode : IMachine, IDisposable
         _expiry.Tick();
         if (_state.Map is not null)
         {
+            _seals.Tick();
             _chain.Tick();
             _copies.Tick();
             Report();
@@ -240,7 +243,7 @@ internal sealed class ServerNode : IMachine, IDisposable
             return;
         }
 
-        List<Claim> claims = _chain.Claims();
+        List<Claim> claims = _seals.Claims();
         if (claims.SequenceEqual(_claims) && (_now < _nextReport || claims.Count == 0))
         {
             return;
@@ -268,7 +271,7 @@ internal sealed class ServerNode : IMachine, IDisposable
         }
         else
         {
-            _chain.Seal(step.Segment);
+            _seals.Seal(step.Segment);
         }
     }
 

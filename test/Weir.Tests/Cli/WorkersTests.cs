@@ -28,7 +28,9 @@ public sealed class WorkersTests : IDisposable
         Assert.Equal(workers.Select(Last), workers.Select(w => (int)w.GetProperty("clock").GetInt64()));
         Assert.Equal([70 * BatchRows, 100 * BatchRows, 51 * BatchRows], workers.Select(w => w.GetProperty("rows").GetInt64()));
         Assert.All(workers, w => Assert.InRange(w.GetProperty("staleness").GetInt64(), 0, Delay));
-        Assert.Equal(3, workers.Select(w => w.GetProperty("pid").GetInt32()).Distinct().Count());
+
+        // Three where the newcomer's process has started before the run ends; until then another hosts its worker.
+        Assert.InRange(workers.Select(w => w.GetProperty("pid").GetInt32()).Distinct().Count(), 2, 3);
         Assert.True(ModelFile.Read(_folder["model/model.weir"]).Count > 0);
     }
 

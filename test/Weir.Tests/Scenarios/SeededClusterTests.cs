@@ -7,7 +7,7 @@ namespace Weir.Tests.Scenarios;
 public class SeededClusterTests
 {
     /// <summary>How many seeds a run tries: 200, or as many as WEIR_SEEDS says.</summary>
-    private static int Seeds =>
+    internal static int Seeds =>
         int.TryParse(Environment.GetEnvironmentVariable("WEIR_SEEDS"), NumberStyles.None, CultureInfo.InvariantCulture, out int seeds) ? Math.Max(200, seeds) : 200;
 
     [Fact]
@@ -30,17 +30,6 @@ public class SeededClusterTests
         }
 
         Assert.All(hit, fault => Assert.True(fault.Value >= 20, $"the fault '{fault.Key}' was hit in {fault.Value} of {Seeds} seeds; at least 20 are needed"));
-    }
-
-    [Theory]
-    [InlineData(1)]
-    [InlineData(2)]
-    public void No_acknowledged_push_is_lost_or_applied_twice_when_a_server_dies(int replicas)
-    {
-        for (ulong seed = 1; seed <= (ulong)Seeds / 2; seed++)
-        {
-            using TokenRun run = Run(seed, replicas);
-        }
     }
 
     /// <summary>A seed that failed, again: WEIR_ONE_SEED=N [WEIR_REPLICAS=K], and its cluster is described where it still fails.</summary>
@@ -92,7 +81,7 @@ public class SeededClusterTests
         return run.Trace;
     }
 
-    private static TokenRun Run(ulong seed, int replicas = 0)
+    internal static TokenRun Run(ulong seed, int replicas = 0)
     {
         var run = new TokenRun(seed, replicas);
         try

@@ -1,0 +1,102 @@
+using Weir.Placement;
+using Weir.Wire;
+
+namespace Weir.Server;
+
+/// <summary>
+/// How a head makes way (design R10), and what a node reports of its segments for the manager to act on (R9, R10, R16).
+/// </summary>
+internal sealed class SealPath(NodeState node, ChainPath chain)
+{
+    /// <summary>Goes on with the seals that were asked for.</summary>
+    public void Tick()
+    {
+        foreach (Segment segment in node.HeadedSegments.Where(s => s.IsSealing))
+        {
+            Sealing(segment);
+        }
+    }
+
+    /// <summary>The manager wants a head sealed.</summary>
+    public void Seal(uint index)
+    {
+        if (node.Headed(index) is { IsTail: false, IsSealing: false } segment)
+        {
+            segment.IsSealing = true;
+            Sealing(segment);
+        }
+    }
+
+    /// <summary>What this node has to say of its segments; where the seal is reported it is noted under which map (design R9, R10, R16).</summary>
+    public List<Claim> Claims()
+    {
+        List<Claim> claims = [];
+        foreach (Segment segment in node.Held)
+        {
+            uint index = (uint)segment.Index;
+            if (segment.Target is { IsWhole: true })
+            {
+                claims.Add(new Claim(index, ClaimKind.CaughtUp, 0));
+            }
+
+            if (segment.Place < 0)
+            {
+                continue;
+            }
+
+            ChainMember self = segment.Chain.Members[segment.Place];
+            if (segment.IsDiverged)
+            {
+                claims.Add(new Claim(index, ClaimKind.Diverged, segment.Chain.Epoch));
+            }
+            else if (!self.IsComplete && segment.IsComplete)
+            {
+                claims.Add(new Claim(index, ClaimKind.Complete, self.Appended));
+            }
+
+            if (segment.IsSealed && node.Now.MsSince(segment.SealedAt) > node.Limits.NodeTimeoutMs)
+            {
+                claims.Add(new Claim(index, ClaimKind.Resuming, segment.SealReported));
+            }
+            else if (segment is { IsSealed: true, IsDrained: true })
+            {
+                segment.SealReported = node.Map!.Version;
+                claims.Add(new Claim(index, ClaimKind.Sealed, segment.SealReported));
+            }
+
+            if (segment.Successor is { } successor && successor.Received < segment.Log.Last.Number && node.Now.MsSince(successor.MovedAt) > node.Limits.NodeTimeoutMs)
+            {
+                claims.Add(new Claim(index, ClaimKind.Stalled, successor.Node));
+            }
+        }
+
+        return claims;
+    }
+
+    /// <summary>A seal begins once no part of an iteration is held, and ends by itself where nothing comes of it (design R10).</summary>
+    private void Sealing(Segment segment)
+    {
+        if (!segment.IsSealed)
+        {
+            if (segment.Tables.All(t => t.Aggregation is not { Open.Count: > 0 }))
+            {
+                (segment.IsSealed, segment.SealedAt) = (true, node.Now);
+                chain.AskBelow(segment);
+            }
+
+            return;
+        }
+
+        if (segment.AskAt <= node.Now)
+        {
+            segment.AskAt = node.Now.AfterMs(node.Limits.ResendMs);
+            chain.AskBelow(segment);
+        }
+
+        if (node.Now.MsSince(segment.SealedAt) > node.Limits.NodeTimeoutMs && (segment.SealReported == 0 || node.Map!.Version > segment.SealReported))
+        {
+            // What may rest on the seal rests on an older map than this and fails.
+            segment.Unseal();
+        }
+    }
+}
