@@ -12,6 +12,9 @@ namespace Weir.Server;
 /// </summary>
 internal sealed class ChainPath
 {
+    /// <summary>How long entries are kept for a newcomer that takes none: as long as a copy that nobody wants lasts.</summary>
+    private const long NewcomerMs = 5000;
+
     private readonly NodeState _node;
     private readonly EntryApplication _application;
     private readonly EntryLane _kept;
@@ -176,6 +179,13 @@ internal sealed class ChainPath
             if (segment.Place > 0 && !segment.IsDiverged && !(segment.IsConfirmed && segment.IsComplete) && segment.AskAt <= _node.Now)
             {
                 Ask(segment);
+            }
+
+            if (segment.Newcomer is { } newcomer && newcomer.Received < segment.Log.Last.Number && _node.Now.MsSince(newcomer.MovedAt) > NewcomerMs)
+            {
+                // It is no member, so nobody waits for it: whether it died or gave its copy up, it may begin another.
+                segment.Newcomer = null;
+                Trim(segment);
             }
 
             foreach (Follower? follower in (ReadOnlySpan<Follower?>)[segment.Successor, segment.Newcomer])

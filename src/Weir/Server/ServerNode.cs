@@ -105,6 +105,9 @@ internal sealed class ServerNode : IMachine, IDisposable
 
     public long StoredBytes => _state.Budget.Used;
 
+    /// <summary>Bytes of log entries that are kept for those below: followers, and newcomers that the map has yet to append.</summary>
+    public long KeptLogBytes => _state.LogBytes.Total;
+
     /// <summary>Streams of pushes that last[] remembers, over all tables and segments: they end with their sessions and jobs.</summary>
     public int RememberedStreams => _state.Held.SelectMany(s => s.Tables).Sum(t => t.Updates.Count + t.Deletes.Count);
 

@@ -3,6 +3,7 @@ using Weir.Keys;
 using Weir.Placement;
 using Weir.Server;
 using Weir.Sim;
+using Weir.World;
 
 namespace Weir.Tests.Scenarios;
 
@@ -47,6 +48,39 @@ public class MoveTests
 
                 // And once more: what was repaired holds what the first had.
                 await PushWhile(cluster, client, table, () => cluster.KillServer(2), () => cluster.Nodes[0].Map!.Members.Length == replicas);
+            },
+            limitMs: 120_000);
+    }
+
+    /// <summary>Found by reading: the entries kept for a newcomer that never came filled the log, and every push was then answered Busy.</summary>
+    [Fact]
+    public void Nothing_is_kept_for_a_newcomer_that_dies_before_the_map_appends_it()
+    {
+        using var cluster = new SimCluster(7, servers: 2);
+        cluster.Run(
+            async () =>
+            {
+                WeirClient client = await cluster.ConnectAsync("a");
+                WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t", Width = 3 });
+                float[] ones = new float[Keys.Length * 3];
+                await client.PushAsync(table, Keys, ones);
+                cluster.AddServer();
+                while (!cluster.Nodes.Any(n => n.KeptLogBytes > 0))
+                {
+                    await client.PushAsync(table, Keys, ones);
+                }
+
+                // The chains that it has not entered yet do not change with its death.
+                ulong[] kept = [.. Keys.Where(k => cluster.Nodes[0].Map!.Chains[Mix.Segment(k, 6)].Members.Length == 1)];
+                cluster.KillServer(2);
+                Instant until = cluster.Scheduler.Now.AfterMs(20_000);
+                while (cluster.Scheduler.Now < until)
+                {
+                    await client.PushAsync(table, kept.AsMemory(), new float[kept.Length * 3]);
+                    await cluster.Scheduler.Delay(50, CancellationToken.None);
+                }
+
+                Assert.All(cluster.Nodes.Take(2), node => Assert.Equal(0, node.KeptLogBytes));
             },
             limitMs: 120_000);
     }
