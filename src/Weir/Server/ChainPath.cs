@@ -428,7 +428,7 @@ internal sealed class ChainPath
 
     private bool Acks(in FrameHeader header, ReadOnlySpan<byte> body)
     {
-        if (!EntryAckBody.TryRead(body, _readAcks, out ChainSender sender))
+        if (!ChainBody<EntryAck>.TryRead(body, _readAcks, out ChainSender sender))
         {
             return false;
         }
@@ -470,7 +470,7 @@ internal sealed class ChainPath
 
     private bool Questions(in FrameHeader header, ReadOnlySpan<byte> body)
     {
-        if (!ConfirmBody.TryRead(body, _readQuestions, out ChainSender sender))
+        if (!ChainBody<ConfirmEntry>.TryRead(body, _readQuestions, out ChainSender sender))
         {
             return false;
         }

@@ -25,7 +25,7 @@ internal sealed class NeighbourWords(NodeState node)
         {
             foreach (ConfirmEntry[] some in entries.Chunk(SegmentsAFrame))
             {
-                node.Outbox.Send(link, node.Header(kind), new ConfirmBody(node.Options.Node, node.Options.Incarnation, some));
+                node.Outbox.Send(link, node.Header(kind), new ChainBody<ConfirmEntry>(node.Options.Node, node.Options.Incarnation, some));
             }
 
             entries.Clear();
@@ -35,7 +35,7 @@ internal sealed class NeighbourWords(NodeState node)
         {
             foreach (EntryAck[] some in acks.Chunk(SegmentsAFrame))
             {
-                node.Outbox.Send(link, node.Header(FrameKind.EntryAck), new EntryAckBody(node.Options.Node, node.Options.Incarnation, some));
+                node.Outbox.Send(link, node.Header(FrameKind.EntryAck), new ChainBody<EntryAck>(node.Options.Node, node.Options.Incarnation, some));
             }
 
             acks.Clear();

@@ -263,7 +263,7 @@ internal sealed class ServerNode : IMachine, IDisposable
 
         // What does not fit is said once what was said first has been acted on.
         Claim[] said = [.. claims.Take(MostClaims)];
-        Outbox.Send(Outbox.Open(map.Manager.Address), _state.Header(FrameKind.Report), new ReportBody(sender.Node, sender.Incarnation, said));
+        Outbox.Send(Outbox.Open(map.Manager.Address), _state.Header(FrameKind.Report), new ChainBody<Claim>(sender.Node, sender.Incarnation, said));
     }
 
     private void Take(in Step step)
@@ -291,7 +291,7 @@ internal sealed class ServerNode : IMachine, IDisposable
                 }
 
                 break;
-            case FrameKind.Report when header.Cluster == _state.Map?.Cluster && ReportBody.TryRead(body, _readClaims, out ChainSender sender):
+            case FrameKind.Report when header.Cluster == _state.Map?.Cluster && ChainBody<Claim>.TryRead(body, _readClaims, out ChainSender sender):
                 if (_state.Map.Member(sender.Node)?.Incarnation == sender.Incarnation)
                 {
                     _role?.Membership?.Reported(sender, header.MapVersion, _readClaims);

@@ -155,9 +155,9 @@ internal ref struct EntriesReader
 /// <param name="Acknowledged">The last entry that every member from the sender on has.</param>
 /// <param name="Room">Bytes of memory that the sender and those behind it still have.</param>
 /// <param name="IsChainConfirmed">Everybody from the sender on is confirmed in this epoch (R16).</param>
-internal readonly record struct EntryAck(uint Segment, LogPosition Received, LogPosition Acknowledged, ulong Room, bool IsChainConfirmed)
+internal readonly record struct EntryAck(uint Segment, LogPosition Received, LogPosition Acknowledged, ulong Room, bool IsChainConfirmed) : IChainWord<EntryAck>
 {
-    public const int Size = 48;
+    public static int Bytes => 48;
 
     public void Write(ref ByteWriter writer)
     {
@@ -184,9 +184,9 @@ internal readonly record struct EntryAck(uint Segment, LogPosition Received, Log
 /// <param name="Last">The sender's last entry.</param>
 /// <param name="IsInLog">In an answer: the asker's last entry is in the log.</param>
 /// <param name="IsComplete">In an answer: its sender holds every entry that was ever acknowledged.</param>
-internal readonly record struct ConfirmEntry(uint Segment, LogPosition Last, bool IsInLog, bool IsComplete)
+internal readonly record struct ConfirmEntry(uint Segment, LogPosition Last, bool IsInLog, bool IsComplete) : IChainWord<ConfirmEntry>
 {
-    public const int Size = 24;
+    public static int Bytes => 24;
 
     public void Write(ref ByteWriter writer)
     {
@@ -202,56 +202,42 @@ internal readonly record struct ConfirmEntry(uint Segment, LogPosition Last, boo
     }
 }
 
-/// <summary>The body of EntryAck.</summary>
-internal readonly struct EntryAckBody(ulong node, ulong incarnation, IReadOnlyList<EntryAck> acks) : IBody
+/// <summary>What a node says of one segment, in a frame that says the same kind of thing of many.</summary>
+internal interface IChainWord<TSelf>
+    where TSelf : struct, IChainWord<TSelf>
 {
-    public int Bytes => ChainSender.Size + (acks.Count * EntryAck.Size);
+    /// <summary>Bytes of one.</summary>
+    static abstract int Bytes { get; }
 
-    public void Write(ref ByteWriter writer)
-    {
-        new ChainSender(node, incarnation, acks.Count).Write(ref writer);
-        foreach (EntryAck ack in acks)
-        {
-            ack.Write(ref writer);
-        }
-    }
+    void Write(ref ByteWriter writer);
 
-    public static bool TryRead(ReadOnlySpan<byte> body, List<EntryAck> into, out ChainSender sender)
-    {
-        into.Clear();
-        var reader = new ByteReader(body);
-        sender = ChainSender.Read(ref reader, EntryAck.Size);
-        for (int i = 0; i < sender.Count; i++)
-        {
-            into.Add(EntryAck.Read(ref reader));
-        }
-
-        return reader.AtEnd;
-    }
+    /// <summary>Reads one; makes the reader fail where it makes no sense.</summary>
+    static abstract TSelf Read(ref ByteReader reader);
 }
 
-/// <summary>The body of Confirm and Confirmed.</summary>
-internal readonly struct ConfirmBody(ulong node, ulong incarnation, IReadOnlyList<ConfirmEntry> entries) : IBody
+/// <summary>The body of EntryAck, Confirm, Confirmed and Report: who speaks, and a word for each segment.</summary>
+internal readonly struct ChainBody<TWord>(ulong node, ulong incarnation, IReadOnlyList<TWord> words) : IBody
+    where TWord : struct, IChainWord<TWord>
 {
-    public int Bytes => ChainSender.Size + (entries.Count * ConfirmEntry.Size);
+    public int Bytes => ChainSender.Size + (words.Count * TWord.Bytes);
 
     public void Write(ref ByteWriter writer)
     {
-        new ChainSender(node, incarnation, entries.Count).Write(ref writer);
-        foreach (ConfirmEntry entry in entries)
+        new ChainSender(node, incarnation, words.Count).Write(ref writer);
+        foreach (TWord word in words)
         {
-            entry.Write(ref writer);
+            word.Write(ref writer);
         }
     }
 
-    public static bool TryRead(ReadOnlySpan<byte> body, List<ConfirmEntry> into, out ChainSender sender)
+    public static bool TryRead(ReadOnlySpan<byte> body, List<TWord> into, out ChainSender sender)
     {
         into.Clear();
         var reader = new ByteReader(body);
-        sender = ChainSender.Read(ref reader, ConfirmEntry.Size);
+        sender = ChainSender.Read(ref reader, TWord.Bytes);
         for (int i = 0; i < sender.Count; i++)
         {
-            into.Add(ConfirmEntry.Read(ref reader));
+            into.Add(TWord.Read(ref reader));
         }
 
         return reader.AtEnd;

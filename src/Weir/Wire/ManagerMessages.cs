@@ -71,38 +71,26 @@ internal enum ClaimKind : byte
     Resuming = 6,
 }
 
-/// <summary>One claim: 16 bytes.</summary>
-internal readonly record struct Claim(uint Segment, ClaimKind Kind, ulong Version)
+/// <summary>One claim, in a Report of all that a node has to claim at that time.</summary>
+internal readonly record struct Claim(uint Segment, ClaimKind Kind, ulong Version) : IChainWord<Claim>
 {
-    public const int Size = 16;
-}
-
-/// <summary>The body of Report: all claims of a node at this time.</summary>
-internal readonly struct ReportBody(ulong node, ulong incarnation, IReadOnlyList<Claim> claims) : IBody
-{
-    public int Bytes => ChainSender.Size + (claims.Count * Claim.Size);
+    public static int Bytes => 16;
 
     public void Write(ref ByteWriter writer)
     {
-        new ChainSender(node, incarnation, claims.Count).Write(ref writer);
-        foreach (Claim claim in claims)
-        {
-            writer.UInt32(claim.Segment);
-            writer.UInt32((uint)claim.Kind);
-            writer.UInt64(claim.Version);
-        }
+        writer.UInt32(Segment);
+        writer.UInt32((uint)Kind);
+        writer.UInt64(Version);
     }
 
-    public static bool TryRead(ReadOnlySpan<byte> body, List<Claim> into, out ChainSender sender)
+    public static Claim Read(ref ByteReader reader)
     {
-        into.Clear();
-        var reader = new ByteReader(body);
-        sender = ChainSender.Read(ref reader, Claim.Size);
-        for (int i = 0; i < sender.Count; i++)
+        var claim = new Claim(reader.UInt32(), (ClaimKind)(byte)reader.UInt32(), reader.UInt64());
+        if (claim.Kind is < ClaimKind.Complete or > ClaimKind.Resuming)
         {
-            into.Add(new Claim(reader.UInt32(), (ClaimKind)(byte)reader.UInt32(), reader.UInt64()));
+            reader.Fail();
         }
 
-        return reader.AtEnd && into.TrueForAll(c => c.Kind is >= ClaimKind.Complete and <= ClaimKind.Resuming);
+        return claim;
     }
 }

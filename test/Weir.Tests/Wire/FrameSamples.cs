@@ -195,14 +195,14 @@ internal static class FrameSamples
     private static void AddChains(List<byte[]> frames, Names names)
     {
         frames.Add(Frame(FrameKind.Entries, new SampleEntries([EntryKind.Part, EntryKind.Expiry, EntryKind.Forget, EntryKind.Iteration]), names));
-        frames.Add(Frame(FrameKind.EntryAck, new EntryAckBody(2, 22, [new EntryAck(3, new LogPosition(1, 2), new LogPosition(1, 1), 1 << 20, true)]), names));
-        frames.Add(Frame(FrameKind.Confirm, new ConfirmBody(2, 22, [new ConfirmEntry(3, new LogPosition(1, 2), false, false)]), names));
-        frames.Add(Frame(FrameKind.Confirmed, new ConfirmBody(2, 22, [new ConfirmEntry(3, new LogPosition(1, 2), true, true)]), names));
+        frames.Add(Frame(FrameKind.EntryAck, new ChainBody<EntryAck>(2, 22, [new EntryAck(3, new LogPosition(1, 2), new LogPosition(1, 1), 1 << 20, true)]), names));
+        frames.Add(Frame(FrameKind.Confirm, new ChainBody<ConfirmEntry>(2, 22, [new ConfirmEntry(3, new LogPosition(1, 2), false, false)]), names));
+        frames.Add(Frame(FrameKind.Confirmed, new ChainBody<ConfirmEntry>(2, 22, [new ConfirmEntry(3, new LogPosition(1, 2), true, true)]), names));
         frames.Add(Frame(FrameKind.CopyBegin, new CopyBody(2, 22, 3, 1, 1, 0), names));
         frames.Add(Frame(FrameKind.CopyAck, new CopyBody(2, 22, 3, 1, 1, 4), names));
         frames.Add(Frame(FrameKind.CopySlice, new SampleSlice(names.Plain), names));
         frames.Add(Frame(FrameKind.Step, new StepBody([new Step(3, StepKind.Copy), new Step(4, StepKind.Seal)]), names));
-        frames.Add(Frame(FrameKind.Report, new ReportBody(2, 22, [new Claim(3, ClaimKind.Complete, 1), new Claim(4, ClaimKind.CaughtUp, 0)]), names));
+        frames.Add(Frame(FrameKind.Report, new ChainBody<Claim>(2, 22, [new Claim(3, ClaimKind.Complete, 1), new Claim(4, ClaimKind.CaughtUp, 0)]), names));
     }
 
     public static ClockEntry[] Clocks(Names names) => [new(names.Group, 0, 1, names.MapVersion), new(names.Group, 1, 2, names.MapVersion - 1)];
