@@ -44,7 +44,7 @@ public sealed class ProcessTests : IDisposable
     [Fact]
     public async Task A_worker_process_that_is_killed_in_mid_run_changes_no_byte_of_the_model()
     {
-        string[] run = [.. Small, "--delay", "0", "--workers", "4", "--passes", "60"];
+        string[] run = [.. Small, "--delay", "0", "--workers", "4", "--passes", "30"];
         (await ToolRun.Of([.. run, "--out", _folder["undisturbed"]])).IsDone();
         await using var tool = new ToolChild([.. run, "--processes", "--out", _folder["disturbed"]]);
         int victim = ToolChild.Processes(await tool.LineAsync("worker processes"), "worker")[1];

@@ -9,7 +9,7 @@ namespace Weir.Tests.Cli;
 /// <summary>One command line in a process of its own, as a user starts it: the tool that was built beside the tests.</summary>
 internal sealed partial class ToolChild : IAsyncDisposable
 {
-    private const int PatienceMs = 60_000;
+    private const int PatienceMs = 180_000;
 
     private readonly Process _process;
     private readonly ConcurrentQueue<string> _lines = new();

@@ -56,7 +56,7 @@ public class AllocationTests
     // The least of some rounds: what a request makes, every round has; what happens beside it, not every one.
     private static double BytesOf(Action request)
     {
-        const int Rounds = 6;
+        const int Rounds = 20;
         const int Requests = 200;
         double least = double.MaxValue;
         for (int round = 0; round < Rounds; round++)
