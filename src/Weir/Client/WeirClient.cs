@@ -175,6 +175,46 @@ public sealed class WeirClient : IAsyncDisposable
         return await new WorkerRequests(this, job).RemoveAsync(worker, throughIteration, cancellation);
     }
 
+    /// <summary>
+    /// Has a server hand over all that it holds; it then is a member without segments that may be stopped, and gets none any more. Pushes and pulls go
+    /// on meanwhile.
+    /// </summary>
+    /// <param name="server">Its address, its id, or the beginning of its id.</param>
+    /// <param name="progress">Hears in how many chains the server stands yet; null for nobody.</param>
+    /// <param name="cancellation">Ends the waiting; the cluster goes on draining.</param>
+    /// <exception cref="WeirException">Conflict: there is no such server, or no other to take over; DeadlineExceeded: no segment has moved for
+    /// <see cref="ClientOptions.DeadlineMs"/>, and they may still.</exception>
+    public Task DrainServerAsync(string server, IProgress<int>? progress = null, CancellationToken cancellation = default)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(server);
+        return new ServerRequests(this).DrainAsync(server, progress, cancellation);
+    }
+
+    /// <summary>A server that was drained, or is being, gets segments again.</summary>
+    /// <param name="server">Its address, its id, or the beginning of its id.</param>
+    /// <param name="cancellation">Ends the waiting.</param>
+    /// <exception cref="WeirException">Conflict: there is no such server.</exception>
+    public Task UndrainServerAsync(string server, CancellationToken cancellation = default)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(server);
+        return new ServerRequests(this).UndrainAsync(server, cancellation);
+    }
+
+    /// <summary>A server that is dead or drained leaves the map for good. One that lives then stops.</summary>
+    /// <param name="server">Its address, its id, or the beginning of its id.</param>
+    /// <param name="givesUp">
+    /// Accept that segments which nobody else holds are lost: they begin anew without rows, and every worker goes on from its clock under a new session.
+    /// </param>
+    /// <param name="cancellation">Ends the waiting.</param>
+    /// <returns>How many segments were given up.</returns>
+    /// <exception cref="WeirException">Conflict: there is no such server, it is alive and holds segments, or it has the last complete copy of some, which
+    /// the message names.</exception>
+    public Task<int> ForgetServerAsync(string server, bool givesUp = false, CancellationToken cancellation = default)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(server);
+        return new ServerRequests(this).ForgetAsync(server, givesUp, cancellation);
+    }
+
     /// <summary>Which workers of a job take part in which iterations, as this client knows it now.</summary>
     /// <exception cref="WeirException">Ended: there is no such job, or no longer.</exception>
     public WorkerSchedule ScheduleOf(Job job)

@@ -5,8 +5,9 @@ using Weir.Keys;
 namespace Weir.Placement;
 
 /// <summary>
-/// Chains as columns of numbers, which is how they are written: how many members each has and whether it is down, the epochs, and then for each
-/// place who stands there and under which append, of the chains that have the place. Layout in docs/protocol.md. Pure functions.
+/// Chains as columns of numbers, which is how they are written: how many members each has and whether it is down, the epochs, when each was
+/// given up, and then for each place who stands there and under which append, of the chains that have the place. Layout in docs/protocol.md. Pure
+/// functions.
 /// </summary>
 internal static class ChainColumns
 {
@@ -32,7 +33,7 @@ internal static class ChainColumns
     /// <param name="members">How many members the map has.</param>
     public static MapChain[]? Read(ref ByteReader reader, int count, int members)
     {
-        if (PackedColumn.Read(ref reader, count) is not { } sizes || PackedColumn.Read(ref reader, count) is not { } epochs
+        if (PackedColumn.Read(ref reader, count) is not { } sizes || PackedColumn.Read(ref reader, count) is not { } epochs || PackedColumn.Read(ref reader, count) is not { } emptied
             || sizes.AsSpan().ContainsAnyExceptInRange(0UL, ((ulong)MapSoundness.MaxChainMembers << 1) | Down))
         {
             return null;
@@ -62,18 +63,19 @@ internal static class ChainColumns
             places[place] = (nodes, appended);
         }
 
-        return Chains(sizes, epochs, places);
+        return Chains(sizes, epochs, emptied, places);
     }
 
     /// <summary>A number that other chains hardly have: XxHash3 over what the columns hold, chain by chain as u64 each.</summary>
     public static void AppendTo(XxHash3 hash, ReadOnlySpan<MapChain> chains)
     {
-        Span<ulong> numbers = stackalloc ulong[2 + (2 * MapSoundness.MaxChainMembers)];
+        Span<ulong> numbers = stackalloc ulong[3 + (2 * MapSoundness.MaxChainMembers)];
         foreach (MapChain chain in chains)
         {
             int count = 0;
             numbers[count++] = Size(chain);
             numbers[count++] = chain.Epoch;
+            numbers[count++] = chain.Emptied;
             foreach (ChainMember member in chain.Members)
             {
                 numbers[count++] = (ulong)member.Member;
@@ -97,24 +99,24 @@ internal static class ChainColumns
             }
         }
 
-        ulong[][] columns = [new ulong[chains.Length], new ulong[chains.Length], .. Enumerable.Range(0, 2 * most).Select(c => new ulong[having[c / 2]])];
+        ulong[][] columns = [new ulong[chains.Length], new ulong[chains.Length], new ulong[chains.Length], .. Enumerable.Range(0, 2 * most).Select(c => new ulong[having[c / 2]])];
         Array.Clear(having);
         for (int i = 0; i < chains.Length; i++)
         {
             MapChain chain = chains[i];
-            (columns[0][i], columns[1][i]) = (Size(chain), chain.Epoch);
+            (columns[0][i], columns[1][i], columns[2][i]) = (Size(chain), chain.Epoch, chain.Emptied);
             for (int place = 0; place < chain.Members.Length; place++)
             {
                 int at = having[place]++;
                 ChainMember member = chain.Members[place];
-                (columns[2 + (2 * place)][at], columns[3 + (2 * place)][at]) = ((ulong)member.Member, member.Appended);
+                (columns[3 + (2 * place)][at], columns[4 + (2 * place)][at]) = ((ulong)member.Member, member.Appended);
             }
         }
 
         return columns;
     }
 
-    private static MapChain[] Chains(ulong[] sizes, ulong[] epochs, (ulong[] Members, ulong[] Appended)[] places)
+    private static MapChain[] Chains(ulong[] sizes, ulong[] epochs, ulong[] emptied, (ulong[] Members, ulong[] Appended)[] places)
     {
         var chains = new MapChain[sizes.Length];
         var next = new int[places.Length];
@@ -127,7 +129,7 @@ internal static class ChainColumns
                 members[place] = new ChainMember((int)places[place].Members[at], places[place].Appended[at]);
             }
 
-            chains[i] = new MapChain(epochs[i], members, (sizes[i] & Down) != 0);
+            chains[i] = new MapChain(epochs[i], members, (sizes[i] & Down) != 0, emptied[i]);
         }
 
         return chains;

@@ -2,8 +2,11 @@ using Weir.Keys;
 
 namespace Weir.Placement;
 
-/// <summary>A server node as the map knows it. Another incarnation under the same id is no member (design R5).</summary>
-internal readonly record struct MapMember(ulong Node, ulong Incarnation, string Address, uint WeightPercent, string Zone);
+/// <summary>
+/// A server node as the map knows it. Another incarnation under the same id is no member (design R5). One that is draining gets no segments and
+/// hands over those it has, so that it may be stopped.
+/// </summary>
+internal readonly record struct MapMember(ulong Node, ulong Incarnation, string Address, uint WeightPercent, string Zone, bool IsDraining = false);
 
 /// <summary>A table as declared. Group 0: no clocks govern it.</summary>
 internal sealed record MapTable(uint Id, string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group, KeyLifetime Lifetime);
@@ -72,8 +75,9 @@ internal readonly record struct ChainMember(int Member, ulong Appended)
 /// <summary>
 /// Who holds a segment: the head first, then those that follow it; nobody once what it held was given up. The epoch is the version of the
 /// map that last changed the order. <paramref name="IsDown"/>: no complete member is within reach, so the segment waits for one to return.
+/// <paramref name="Emptied"/>: the version in which an operator gave up what it held (R6); whatever was held of it before counts for nothing. 0 is never.
 /// </summary>
-internal readonly record struct MapChain(ulong Epoch, ChainMember[] Members, bool IsDown = false)
+internal readonly record struct MapChain(ulong Epoch, ChainMember[] Members, bool IsDown = false, ulong Emptied = 0)
 {
     public int Head => Members.Length == 0 ? ClusterMap.Nobody : Members[0].Member;
 
@@ -158,6 +162,9 @@ internal sealed record ClusterMap
     public required MapChain[] Chains { get; init; }
 
     public int Segments => 1 << SegmentBits;
+
+    /// <summary>How many members a whole chain has: k + 1, as far as there are members that stay.</summary>
+    public int Copies => Math.Clamp(Members.Count(m => !m.IsDraining), 1, Replicas + 1);
 
     /// <summary>The chains as they are written: most changes of a map leave them as they are, and for the largest cluster they are most of it.</summary>
     public byte[] ChainBytes

@@ -6,6 +6,7 @@ namespace Weir.Placement;
 internal static class MapParts
 {
     private const int TextBytes = 2;
+    private const uint Draining = 1u << 31;
 
     public static readonly MapList[] Lists =
     [
@@ -66,7 +67,7 @@ internal static class MapParts
     {
         writer.UInt64(member.Node);
         writer.UInt64(member.Incarnation);
-        writer.UInt32(member.WeightPercent);
+        writer.UInt32(member.WeightPercent | (member.IsDraining ? Draining : 0));
         writer.Text(member.Address);
         writer.Text(member.Zone);
     }
@@ -75,7 +76,7 @@ internal static class MapParts
     {
         ulong node = reader.UInt64(), incarnation = reader.UInt64();
         uint weight = reader.UInt32();
-        return new MapMember(node, incarnation, reader.Text(), weight, reader.Text());
+        return new MapMember(node, incarnation, reader.Text(), weight & ~Draining, reader.Text(), (weight & Draining) != 0);
     }
 
     private static void WriteTable(ref ByteWriter writer, MapTable table)

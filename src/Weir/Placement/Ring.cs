@@ -71,14 +71,15 @@ internal sealed class Ring
     /// <summary>The chains of all segments.</summary>
     /// <param name="segmentBits">s: there are 2^s segments, s from 0 to 17.</param>
     /// <param name="replicas">k: how many followers a chain has where there are nodes enough, at least 0.</param>
+    /// <param name="areApart">Nodes that are not to be in one chain, whichever comes first; null for none. A chain may come out shorter for it.</param>
     /// <returns>By segment: the ids of its nodes, head first.</returns>
-    public ulong[][] Place(int segmentBits, int replicas)
+    public ulong[][] Place(int segmentBits, int replicas, Func<ulong, ulong, bool>? areApart = null)
     {
         Invariant.That(segmentBits is >= 0 and <= 17, "there are 2^0 to 2^17 segments");
         var chains = new ulong[1 << segmentBits][];
         for (int segment = 0; segment < chains.Length; segment++)
         {
-            chains[segment] = ChainAt(SegmentPoint(segment), replicas);
+            chains[segment] = ChainAt(SegmentPoint(segment), replicas, areApart);
         }
 
         return chains;
@@ -90,17 +91,25 @@ internal sealed class Ring
     /// </summary>
     /// <param name="position">A place on the circle, such as <see cref="SegmentPoint"/>.</param>
     /// <param name="replicas">k, at least 0.</param>
-    public ulong[] ChainAt(ulong position, int replicas)
+    /// <param name="areApart">Nodes that are not to be in one chain; null for none.</param>
+    public ulong[] ChainAt(ulong position, int replicas, Func<ulong, ulong, bool>? areApart = null)
     {
         Invariant.That(replicas >= 0, "a chain has no negative number of followers");
         int length = (int)Math.Min(replicas + 1L, _members.Length);
         int firstsWanted = Math.Min(length, _zoneCount);
         int repeatsWanted = length - firstsWanted;
         var chain = new List<int>(length);
-        for (int point = PointAtOrAfter(position); chain.Count < length; point = (point + 1) % _positions.Length)
+        int first = PointAtOrAfter(position);
+        for (int passed = 0; chain.Count < length && passed < 2 * _positions.Length; passed++)
         {
-            int node = _nodes[point];
-            if (chain.Contains(node))
+            if (passed == _positions.Length)
+            {
+                // Those that are kept apart left domains without a node: others fill up.
+                repeatsWanted = length - chain.Count;
+            }
+
+            int node = _nodes[(first + passed) % _positions.Length];
+            if (chain.Contains(node) || (areApart is not null && chain.Exists(other => areApart(_members[other].NodeId, _members[node].NodeId))))
             {
                 continue;
             }

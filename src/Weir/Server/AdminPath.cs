@@ -21,6 +21,9 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
     /// <summary>This node's part in the role of the manager; null where it knows of no register.</summary>
     public ManagerRole? Role { get; set; }
 
+    /// <summary>This node's planned leave.</summary>
+    public LeavePath Leaving { get; } = new(node);
+
     private Membership? Membership => Role?.Membership;
 
     /// <summary>False where the body made no sense or the kind has no business here.</summary>
@@ -41,7 +44,8 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
                 Status(link, header);
                 return true;
             case FrameKind.JoinNode or FrameKind.JoinProcess or FrameKind.OpenTable or FrameKind.DropTable or FrameKind.OpenJob or FrameKind.EndJob
-                or FrameKind.AddWorkers or FrameKind.RemoveWorker or FrameKind.Begun or FrameKind.OpenSession or FrameKind.EndSession or FrameKind.Leave or FrameKind.RegisterRead or FrameKind.RegisterSwap:
+                or FrameKind.AddWorkers or FrameKind.RemoveWorker or FrameKind.Begun or FrameKind.OpenSession or FrameKind.EndSession or FrameKind.Leave or FrameKind.Drain or FrameKind.Forget
+                or FrameKind.RegisterRead or FrameKind.RegisterSwap:
                 return Change(link, header, body, now);
             default:
                 return false;
@@ -53,7 +57,8 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
     {
         ServerOptions options = node.Options;
         bool joined = node.Map?.Member(options.Node)?.Incarnation == options.Incarnation;
-        if (Membership is null && !joined && now >= _nextJoin && follower.Source(_joins) is { } source)
+        Leaving.Tick(Role, follower);
+        if (Membership is null && !joined && !Leaving.HasBegun && now >= _nextJoin && follower.Source(_joins) is { } source)
         {
             _joins++;
             _nextJoin = now.AfterMs(JoinRetryMs);
@@ -225,6 +230,14 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
             case FrameKind.Leave when LeaveBody.TryRead(body, out LeaveBody leave):
                 membership.Request(link, header, map => Leave(map, leave));
                 return true;
+            case FrameKind.Drain when DrainBody.TryRead(body, out DrainBody drain):
+                membership.Request(link, header, map => MemberDepartures.Drain(map, drain.Node, drain.Incarnation, drain.IsTakenBack));
+                return true;
+            case FrameKind.Forget when ForgetBody.TryRead(body, out ForgetBody forget):
+                bool isHeard = forget.Node == node.Options.Node || Role!.Heard.IsHeard(MemberRole.Node, forget.Node, node.Limits.NodeTimeoutMs, now);
+                ulong rows = Role!.Heard.Rows(forget.Node);
+                membership.Request(link, header, map => MemberDepartures.Forget(map, forget.Node, isHeard, rows, forget.GivesUp));
+                return true;
             case FrameKind.RegisterRead or FrameKind.RegisterSwap when RegisterBody.TryRead(body, out RegisterBody cell):
                 membership.Serve(link, header, cell);
                 return true;
@@ -250,7 +263,7 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
             ? map.Member(body.Id)?.Incarnation == body.Incarnation
             : Array.Exists(map.Processes, p => p.Process == body.Id && p.Incarnation == body.Incarnation);
         return !current ? new Membership.Decision(map, Keys.Status.Acked)
-            : body.Role == MemberRole.Node ? MapChanges.RemoveNode(map, body.Id, 0) : MapChanges.RemoveProcess(map, body.Id);
+            : body.Role == MemberRole.Node ? MemberDepartures.Leave(map, body.Id) : MapChanges.RemoveProcess(map, body.Id);
     }
 
     private bool AdminReply(ReadOnlySpan<byte> body, Instant now)
@@ -262,7 +275,8 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
 
         if (Membership is not null || node.Map?.Member(node.Options.Node)?.Incarnation == node.Options.Incarnation)
         {
-            // A member asks for nothing.
+            // A member asks for nothing, but to leave.
+            Leaving.Answered(reply);
             return true;
         }
 

@@ -8,7 +8,7 @@ namespace Weir.Server;
 /// The manager's view of the chains (design section 4, R18): what nodes report of their segments, where segments should lie, and the steps
 /// that lead there, a bounded number at a time. Not thread-safe.
 /// </summary>
-internal sealed class ChainPlan(NodeState node) : IChainReports
+internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainReports
 {
     /// <summary>Segments that a node copies at a time: enough to keep its link busy while small ones wait for their round trips.</summary>
     private const int MostCopies = 8;
@@ -21,10 +21,13 @@ internal sealed class ChainPlan(NodeState node) : IChainReports
 
     private readonly Dictionary<ulong, Report> _reports = [];
     private readonly HashSet<(int Segment, PlannedKind Kind, ulong Node)> _told = [];
+    private readonly StalledLinks _links = new(node.Limits.NodeTimeoutMs);
     private ulong[][] _wanted = [];
     private MapMember[] _members = [];
+    private int _linksVersion;
     private ClusterMap? _planned;
     private bool _hasNews;
+    private Instant _now;
     private Instant _repeatAt;
 
     private sealed record Report(ulong Incarnation, ulong MapVersion, Dictionary<(int Segment, ClaimKind Kind), ulong> Claims);
@@ -62,10 +65,11 @@ internal sealed class ChainPlan(NodeState node) : IChainReports
             return [];
         }
 
-        if (!map.Members.AsSpan().SequenceEqual(_members))
+        NoteStalled(map, now);
+        if (_linksVersion != _links.Version || !map.Members.AsSpan().SequenceEqual(_members))
         {
-            _members = map.Members;
-            _wanted = wanted = new Ring([.. map.Members.Select(m => new RingMember(m.Node, (int)m.WeightPercent, m.Zone))]).Place(map.SegmentBits, map.Replicas);
+            (_members, _linksVersion) = (map.Members, _links.Version);
+            _wanted = wanted = WantedChains.Of(map, _links.IsAtFault, _links.AreApart);
             foreach (ulong gone in _reports.Keys.Where(id => map.IndexOf(id) < 0).ToArray())
             {
                 _reports.Remove(gone);
@@ -87,6 +91,44 @@ internal sealed class ChainPlan(NodeState node) : IChainReports
         Claims(id) is { } report && report.Claims.TryGetValue((segment, ClaimKind.Diverged), out ulong claimed) && claimed == epoch;
 
     bool IChainReports.IsSealed(int segment, ulong id, ulong version) => Claims(id)?.Claims.GetValueOrDefault((segment, ClaimKind.Sealed)) == version;
+
+    ulong IChainReports.Stalled(int segment, ulong id, ulong successor, ulong epoch) =>
+        !IsStalled(segment, id, successor, epoch) ? 0 : _links.IsAtFault(id) ? id : successor;
+
+    bool IChainReports.AreApart(ulong one, ulong other) => _links.AreApart(one, other);
+
+    bool IChainReports.IsStuck(ulong id, ulong successor) => _links.IsStuck(id, successor, _now);
+
+    private bool IsStalled(int segment, ulong id, ulong successor, ulong epoch) =>
+        Claims(id) is { } report && report.MapVersion >= epoch && report.Claims.GetValueOrDefault((segment, ClaimKind.Stalled)) == successor
+        && Reaches(id) && Reaches(successor);
+
+    // Whoever is silent goes by itself: only where both are heard is it the way between them that is broken.
+    private bool Reaches(ulong id) => id == node.Options.Node || heard.IsHeard(MemberRole.Node, id, node.Limits.NodeTimeoutMs / 2, _now);
+
+    /// <summary>Takes in who says of whom that it does not acknowledge.</summary>
+    private void NoteStalled(ClusterMap map, Instant now)
+    {
+        _now = now;
+        _links.Tick(id => map.IndexOf(id) >= 0, now);
+        foreach ((ulong id, Report report) in _reports)
+        {
+            foreach (((int segment, ClaimKind kind), ulong successor) in report.Claims)
+            {
+                if (kind != ClaimKind.Stalled || segment >= map.Segments)
+                {
+                    continue;
+                }
+
+                MapChain chain = map.Chains[segment];
+                int place = chain.PlaceOf(map.IndexOf(id));
+                if (place >= 0 && chain.PlaceOf(map.IndexOf(successor)) == place + 1 && IsStalled(segment, id, successor, chain.Epoch))
+                {
+                    _links.Stalled(id, successor, now);
+                }
+            }
+        }
+    }
 
     // A claim of another start of the node is no claim.
     private Report? Claims(ulong id) =>

@@ -343,8 +343,8 @@ internal static class MapChanges
         return session == map.NextSession ? map : map with { Jobs = [.. jobs], NextSession = session };
     }
 
-    /// <summary>The ring over all members; only while no table stands, so that nothing has to move.</summary>
-    private static ClusterMap Place(ClusterMap map)
+    /// <summary>The ring over the members that stay; only while no table stands, so that nothing has to move.</summary>
+    public static ClusterMap Place(ClusterMap map)
     {
         Dictionary<ulong, int> index = [];
         for (int i = 0; i < map.Members.Length; i++)
@@ -352,8 +352,7 @@ internal static class MapChanges
             index.Add(map.Members[i].Node, i);
         }
 
-        RingMember[] members = [.. map.Members.Select(m => new RingMember(m.Node, (int)m.WeightPercent, m.Zone))];
-        ulong[][] placed = new Ring(members).Place(map.SegmentBits, map.Replicas);
+        ulong[][] placed = WantedChains.Of(map);
         MapChain[] chains = [.. placed.Select((nodes, segment) =>
         {
             // All members of a segment's first chain are complete (R9).

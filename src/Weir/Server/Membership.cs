@@ -18,7 +18,7 @@ internal sealed class Membership(
     private readonly List<Change> _queued = [];
     private readonly List<Change> _swapping = [];
     private readonly HashSet<ulong> _away = [];
-    private readonly ChainPlan _plan = new(node);
+    private readonly ChainPlan _plan = new(node, heard);
     private readonly Dictionary<(uint Group, ulong Announced), Dictionary<ulong, long>> _begun = [];
     private ClusterMap? _proposed;
     private ReadOnlyMemory<byte> _proposedBytes;

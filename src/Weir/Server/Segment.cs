@@ -72,6 +72,9 @@ internal sealed class Follower(ulong node, ulong incarnation, LinkId link)
     /// <summary>It has said what it has and that stands here too: entries go to it (design R16).</summary>
     public bool IsReady { get; set; }
 
+    /// <summary>It has acknowledged in this epoch, if only what it had: so it knows that it is confirmed.</summary>
+    public bool HasAnswered { get; set; }
+
     /// <summary>What it said it has before this node could answer.</summary>
     public LogPosition? Asks { get; set; }
 
@@ -222,5 +225,8 @@ internal sealed class Segment(int index, LogBytes logBytes) : IDisposable
         EndCopy();
         _tables.Clear();
         Waiting.Clear();
+
+        // Who still has it on a list finds that it is nobody's neighbour any more.
+        (Place, Target, Successor, Newcomer) = (-1, null, null, null);
     }
 }

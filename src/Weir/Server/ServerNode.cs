@@ -37,6 +37,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     private readonly List<Claim> _readClaims = [];
     private readonly List<Step> _readSteps = [];
     private bool _wasMember;
+    private bool _isDismissed;
     private long _keysInTurn;
 
     /// <param name="options">What the node is told.</param>
@@ -113,6 +114,18 @@ internal sealed class ServerNode : IMachine, IDisposable
 
     /// <summary>Pulls that are being answered and whose links have no room for the rest.</summary>
     public int UnfinishedAnswers => _pulls.UnfinishedCount;
+
+    /// <summary>Asks the cluster to take over what this node holds, and then to let it go; <see cref="HasLeft"/> says when it has.</summary>
+    public void Leave() => _admin.Leaving.Begin();
+
+    /// <summary>The cluster goes on without this node, by its own wish or an operator's, and misses nothing: it may end.</summary>
+    public bool HasLeft => _admin.Leaving.IsOver || _isDismissed;
+
+    /// <summary>Why the cluster does not let this node go, where it has asked to leave; null where it does.</summary>
+    public string? LeaveRefusal => _admin.Leaving.Refusal;
+
+    /// <summary>Chains that name this node yet, once it has asked to leave.</summary>
+    public int SegmentsToLeave => _admin.Leaving.SegmentsLeft;
 
     /// <summary>Why this node must stop: it is no member any more. Null while it is well.</summary>
     public string? StopReason { get; private set; }
@@ -532,6 +545,12 @@ internal sealed class ServerNode : IMachine, IDisposable
         _role?.Observe(reply.Term, reply.LeaseVersion, _now);
         _follower.Want(header.MapVersion, _now);
         RaiseClocks();
+        if (map.Member(_state.Options.Node) is { IsDraining: true })
+        {
+            // It is about to go: that the cluster has let it go is what it reads in the map.
+            return;
+        }
+
         if (reply.Status == Status.Ended && header.MapVersion >= map.Version && map.Replicas > 0)
         {
             // Others hold what this node held: it reads the map that it is no longer in, and asks to come in again.
@@ -567,6 +586,12 @@ internal sealed class ServerNode : IMachine, IDisposable
         }
 
         ClusterMap? older = _state.Map;
+        if (older?.Member(_state.Options.Node) is { IsDraining: true } drained && drained.Incarnation == _state.Options.Incarnation && map.IndexOf(_state.Options.Node) < 0)
+        {
+            _isDismissed = true;
+            StopReason ??= _admin.Leaving.HasBegun ? null : "the cluster has forgotten this server, which was drained: it holds nothing and nobody misses it";
+        }
+
         _wasMember |= map.Member(_state.Options.Node)?.Incarnation == _state.Options.Incarnation;
         bool hasNewManager = _state.Map?.ManagerTerm != map.ManagerTerm;
         _state.Adopt(map);

@@ -162,6 +162,20 @@ internal sealed class SimCluster : IDisposable
         _nodes[index] = Begin(index, start);
     }
 
+    /// <summary>A server leaves by plan: it hands over what it holds, says goodbye and ends, which <see cref="Runs"/> then says.</summary>
+    public void LeaveServer(int index)
+    {
+        Network.Note($"{_servers[index].Address} leaves");
+        _nodes[index].Leave();
+    }
+
+    /// <summary>An operator has a server drained; done once it holds nothing.</summary>
+    public Task DrainServerAsync(WeirClient client, int index, CancellationToken cancellation = default)
+    {
+        Network.Note($"{_servers[index].Address} is drained");
+        return client.DrainServerAsync(AddressOf(index), cancellation: cancellation);
+    }
+
     /// <summary>The disk of a server that died is lost, and its acceptor's records with it.</summary>
     public void LoseDisk(int index)
     {
@@ -261,8 +275,9 @@ internal sealed class SimCluster : IDisposable
                 Network.Note(note);
             }
 
-            if (node.StopReason is { } reason)
+            if (node.StopReason is not null || node.HasLeft)
             {
+                string reason = node.StopReason ?? "it has left the cluster";
                 Network.Note($"{port.Address} stops: {reason}");
                 port.IsDead = true;
                 if (_servers.IndexOf(port) is >= 0 and int index && index < _disks.Count)

@@ -260,6 +260,47 @@ internal readonly record struct LeaveBody(MemberRole Role, ulong Id, ulong Incar
     }
 }
 
+/// <summary>Drain: a server is to hand over its segments and get no others, or that is taken back. Incarnation 0 stands for any.</summary>
+internal readonly record struct DrainBody(ulong Node, ulong Incarnation, bool IsTakenBack) : IBody
+{
+    public int Bytes => 24;
+
+    public void Write(ref ByteWriter writer)
+    {
+        writer.UInt64(Node);
+        writer.UInt64(Incarnation);
+        writer.UInt64(IsTakenBack ? 1u : 0);
+    }
+
+    public static bool TryRead(ReadOnlySpan<byte> body, out DrainBody message)
+    {
+        var reader = new ByteReader(body);
+        ulong node = reader.UInt64(), incarnation = reader.UInt64(), isTakenBack = reader.UInt64();
+        message = new DrainBody(node, incarnation, isTakenBack == 1);
+        return reader.AtEnd && isTakenBack <= 1;
+    }
+}
+
+/// <summary>Forget: a server that is dead or drained leaves the map for good; with the operator's word what nobody else holds is given up (design R6).</summary>
+internal readonly record struct ForgetBody(ulong Node, bool GivesUp) : IBody
+{
+    public int Bytes => 16;
+
+    public void Write(ref ByteWriter writer)
+    {
+        writer.UInt64(Node);
+        writer.UInt64(GivesUp ? 1u : 0);
+    }
+
+    public static bool TryRead(ReadOnlySpan<byte> body, out ForgetBody message)
+    {
+        var reader = new ByteReader(body);
+        ulong node = reader.UInt64(), givesUp = reader.UInt64();
+        message = new ForgetBody(node, givesUp == 1);
+        return reader.AtEnd && givesUp <= 1;
+    }
+}
+
 /// <summary>AdminReply: a status, two numbers whose meaning follows from the request, and a sentence where it was refused.</summary>
 internal readonly record struct AdminReplyBody(Status Status, ulong First, long Second, string Text) : IBody
 {

@@ -63,6 +63,6 @@ public class ChainColumnsTests
     {
         int length = rng.Chance(4, 5) ? 3 : rng.Below(MapSoundness.MaxChainMembers + 1), first = rng.Below(Members);
         ChainMember[] members = [.. Enumerable.Range(0, length).Select(place => new ChainMember((first + place) % Members, rng.Chance(1, 10) ? rng.Next() >> 8 : 0))];
-        return new MapChain(rng.Next() >> 8, members, rng.Chance(1, 20));
+        return new MapChain(rng.Next() >> 8, members, rng.Chance(1, 20), rng.Chance(1, 30) ? rng.Next() >> 8 : 0);
     }
 }

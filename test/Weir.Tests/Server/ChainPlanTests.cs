@@ -67,7 +67,7 @@ public sealed class ChainPlanTests : IDisposable
 
     private List<(PlannedKind Kind, ulong Node)> Steps(params Claim[] claims)
     {
-        ChainPlan plan = new(_node);
+        ChainPlan plan = new(_node, new HeardMembers());
         plan.Reported(new ChainSender(Second, 22, claims.Length), 4, claims);
         return [.. plan.Next(default, out _).Where(s => s.Kind is PlannedKind.MarkComplete or PlannedKind.Remove).Select(s => (s.Kind, s.Node))];
     }

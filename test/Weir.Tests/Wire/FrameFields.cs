@@ -268,6 +268,7 @@ internal static class FrameFields
         {
             fields.Add(8, "node", member.Node);
             fields.Add(8, "incarnation", member.Incarnation);
+            Assert.False(member.IsDraining);
             fields.Add(4, "weightPercent", member.WeightPercent);
             fields.Text("address", member.Address);
             fields.Text("zone", member.Zone);
@@ -296,6 +297,7 @@ internal static class FrameFields
     {
         ulong[] sizes = Column(fields, body, "sizes", count);
         Column(fields, body, "epochs", count);
+        Column(fields, body, "emptied", count);
         int having = sizes.Count(size => size >> 1 == 1);
         Assert.Equal(having, sizes.Count(size => size >> 1 > 0));
         if (having > 0)
