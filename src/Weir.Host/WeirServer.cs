@@ -313,6 +313,10 @@ public sealed class WeirServer : IAsyncDisposable
                 throw new WeirException(
                     Status.Unreachable, $"this first node could not reach a majority of the register's acceptors within {joinMs / 1000.0:0.#} s: are the other servers that host one running?");
             }
+            catch (OperationCanceledException) when (!cancellation.IsCancellationRequested && node.JoinRefusal is { } refusal)
+            {
+                throw new WeirException(Status.Conflict, $"the cluster at {join} refused this node: {refusal}", join);
+            }
             catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
             {
                 throw new WeirException(

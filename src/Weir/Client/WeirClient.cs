@@ -79,7 +79,8 @@ public sealed class WeirClient : IAsyncDisposable
         ArgumentNullException.ThrowIfNull(options);
         var body = new OpenTableBody(
             options.Name, options.Width, options.Rule, options.InitialValue, options.Aggregate, options.Job?.Group ?? 0,
-            new KeyLifetime(options.ExpireAfterClocks, options.AdmitAfterSightings));
+            new KeyLifetime(options.ExpireAfterClocks, options.AdmitAfterSightings),
+            options.Committed);
         AdminReplyBody reply = await ChangeAsync(FrameKind.OpenTable, body, cancellation);
         uint id = (uint)reply.First;
         lock (State.Gate)
@@ -462,6 +463,11 @@ public sealed class WeirClient : IAsyncDisposable
         CheckShape(table, keys.Length, pulled.Length, table.Width, nameof(pulled));
         CheckBound(delayBound);
         cancellation.ThrowIfCancellationRequested();
+        if (table.IsCommitted)
+        {
+            return await PushThenPullAsync(session, table, keys, pushed, pulled, delayBound, cancellation);
+        }
+
         KeySlices slices = _cuts.Cut(keys.Span);
         PullCall pull;
         PushCall push;
@@ -513,6 +519,28 @@ public sealed class WeirClient : IAsyncDisposable
             _ = push.Task.Exception;
             throw;
         }
+    }
+
+    /// <summary>
+    /// The two halves go to different servers: the pull to who sees the push only once it is acknowledged. That of an aggregating table may be long
+    /// after, and its pull waits for the clocks as any.
+    /// </summary>
+    private async Task<PullResult> PushThenPullAsync(
+        PushSession session, WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> pushed, Memory<float> pulled, int? delayBound, CancellationToken cancellation)
+    {
+        Task push = WriteAsync(session, table, keys, pushed, PartOperation.Update, cancellation);
+        if (!table.Aggregate)
+        {
+            await push;
+        }
+
+        PullResult result = await ReadAsync(session.Group == 0 ? null : session, table, keys, pulled, delayBound, cancellation);
+        if (push.IsCompleted)
+        {
+            await push;
+        }
+
+        return result;
     }
 
     private Task WriteAsync(

@@ -8,8 +8,9 @@ namespace Weir.Placement;
 /// </summary>
 internal readonly record struct MapMember(ulong Node, ulong Incarnation, string Address, uint WeightPercent, string Zone, bool IsDraining = false);
 
-/// <summary>A table as declared. Group 0: no clocks govern it.</summary>
-internal sealed record MapTable(uint Id, string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group, KeyLifetime Lifetime);
+/// <summary>A table as declared. Group 0: no clocks govern it. Committed: it is pulled from the tails of its chains (design R22).</summary>
+internal sealed record MapTable(
+    uint Id, string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group, KeyLifetime Lifetime, bool IsCommitted = false);
 
 /// <summary>
 /// One logical worker of a job: who hosts it under which session (0: nobody); the first iteration that it takes part in and, once a leave was
@@ -195,6 +196,9 @@ internal sealed record ClusterMap
 
     /// <summary>The head of a segment, or null where its only copy is gone.</summary>
     public MapMember? Head(int segment) => Chains[segment].Head is >= 0 and int head ? Members[head] : null;
+
+    /// <summary>The last of a segment's chain, from whom committed pulls are answered, or null where its only copy is gone.</summary>
+    public MapMember? Tail(int segment) => Chains[segment].Members is [.., ChainMember tail] ? Members[tail.Member] : null;
 
     /// <summary>Whether another node, or another start of it, heads a segment by this map than by an older one.</summary>
     public bool HasMoved(int segment, ClusterMap older) =>

@@ -84,7 +84,7 @@ internal static class MapParts
         writer.UInt32(table.Id);
         writer.Int32(table.Width);
         writer.Single(table.InitialValue);
-        writer.UInt32(table.Aggregate ? 1u : 0u);
+        writer.UInt32((table.Aggregate ? 1u : 0u) | (table.IsCommitted ? 2u : 0u));
         writer.UInt32(table.Group);
         table.Rule.Write(ref writer);
         table.Lifetime.Write(ref writer);
@@ -96,13 +96,13 @@ internal static class MapParts
         uint id = reader.UInt32();
         int width = reader.Int32();
         float initial = reader.Single();
-        uint aggregate = reader.UInt32(), group = reader.UInt32();
-        if (!UpdateRule.TryRead(ref reader, out UpdateRule rule) | !KeyLifetime.TryRead(ref reader, out KeyLifetime lifetime))
+        uint flags = reader.UInt32(), group = reader.UInt32();
+        if (flags > 3 | !UpdateRule.TryRead(ref reader, out UpdateRule rule) | !KeyLifetime.TryRead(ref reader, out KeyLifetime lifetime))
         {
             reader.Fail();
         }
 
-        return new MapTable(id, reader.Text(), width, rule, initial, aggregate != 0, group, lifetime);
+        return new MapTable(id, reader.Text(), width, rule, initial, (flags & 1) != 0, group, lifetime, (flags & 2) != 0);
     }
 
     private static void WriteJob(ref ByteWriter writer, MapJob job)

@@ -28,6 +28,9 @@ internal readonly record struct PlannedStep(int Segment, PlannedKind Kind, ulong
 /// <summary>What nodes have reported of their segments, as the planner asks for it.</summary>
 internal interface IChainReports
 {
+    /// <summary>Whether any node has said anything of the segment.</summary>
+    bool HasWord(int segment);
+
     /// <summary>The member says that it is complete under this append (design R9).</summary>
     bool IsComplete(int segment, ulong node, ulong appended);
 
@@ -70,8 +73,9 @@ internal static class Planner
         for (int segment = 0; segment < map.Segments; segment++)
         {
             MapChain chain = map.Chains[segment];
-            if (chain.Members.Length == 0)
+            if (chain.Members.Length == 0 || (IsSettled(map, chain, wanted[segment]) && !reports.HasWord(segment)))
             {
+                // Nearly all of them, nearly always: nothing is allocated for those.
                 continue;
             }
 
@@ -104,6 +108,24 @@ internal static class Planner
         }
 
         return steps;
+    }
+
+    private static bool IsSettled(ClusterMap map, in MapChain chain, ulong[] wanted)
+    {
+        if (chain.IsDown || chain.Members.Length != wanted.Length || map.Members[chain.Members[0].Member].Node != wanted[0])
+        {
+            return false;
+        }
+
+        foreach (ChainMember member in chain.Members)
+        {
+            if (!member.IsComplete || Array.IndexOf(wanted, map.Members[member.Member].Node) < 0)
+            {
+                return false;
+            }
+        }
+
+        return true;
     }
 
     private static bool MarkComplete(List<PlannedStep> steps, IChainReports reports, int segment, in MapChain chain, ulong[] nodes)

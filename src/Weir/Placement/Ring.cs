@@ -21,6 +21,8 @@ internal sealed class Ring
     /// <summary>The largest weight, 100 ordinary nodes: it bounds the points that one member can ask for.</summary>
     public const int MaxWeightPercent = 10_000;
 
+    private const int MostOnStack = 64;
+
     // Karger's r_B and r_I: two families of Mix, so that a node's points and a segment's share nothing.
     private const ulong NodePointSeed = 0x6E6F64655F706F69;
     private const ulong SegmentPointSeed = 0x7365676D656E745F;
@@ -42,7 +44,8 @@ internal sealed class Ring
         _members = [.. members.OrderBy(member => member.NodeId)];
         (_zones, _zoneCount) = NumberZones(_members);
 
-        var points = new List<(ulong Position, int Node)>();
+        var positions = new List<ulong>();
+        var nodes = new List<int>();
         for (int node = 0; node < _members.Length; node++)
         {
             RingMember member = _members[node];
@@ -52,14 +55,23 @@ internal sealed class Ring
             long count = Math.Max(1, (((long)virtualNodes * member.WeightPercent) + 50) / 100);
             for (long i = 0; i < count; i++)
             {
-                points.Add((NodePoint(member.NodeId, (ulong)i), node));
+                positions.Add(NodePoint(member.NodeId, (ulong)i));
+                nodes.Add(node);
             }
         }
 
+        (_positions, _nodes) = ([.. positions], [.. nodes]);
+        Array.Sort(_positions, _nodes);
+
         // Members are in the order of their ids, so a tie of positions goes to the lower id.
-        points.Sort();
-        _positions = [.. points.Select(point => point.Position)];
-        _nodes = [.. points.Select(point => point.Node)];
+        for (int point = 1, first = 0; point <= _positions.Length; point++)
+        {
+            if (point == _positions.Length || _positions[point] != _positions[first])
+            {
+                Array.Sort(_nodes, first, point - first);
+                first = point;
+            }
+        }
     }
 
     /// <summary>Where point <paramref name="index"/> of a node lies (Karger's r_B).</summary>
@@ -98,32 +110,66 @@ internal sealed class Ring
         int length = (int)Math.Min(replicas + 1L, _members.Length);
         int firstsWanted = Math.Min(length, _zoneCount);
         int repeatsWanted = length - firstsWanted;
-        var chain = new List<int>(length);
-        int first = PointAtOrAfter(position);
-        for (int passed = 0; chain.Count < length && passed < 2 * _positions.Length; passed++)
+        var chain = new ulong[length];
+        Span<int> nodes = length <= MostOnStack ? stackalloc int[length] : new int[length];
+        int count = 0, first = PointAtOrAfter(position);
+        for (int passed = 0; count < length && passed < 2 * _positions.Length; passed++)
         {
             if (passed == _positions.Length)
             {
                 // Those that are kept apart left domains without a node: others fill up.
-                repeatsWanted = length - chain.Count;
+                repeatsWanted = length - count;
             }
 
-            int node = _nodes[(first + passed) % _positions.Length];
-            if (chain.Contains(node) || (areApart is not null && chain.Exists(other => areApart(_members[other].NodeId, _members[node].NodeId))))
+            int point = first + passed;
+            while (point >= _positions.Length)
+            {
+                point -= _positions.Length;
+            }
+
+            int node = _nodes[point];
+            if (nodes[..count].Contains(node) || (areApart is not null && IsApart(chain.AsSpan(0, count), _members[node].NodeId, areApart)))
             {
                 continue;
             }
 
             // A repeat stands where it lies, not at the end: a node that joins then reorders nobody.
-            ref int wanted = ref chain.Exists(other => _zones[other] == _zones[node]) ? ref repeatsWanted : ref firstsWanted;
+            ref int wanted = ref SharesZone(nodes[..count], node) ? ref repeatsWanted : ref firstsWanted;
             if (wanted > 0)
             {
                 wanted--;
-                chain.Add(node);
+                nodes[count] = node;
+                chain[count++] = _members[node].NodeId;
             }
         }
 
-        return [.. chain.Select(node => _members[node].NodeId)];
+        return count == length ? chain : chain[..count];
+    }
+
+    private static bool IsApart(ReadOnlySpan<ulong> chain, ulong node, Func<ulong, ulong, bool> areApart)
+    {
+        foreach (ulong other in chain)
+        {
+            if (areApart(other, node))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    private bool SharesZone(ReadOnlySpan<int> chain, int node)
+    {
+        foreach (int other in chain)
+        {
+            if (_zones[other] == _zones[node])
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     private int PointAtOrAfter(ulong position)

@@ -21,6 +21,9 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
     /// <summary>This node's part in the role of the manager; null where it knows of no register.</summary>
     public ManagerRole? Role { get; set; }
 
+    /// <summary>Why the cluster last refused to take this node in; null where it has not.</summary>
+    public string? JoinRefusal { get; private set; }
+
     /// <summary>This node's planned leave.</summary>
     public LeavePath Leaving { get; } = new(node);
 
@@ -190,6 +193,11 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
         Listen(link);
         switch (header.Kind)
         {
+            case FrameKind.JoinNode when JoinNodeBody.TryRead(body, out JoinNodeBody join) && Namesake(join, now) is { } namesake:
+                node.Outbox.Send(
+                    link, node.Reply(FrameKind.AdminReply, header),
+                    new AdminReplyBody(Keys.Status.Conflict, 0, 0, $"server {join.Node:x16} is a member at {namesake.Address} and alive: each server has an id of its own"));
+                return true;
             case FrameKind.JoinNode when JoinNodeBody.TryRead(body, out JoinNodeBody join):
                 Role!.Heard.Heard(MemberRole.Node, join.Node, 0, 0, now);
                 membership.Request(link, header, map => MapChanges.AddNode(map, join));
@@ -246,6 +254,11 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
         }
     }
 
+    /// <summary>A living member of the same id elsewhere: who comes back under its id does so at its address, where no other can listen.</summary>
+    private MapMember? Namesake(in JoinNodeBody join, Instant now) =>
+        node.Map!.Member(join.Node) is { } member && member.Incarnation != join.Incarnation && member.Address != join.Address
+            && (member.Node == node.Options.Node || Role!.Heard.IsHeard(MemberRole.Node, member.Node, node.Limits.NodeTimeoutMs, now)) ? member : null;
+
     /// <summary>The host that the map names takes up a worker's session: it hears the worker's clock as this node knows it (design R7, R26).</summary>
     private Membership.Decision TakeUp(ClusterMap map, in OpenSessionBody open)
     {
@@ -289,6 +302,7 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
         }
         else if (reply.Status != Keys.Status.Acked)
         {
+            JoinRefusal = reply.Text;
             node.Outbox.Note($"the cluster refused this node: {reply.Text}");
         }
 

@@ -25,6 +25,7 @@ internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainRepo
     private ulong[][] _wanted = [];
     private MapMember[] _members = [];
     private int _linksVersion;
+    private readonly HashSet<int> _spokenOf = [];
     private ClusterMap? _planned;
     private bool _hasNews;
     private Instant _now;
@@ -65,6 +66,8 @@ internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainRepo
             return [];
         }
 
+        _spokenOf.Clear();
+        _spokenOf.UnionWith(_reports.Values.SelectMany(r => r.Claims.Keys.Select(c => c.Segment)));
         NoteStalled(map, now);
         if (_linksVersion != _links.Version || !map.Members.AsSpan().SequenceEqual(_members))
         {
@@ -81,6 +84,8 @@ internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainRepo
         Note(steps, map);
         return steps;
     }
+
+    bool IChainReports.HasWord(int segment) => _spokenOf.Contains(segment);
 
     bool IChainReports.IsComplete(int segment, ulong id, ulong appended) => Claims(id)?.Claims.GetValueOrDefault((segment, ClaimKind.Complete)) == appended;
 

@@ -220,7 +220,7 @@ internal static class MapChanges
                 : $"table {body.Name} has rows that expire, so it needs the job whose clocks they grow old by");
         }
 
-        var wanted = new MapTable(map.NextTable, body.Name, body.Width, body.Rule, body.InitialValue, body.Aggregate, body.Group, body.Lifetime);
+        var wanted = new MapTable(map.NextTable, body.Name, body.Width, body.Rule, body.InitialValue, body.Aggregate, body.Group, body.Lifetime, body.IsCommitted);
         if (Array.Find(map.Tables, t => t.Name == body.Name) is { } known)
         {
             return known == wanted with { Id = known.Id }
@@ -366,7 +366,7 @@ internal static class MapChanges
     }
 
     private static string Describe(MapTable table) =>
-        $"width {table.Width}, {table.Rule}, initial value {table.InitialValue}{(table.Aggregate ? ", aggregating" : "")}, group {table.Group}"
+        $"width {table.Width}, {table.Rule}, initial value {table.InitialValue}{(table.Aggregate ? ", aggregating" : "")}{(table.IsCommitted ? ", committed" : "")}, group {table.Group}"
         + (table.Lifetime.AdmitAfterSightings > 1 ? $", rows with push {table.Lifetime.AdmitAfterSightings}" : "")
         + (table.Lifetime.ExpireAfterClocks is { } clocks ? $", for {clocks} clocks" : "");
 

@@ -20,6 +20,7 @@ internal sealed class Membership(
     private readonly HashSet<ulong> _away = [];
     private readonly ChainPlan _plan = new(node, heard);
     private readonly Dictionary<(uint Group, ulong Announced), Dictionary<ulong, long>> _begun = [];
+    private ClusterMap? _looked;
     private ClusterMap? _proposed;
     private ReadOnlyMemory<byte> _proposedBytes;
     private ulong _registerVersion;
@@ -99,7 +100,12 @@ internal sealed class Membership(
 
             if (heard.IsSilent(MemberRole.Node, id, node.Limits.NodeTimeoutMs, now))
             {
-                _away.Add(id);
+                if (!_away.Add(id) && ReferenceEquals(map, _looked))
+                {
+                    // It is needed, and nothing has changed since that was found.
+                    continue;
+                }
+
                 _queued.Add(new Change(m => MapChanges.RemoveNode(m, id, heard.Rows(id)), LinkId.None, default));
             }
             else if (_away.Remove(id))
@@ -108,6 +114,7 @@ internal sealed class Membership(
             }
         }
 
+        _looked = map;
         foreach (MapProcess process in map.Processes)
         {
             if (heard.IsSilent(MemberRole.Process, process.Process, node.Limits.ProcessTimeoutMs, now))
@@ -132,7 +139,9 @@ internal sealed class Membership(
         }
 
         Dictionary<ulong, List<Step>> hints = [];
-        foreach (PlannedStep step in _plan.Next(now, out ulong[][] wanted))
+        List<(PlannedStep, ulong)> changes = [];
+        List<PlannedStep> planned = _plan.Next(now, out ulong[][] wanted);
+        foreach (PlannedStep step in planned)
         {
             if (step.Kind is PlannedKind.Copy or PlannedKind.Seal)
             {
@@ -146,9 +155,13 @@ internal sealed class Membership(
             }
             else
             {
-                (PlannedStep taken, ulong epoch, ulong version, ulong[] order) = (step, map.Chains[step.Segment].Epoch, map.Version, wanted[step.Segment]);
-                _queued.Add(new Change(m => ChainChanges.Take(m, taken, epoch, version, order), LinkId.None, default));
+                changes.Add((step, map.Chains[step.Segment].Epoch));
             }
+        }
+
+        if (changes.Count > 0)
+        {
+            _queued.Add(new Change(m => ChainChanges.Take(m, changes, map.Version, wanted), LinkId.None, default));
         }
 
         foreach ((ulong id, List<Step> steps) in hints)

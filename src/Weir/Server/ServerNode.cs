@@ -121,6 +121,9 @@ internal sealed class ServerNode : IMachine, IDisposable
     /// <summary>The cluster goes on without this node, by its own wish or an operator's, and misses nothing: it may end.</summary>
     public bool HasLeft => _admin.Leaving.IsOver || _isDismissed;
 
+    /// <summary>Why the cluster last refused to take this node in; null where it has not.</summary>
+    public string? JoinRefusal => _admin.JoinRefusal;
+
     /// <summary>Why the cluster does not let this node go, where it has asked to leave; null where it does.</summary>
     public string? LeaveRefusal => _admin.Leaving.Refusal;
 

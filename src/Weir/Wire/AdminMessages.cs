@@ -129,7 +129,7 @@ internal readonly record struct JoinProcessBody(ulong Process, ulong Incarnation
 
 /// <summary>OpenTable: declares a table; the same declaration again gives the same table.</summary>
 internal readonly record struct OpenTableBody(
-    string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group, KeyLifetime Lifetime) : IBody
+    string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group, KeyLifetime Lifetime, bool IsCommitted = false) : IBody
 {
     public int Bytes => 16 + UpdateRule.EncodedBytes + KeyLifetime.EncodedBytes + ByteWriter.TextBytes(Name);
 
@@ -137,7 +137,7 @@ internal readonly record struct OpenTableBody(
     {
         writer.Int32(Width);
         writer.Single(InitialValue);
-        writer.UInt32(Aggregate ? 1u : 0u);
+        writer.UInt32((Aggregate ? 1u : 0u) | (IsCommitted ? 2u : 0u));
         writer.UInt32(Group);
         Rule.Write(ref writer);
         Lifetime.Write(ref writer);
@@ -149,10 +149,10 @@ internal readonly record struct OpenTableBody(
         var reader = new ByteReader(body);
         int width = reader.Int32();
         float initial = reader.Single();
-        uint aggregate = reader.UInt32(), group = reader.UInt32();
+        uint flags = reader.UInt32(), group = reader.UInt32();
         bool sound = UpdateRule.TryRead(ref reader, out UpdateRule rule) & KeyLifetime.TryRead(ref reader, out KeyLifetime lifetime);
-        message = new OpenTableBody(reader.Text(), width, rule, initial, aggregate == 1, group, lifetime);
-        return sound && reader.AtEnd && aggregate <= 1;
+        message = new OpenTableBody(reader.Text(), width, rule, initial, (flags & 1) != 0, group, lifetime, (flags & 2) != 0);
+        return sound && reader.AtEnd && flags <= 3;
     }
 }
 

@@ -36,7 +36,7 @@ public sealed class ChainPlanTests : IDisposable
         Assert.Empty(Steps(new Claim(0, ClaimKind.Complete, 2)));
         Assert.Equal([(PlannedKind.MarkComplete, Second)], Steps(new Claim(0, ClaimKind.Complete, 3)));
         PlannedStep step = new(0, PlannedKind.MarkComplete, Second, "");
-        Assert.True(ChainChanges.Take(_node.Map!, step, 4, 4, []).Map!.Chains[0].Members[1].IsComplete);
+        Assert.True(ChainChanges.Take(_node.Map!, [(step, 4)], 4, [[]]).Map!.Chains[0].Members[1].IsComplete);
     }
 
     [Fact]

@@ -156,7 +156,7 @@ internal static class FrameSamples
     private static void AddChanges(List<byte[]> frames, Names names)
     {
         frames.Add(Frame(FrameKind.OpenTable, new OpenTableBody("weights", Width, UpdateRule.Add, 0.5f, false, 0, KeyLifetime.Default), names));
-        frames.Add(Frame(FrameKind.OpenTable, new OpenTableBody("moments", 3, UpdateRule.Adam(), 0, false, names.Group, new KeyLifetime(7, 3)), names));
+        frames.Add(Frame(FrameKind.OpenTable, new OpenTableBody("moments", 3, UpdateRule.Adam(), 0, false, names.Group, new KeyLifetime(7, 3), IsCommitted: true), names));
         frames.Add(Frame(FrameKind.OpenJob, new OpenJobBody("job", 2, 1, 5), names));
         frames.Add(Frame(FrameKind.OpenSession, new OpenSessionBody(20, 21, 0, 0, 0), names));
         frames.Add(Frame(FrameKind.OpenSession, new OpenSessionBody(20, 21, names.Group, 0, names.WorkerSession), names));
