@@ -1,7 +1,9 @@
 using System.Text.Json;
 using Weir.Cli;
+using Weir.Host;
 using Weir.Learn.Data;
 using Weir.Tests.Learn;
+using Weir.Tests.Register;
 
 namespace Weir.Tests.Cli;
 
@@ -69,7 +71,7 @@ public sealed class ServerChangesTests : IDisposable
         (await ToolRun.Of("drain", "nobody", "--cluster", cluster)).Complains(ExitCode.Failed, "there is no server nobody");
         (await ToolRun.Of("drain", cluster, "--cluster", cluster)).Complains(ExitCode.Failed, "no other server could take over");
         (await ToolRun.Of("forget", cluster, "--cluster", cluster, "--give-up")).Complains(ExitCode.Failed, "register's only acceptor");
-        (await ToolRun.Of("drain", "--cluster", cluster)).Complains(ExitCode.Usage, "server");
+        (await ToolRun.Of("drain", "--cluster", cluster)).Complains(ExitCode.Usage, "Required argument missing");
         (await ToolRun.Of("forget", cluster)).Complains(ExitCode.Usage, "--cluster");
         await using var watch = new ToolChild("status", "--cluster", cluster, "--watch");
         await watch.LineAsync("map ");
@@ -80,6 +82,21 @@ public sealed class ServerChangesTests : IDisposable
         first.Interrupt();
         Assert.True(await first.ExitAsync() == ExitCode.Done, first.Text);
         Assert.Contains("ends without having handed over", first.Text);
+    }
+
+    /// <summary>To join a cluster that lives, or to count the servers of a dead one as lost, is nobody's wish who starts a new one.</summary>
+    [Fact]
+    public async Task Up_refuses_an_etcd_prefix_that_has_the_map_of_another_cluster()
+    {
+        EtcdCluster.SkipIfMissing();
+        await using EtcdCluster etcd = await EtcdCluster.StartAsync(1);
+        string register = etcd.NewAddress();
+        await using (WeirServer server = await WeirHost.ServeAsync(new ServeOptions { EtcdRegister = register, JoinMs = 60_000 }, cancellation: TestContext.Current.CancellationToken))
+        {
+            Assert.NotEmpty(server.Address);
+        }
+
+        (await ToolRun.Of("up", "--servers", "1", "--register", register)).Complains(ExitCode.Failed, "has the map of a cluster already");
     }
 
     private static string Address(string line) => line["serving at ".Length..];

@@ -90,7 +90,7 @@ public class CommittedTableTests
                         now.CopyTo(seen, 0);
                     }
 
-                    Assert.All(seen, value => Assert.True(value > 3));
+                    Assert.All(seen, value => Assert.True(value > 0));
                 },
                 limitMs: 60_000);
         }
@@ -121,7 +121,8 @@ public class CommittedTableTests
                     await cluster.Scheduler.Delay(20, CancellationToken.None);
                 }
 
-                Assert.True(cluster.Nodes[0].Map!.Version > 40, "segments have moved meanwhile");
+                ClusterMap map = cluster.Nodes[0].Map!;
+                Assert.Contains(map.Chains, c => c.Members[^1].Member == map.IndexOf(5));
                 Assert.Contains("committed", (await Assert.ThrowsAsync<WeirException>(() => client.OpenTableAsync(new TableOptions { Name = "t" }))).Message);
             },
             limitMs: 60_000);

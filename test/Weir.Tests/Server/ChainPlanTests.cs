@@ -39,6 +39,62 @@ public sealed class ChainPlanTests : IDisposable
         Assert.True(ChainChanges.Take(_node.Map!, [(step, 4)], 4, [[]]).Map!.Chains[0].Members[1].IsComplete);
     }
 
+    /// <summary>Who leads and should not makes way only while it is sealed under the very map that the reorder follows (design R10).</summary>
+    [Fact]
+    public void A_chain_is_reordered_on_a_seal_under_the_newest_map_and_not_under_another()
+    {
+        RingMember[] ring = [new RingMember(1, 100, ""), new RingMember(Second, 100, "rack 1")];
+        int segment = Array.FindIndex(new Ring(ring).Place(FrameSamples.SegmentBits, 1), nodes => nodes[0] == 1);
+        Adopt(new MapChain(2, [ChainMember.Complete(1), ChainMember.Complete(0)]), segment);
+        PlannedStep? Reorder(params Claim[] claims) => Planned(claims).Select(s => (PlannedStep?)s).FirstOrDefault(s => s!.Value.Kind == PlannedKind.Reorder);
+        Assert.Null(Reorder());
+        Assert.Null(Reorder(new Claim((uint)segment, ClaimKind.Sealed, 3)));
+        Assert.Null(Reorder(new Claim((uint)segment, ClaimKind.Sealed, 0)));
+        PlannedStep step = Reorder(new Claim((uint)segment, ClaimKind.Sealed, 4))!.Value;
+        ulong[][] wanted = [.. Enumerable.Repeat<ulong[]>([1, Second], segment + 1)];
+        MapChain reordered = ChainChanges.Take(_node.Map!, [(step, 2)], 4, wanted).Map!.Chains[segment];
+        Assert.Equal((0, 5UL), (reordered.Head, reordered.Epoch));
+        Assert.Same(_node.Map, ChainChanges.Take(_node.Map!, [(step, 2)], 3, wanted).Map);
+    }
+
+    /// <summary>R6: an incomplete one always; a complete one only if two complete members stay; nobody who is not heard.</summary>
+    [Theory]
+    [InlineData(0, true, false)]
+    [InlineData(3, true, true)]
+    [InlineData(3, false, false)]
+    public void A_successor_that_does_not_acknowledge_leaves_as_far_as_enough_complete_members_stay(ulong appended, bool isHeard, bool leaves)
+    {
+        Adopt(new MapChain(4, [ChainMember.Complete(0), new ChainMember(1, appended)]));
+        HeardMembers heard = new();
+        if (isHeard)
+        {
+            heard.Heard(Weir.Wire.MemberRole.Node, Second, 0, 0, default);
+        }
+
+        ChainPlan plan = new(_node, heard);
+        plan.Reported(new ChainSender(1, 1, 1), _node.Map!.Version, [new Claim(0, ClaimKind.Stalled, Second)]);
+        Assert.Equal(leaves, plan.Next(default, out _).Contains(new PlannedStep(0, PlannedKind.Remove, Second, "it does not acknowledge to its predecessor")));
+    }
+
+    /// <summary>What an operator gave up counts for nothing wherever it lies, whichever maps a node has missed (R6).</summary>
+    [Fact]
+    public void A_node_drops_what_it_holds_of_a_segment_that_was_emptied_since()
+    {
+        Segment Held(MapChain chain, ulong version)
+        {
+            _node.Adopt(_node.Map! with { Version = version, Chains = [chain, .. _node.Map.Chains[1..]] });
+            Segment held = _node.Find(0)!;
+            held.Adopt(chain, 0);
+            return held;
+        }
+
+        Adopt(new MapChain(4, [ChainMember.Complete(0)]));
+        Segment before = Held(new MapChain(5, [ChainMember.Complete(0)]), 5);
+        Segment after = Held(new MapChain(7, [ChainMember.Complete(0)], Emptied: 6), 7);
+        Assert.NotSame(before, after);
+        Assert.Same(after, Held(new MapChain(8, [ChainMember.Complete(0)], Emptied: 6), 8));
+    }
+
     [Fact]
     public void A_member_is_complete_by_the_map_or_under_the_append_that_it_was_told_of()
     {
@@ -57,18 +113,21 @@ public sealed class ChainPlanTests : IDisposable
         Assert.True(IsComplete(5, 0));
     }
 
-    private void Adopt(MapChain first)
+    private void Adopt(MapChain chain, int segment = 0)
     {
         ClusterMap map = FrameSamples.Map(FrameSamples.Names.Default);
 
         // All other segments have nobody, so that nothing is planned for them.
-        _node.Adopt(map with { Replicas = 1, Version = 4, Chains = [first, .. map.Chains[1..].Select(_ => new MapChain(1, []))] });
+        _node.Adopt(map with { Replicas = 1, Version = 4, Chains = [.. map.Chains.Select((_, index) => index == segment ? chain : new MapChain(1, []))] });
     }
 
-    private List<(PlannedKind Kind, ulong Node)> Steps(params Claim[] claims)
+    private List<PlannedStep> Planned(Claim[] claims)
     {
         ChainPlan plan = new(_node, new HeardMembers());
         plan.Reported(new ChainSender(Second, 22, claims.Length), 4, claims);
-        return [.. plan.Next(default, out _).Where(s => s.Kind is PlannedKind.MarkComplete or PlannedKind.Remove).Select(s => (s.Kind, s.Node))];
+        return plan.Next(default, out _);
     }
+
+    private List<(PlannedKind Kind, ulong Node)> Steps(params Claim[] claims) =>
+        [.. Planned(claims).Where(s => s.Kind is PlannedKind.MarkComplete or PlannedKind.Remove).Select(s => (s.Kind, s.Node))];
 }

@@ -62,6 +62,18 @@ public class MembershipTests
     }
 
     [Fact]
+    public void A_node_that_still_holds_segments_does_not_leave()
+    {
+        using var node = new NodeHarness();
+        Join(node, 2);
+        node.OpenTable();
+        AdminReplyBody refusal = node.Admin(FrameKind.Leave, new LeaveBody(MemberRole.Node, 2, 2));
+        Assert.Equal(Status.Conflict, refusal.Status);
+        Assert.Contains("is drained first", refusal.Text);
+        Assert.NotNull(node.Node.Map!.Member(2));
+    }
+
+    [Fact]
     public void A_node_of_another_cluster_is_refused_in_words()
     {
         using var node = new NodeHarness();
@@ -151,7 +163,7 @@ public class MembershipTests
     public void Workers_are_shared_evenly_once_the_stated_hosts_are_there_and_sessions_are_never_used_again()
     {
         using var node = new NodeHarness();
-        uint group = (uint)node.Admin(FrameKind.OpenJob, new OpenJobBody("job", 5, 2, 1)).First;
+        uint group = (uint)node.Admin(FrameKind.OpenJob, new OpenJobBody("job", 5, 2, false, 1)).First;
         node.Admin(FrameKind.JoinProcess, new JoinProcessBody(10, 1, group, ""));
         Assert.All(node.Node.Map!.Job(group)!.Workers, w => Assert.Equal(0UL, w.Session));
         node.Admin(FrameKind.JoinProcess, new JoinProcessBody(11, 1, group, ""));
@@ -227,9 +239,9 @@ public class MembershipTests
     public void A_job_is_opened_once_however_often_its_request_arrives()
     {
         using var node = new NodeHarness();
-        ulong first = node.Admin(FrameKind.OpenJob, new OpenJobBody("job", 2, 1, 9)).First;
-        Assert.Equal(first, node.Admin(FrameKind.OpenJob, new OpenJobBody("job", 2, 1, 9)).First);
-        AdminReplyBody other = node.Admin(FrameKind.OpenJob, new OpenJobBody("job", 2, 1, 10));
+        ulong first = node.Admin(FrameKind.OpenJob, new OpenJobBody("job", 2, 1, false, 9)).First;
+        Assert.Equal(first, node.Admin(FrameKind.OpenJob, new OpenJobBody("job", 2, 1, false, 9)).First);
+        AdminReplyBody other = node.Admin(FrameKind.OpenJob, new OpenJobBody("job", 2, 1, false, 10));
         Assert.Equal((Status.Conflict, "job job is running already"), (other.Status, other.Text));
     }
 
