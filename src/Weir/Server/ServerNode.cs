@@ -88,6 +88,11 @@ internal sealed class ServerNode : IMachine, IDisposable
 
     public Outbox Outbox { get; }
 
+    /// <summary>What the node holds: for those who check it from outside, in a simulation.</summary>
+    public NodeState State => _state;
+
+    public ulong Incarnation => _state.Options.Incarnation;
+
     /// <summary>The term under which this node decides the map; null where another node does.</summary>
     public ulong? ManagerTerm => _role?.Membership is { IsReady: true } membership ? membership.Term : null;
 
@@ -116,6 +121,9 @@ internal sealed class ServerNode : IMachine, IDisposable
 
     /// <summary>Why this node must stop: it is no member any more. Null while it is well.</summary>
     public string? StopReason { get; private set; }
+
+    /// <summary>It stops because its acceptor's disk failed.</summary>
+    public bool HasDiskFailed => _paxos is { HasFailed: true };
 
     /// <summary>Where the node stands, in a line for people: its map, clocks, waiting pulls and open iterations.</summary>
     public string Describe()
