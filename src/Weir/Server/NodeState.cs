@@ -110,7 +110,7 @@ internal sealed class NodeState : IDisposable
             _segments = new Segment?[map.Segments];
         }
 
-        int self = map.IndexOf(Options.Node);
+        int self = map.IndexOf(Options.Node, Options.Incarnation);
         int complete = Math.Min(map.Replicas + 1, map.Members.Length);
         for (int index = 0; index < map.Segments; index++)
         {

@@ -249,7 +249,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     private void Report()
     {
         ClusterMap map = _state.Map!;
-        if (map.IndexOf(_state.Options.Node) < 0)
+        if (map.IndexOf(_state.Options.Node, _state.Options.Incarnation) < 0)
         {
             return;
         }

@@ -29,7 +29,7 @@ internal sealed class ClusterRun : IDisposable
     public const long LivenessMs = 30_000;
 
     private const long SampleMs = 60;
-    private const int KeptTrail = 60;
+    private const int KeptTrail = 400;
 
     private readonly SwarmOptions _options;
     private readonly Rng _rng;
@@ -76,7 +76,7 @@ internal sealed class ClusterRun : IDisposable
         }
         catch (Exception broken)
         {
-            violation = $"{broken.GetType().Name}: {broken.Message}\n{string.Join('\n', _trail)}\n{Describe()}{(broken is InvariantException ? "" : $"\n{broken}")}";
+            violation = $"{broken.GetType().Name}: {broken.Message}{(broken is WeirException { Segment: { } segment } ? $" (segment {segment})" : "")}\n{string.Join('\n', _trail)}\n{Describe()}{(broken is InvariantException ? "" : $"\n{broken}")}";
         }
 
         return new RunOutcome(
@@ -118,7 +118,7 @@ internal sealed class ClusterRun : IDisposable
     private async Task<WeirClient> ConnectAsync(string name)
     {
         var options = new ClientOptions { RetryMs = 150, HeartbeatMs = 100, UnreachableMs = 120_000, DeadlineMs = 200_000, ConnectMs = 60_000, StartMs = 120_000, Filters = (Filters)_rng.Below((int)Filters.Lossless + 1) };
-        WeirClient client = await _cluster.ConnectAsync(name, options);
+        WeirClient client = _options.Servers == _cluster.Nodes.Count && !_stops ? await _cluster.ConnectAsync(name, options) : await _cluster.OpenAsync(name, options);
         _clients[_cluster.Clients[client]] = client;
         return client;
     }
