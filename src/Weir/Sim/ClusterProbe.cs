@@ -112,16 +112,20 @@ internal sealed class ClusterProbe(SimCluster cluster, SwarmOptions options)
         }
 
         _settledMap = map;
-        _isSettled = true;
-        for (int segment = 0; segment < map.Segments && _isSettled; segment++)
-        {
-            MapChain chain = map.Chains[segment];
-            ulong[] wanted = _wanted[segment];
-            _isSettled = !chain.IsDown && chain.Members.Length == wanted.Length && map.Members[chain.Head].Node == wanted[0]
-                && Array.TrueForAll(chain.Members, m => m.IsComplete && wanted.Contains(map.Members[m.Member].Node));
-        }
-
+        _isSettled = !Enumerable.Range(0, map.Segments).Any(s => !IsSettled(map, s));
         return _isSettled;
+    }
+
+    /// <summary>The chains that are not where they should be, for people.</summary>
+    public string Unsettled(ClusterMap map) => string.Join(", ", Enumerable.Range(0, map.Segments).Where(s => !IsSettled(map, s)).Select(s =>
+        $"{s}: {string.Join('>', map.Chains[s].Members.Select(m => $"{map.Members[m.Member].Address}{(m.IsComplete ? "" : "?")}"))}{(map.Chains[s].IsDown ? " down" : "")}, wanted {string.Join('>', _wanted[s])}"));
+
+    private bool IsSettled(ClusterMap map, int segment)
+    {
+        MapChain chain = map.Chains[segment];
+        ulong[] wanted = _wanted[segment];
+        return !chain.IsDown && chain.Members.Length == wanted.Length && map.Members[chain.Head].Node == wanted[0]
+            && Array.TrueForAll(chain.Members, m => m.IsComplete && wanted.Contains(map.Members[m.Member].Node));
     }
 
     private bool IsCut(int from, int to) => from != to && cluster.Network.IsCut(cluster.Servers[from], cluster.Servers[to]);

@@ -187,7 +187,7 @@ internal sealed class ClusterRun : IDisposable
         waitsFor += string.Concat(_jobs.Where(j => !j.IsDone).Select(j => j.Aggregates ? " the aggregating job" : " the bounded job"));
         ClusterMap map = _probe.Newest!;
         waitsFor += _probe.Manager() < 0 ? " a manager" : "";
-        waitsFor += _probe.IsSettled(map) ? "" : " the chains";
+        waitsFor += _probe.IsSettled(map) ? "" : $" the chains {_probe.Unsettled(map)}";
         for (int server = 0; server < _cluster.Nodes.Count; server++)
         {
             ServerNode node = _cluster.Nodes[server];

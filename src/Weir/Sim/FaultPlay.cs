@@ -51,12 +51,14 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
             await ChangingAsync(until);
             Play(kinds[rng.Below(kinds.Length)]);
             RestartStopped();
+            CountSlowDisks();
         }
 
         while (cluster.Scheduler.Now < until)
         {
             await cluster.Scheduler.Delay(20, CancellationToken.None);
             RestartStopped();
+            CountSlowDisks();
         }
 
         await Task.WhenAll(_ends);
@@ -320,7 +322,8 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
 
     private void ComeBack(int server)
     {
-        if (options.Has(FaultKind.RestartAtOnce) && rng.Chance(1, 2))
+        bool atOnce = options.Has(FaultKind.RestartAtOnce);
+        if (atOnce && (!options.Has(FaultKind.RestartLater) || rng.Chance(1, 2)))
         {
             Restart(server, FaultKind.RestartAtOnce);
         }
@@ -371,9 +374,18 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
 
     private void SlowDisks()
     {
+        Trail("the disks are slow");
         foreach (SimDisk disk in cluster.Disks)
         {
             disk.MaxWriteUs = 5_000 + rng.Below(options.NodeTimeoutMs * 100);
+        }
+    }
+
+    private void CountSlowDisks()
+    {
+        if (options.Has(FaultKind.SlowDisk) && cluster.Disks.Any(d => d.Pending > 0))
+        {
+            tally.Hit(FaultKind.SlowDisk, probe.IsChanging);
         }
     }
 

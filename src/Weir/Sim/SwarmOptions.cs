@@ -89,7 +89,7 @@ internal sealed record SwarmOptions
             SegmentBits = ClusterMap.MinSegmentBits,
             NodeTimeoutMs = replicas == 0 ? 5000 : 250 + rng.Below(250L),
             Network = DrawNetwork(rng),
-            Kinds = [.. candidates.OrderBy(_ => rng.Next()).Take(most).Order()],
+            Kinds = WithCrashes([.. candidates.OrderBy(_ => rng.Next()).Take(most)]),
             Pushers = aggregates || bounds ? rng.Below(3) : 1 + rng.Below(2),
             AggregatingWorkers = aggregates ? 2 + rng.Below(2) : 0,
             BoundedWorkers = bounds ? 2 + rng.Below(2) : 0,
@@ -112,6 +112,10 @@ internal sealed record SwarmOptions
             + $"bounded workers {BoundedWorkers} (bound {(Bound is { } bound ? Number(bound) : "none")}), hosts {Hosts}, iterations {Iterations}, safety {SafetyMs} ms, "
             + $"{(LeavesDead ? "dead stay dead" : "dead come back")}, faults {(Kinds.Length == 0 ? "none" : string.Join(" ", Kinds))}{(Plays is { } plays ? $", plays {plays}" : "")}";
     }
+
+    /// <summary>Restarts and torn writes come with crashes.</summary>
+    private static FaultKind[] WithCrashes(FaultKind[] kinds) =>
+        [.. (kinds.Any(k => k is FaultKind.RestartAtOnce or FaultKind.RestartLater or FaultKind.TornWrite) ? kinds.Append(FaultKind.Crash) : kinds).Distinct().Order()];
 
     private static bool NeedsNoReplica(FaultKind kind) => kind is FaultKind.ClientPartition or FaultKind.SlowDisk or FaultKind.ProcessDeath or FaultKind.Join
         or FaultKind.PairPartition;
