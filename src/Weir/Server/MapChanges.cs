@@ -119,9 +119,17 @@ internal static class MapChanges
     public static Decision ReturnNode(ClusterMap map, ulong node)
     {
         int index = map.IndexOf(node);
-        bool Waits(MapChain chain) => chain.IsDown && Array.Exists(chain.Members, m => m.Member == index && m.IsComplete);
-        return Done(index < 0 || !Array.Exists(map.Chains, Waits) ? map : map with { Chains = [.. map.Chains.Select(c => Waits(c) ? c with { IsDown = false } : c)] });
+        return Done(!IsAwaited(map, node) ? map : map with { Chains = [.. map.Chains.Select(c => Awaits(c, index) ? c with { IsDown = false } : c)] });
     }
+
+    /// <summary>Whether a segment is down until a node returns: by the map, so that a manager knows it that did not see it go.</summary>
+    public static bool IsAwaited(ClusterMap map, ulong node)
+    {
+        int index = map.IndexOf(node);
+        return index >= 0 && Array.Exists(map.Chains, c => Awaits(c, index));
+    }
+
+    private static bool Awaits(in MapChain chain, int member) => chain.IsDown && chain.PlaceOf(member) is >= 0 and int place && chain.Members[place].IsComplete;
 
     public static Decision AddProcess(ClusterMap map, in JoinProcessBody join)
     {

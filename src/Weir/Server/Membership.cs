@@ -94,6 +94,12 @@ internal sealed class Membership(
             ulong id = member.Node;
             if (id == node.Options.Node)
             {
+                if (MapChanges.IsAwaited(map, id))
+                {
+                    // An older manager did not hear it.
+                    _queued.Add(new Change(m => MapChanges.ReturnNode(m, id), LinkId.None, default));
+                }
+
                 continue;
             }
 
@@ -102,7 +108,7 @@ internal sealed class Membership(
                 _away.Add(id);
                 _queued.Add(new Change(m => MapChanges.RemoveNode(m, id, heard.Rows(id)), LinkId.None, default));
             }
-            else if (_away.Remove(id))
+            else if (_away.Remove(id) || MapChanges.IsAwaited(map, id))
             {
                 _queued.Add(new Change(m => MapChanges.ReturnNode(m, id), LinkId.None, default));
             }

@@ -29,7 +29,7 @@ internal sealed class ClusterRun : IDisposable
     public const long LivenessMs = 30_000;
 
     private const long SampleMs = 60;
-    private const int KeptTrail = 400;
+    private const int KeptTrail = 150;
 
     private readonly SwarmOptions _options;
     private readonly Rng _rng;
@@ -56,7 +56,14 @@ internal sealed class ClusterRun : IDisposable
         var limits = new ServerLimits { NodeTimeoutMs = options.NodeTimeoutMs, HeartbeatMs = Math.Min(50, options.NodeTimeoutMs / 8), ProcessTimeoutMs = 1000, ResendMs = 50, BehindWaitMs = 300 };
         _cluster = new SimCluster(options.Seed, options.Servers, options.SegmentBits, limits, acceptors: options.Acceptors, replicas: options.Replicas)
         {
-            Noted = (who, note) => Trail($"{who}: {note}"),
+            Noted = (who, note) =>
+            {
+                // The steps of moves are many, and in the trace anyway.
+                if (!note.Contains(": segment ", StringComparison.Ordinal))
+                {
+                    Trail($"{who}: {note}");
+                }
+            },
         };
         _probe = new ClusterProbe(_cluster, options);
         _checks = new ClusterChecks(_cluster, _probe, limits);
