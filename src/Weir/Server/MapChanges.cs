@@ -43,8 +43,14 @@ internal static class MapChanges
     /// A node is silent, or gone for good: out of its chains it goes, in one change, as far as a complete member is left to lead them (R6).
     /// Where it held the only copy of a cluster without replicas, or is gone for good, what it held is lost.
     /// </summary>
-    public static Decision RemoveNode(ClusterMap map, ulong node, ulong rows, bool isGone = false)
+    /// <param name="map">The map to change.</param>
+    /// <param name="node">The node.</param>
+    /// <param name="rows">What it held, for people.</param>
+    /// <param name="isGone">It will never come back as what it was.</param>
+    /// <param name="silent">Who else is silent: one of them may be dead, so they are not left alone with what this one holds too.</param>
+    public static Decision RemoveNode(ClusterMap map, ulong node, ulong rows, bool isGone = false, IReadOnlySet<ulong>? silent = null)
     {
+        bool IsHeard(ChainMember member) => isGone || silent?.Contains(map.Members[member.Member].Node) != true;
         int index = Array.FindIndex(map.Members, m => m.Node == node);
         if (index < 0)
         {
@@ -74,7 +80,7 @@ internal static class MapChanges
             }
 
             MapChain left = chain with { Members = [.. chain.Members.Where(m => m.Member != index)], Epoch = map.Version + 1, IsDown = false };
-            if (left.Members.Length > 0 ? left.Members[0].IsComplete : map.Replicas == 0 || isGone)
+            if (left.Members.Length > 0 ? left.Members[0].IsComplete && Array.Exists(left.Members, m => m.IsComplete && IsHeard(m)) : map.Replicas == 0 || isGone)
             {
                 lost += left.Members.Length == 0 ? 1 : 0;
                 chains[segment] = left;

@@ -89,6 +89,7 @@ internal sealed class Membership(
             return;
         }
 
+        HashSet<ulong> silent = [.. map.Members.Select(m => m.Node).Where(n => n != node.Options.Node && heard.IsSilent(MemberRole.Node, n, node.Limits.NodeTimeoutMs, now))];
         foreach (MapMember member in map.Members)
         {
             ulong id = member.Node;
@@ -103,10 +104,10 @@ internal sealed class Membership(
                 continue;
             }
 
-            if (heard.IsSilent(MemberRole.Node, id, node.Limits.NodeTimeoutMs, now))
+            if (silent.Contains(id))
             {
                 _away.Add(id);
-                _queued.Add(new Change(m => MapChanges.RemoveNode(m, id, heard.Rows(id)), LinkId.None, default));
+                _queued.Add(new Change(m => MapChanges.RemoveNode(m, id, heard.Rows(id), silent: silent), LinkId.None, default));
             }
             else if (_away.Remove(id) || MapChanges.IsAwaited(map, id))
             {
