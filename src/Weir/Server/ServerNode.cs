@@ -122,6 +122,9 @@ internal sealed class ServerNode : IMachine, IDisposable
     /// <summary>Why this node must stop: it is no member any more. Null while it is well.</summary>
     public string? StopReason { get; private set; }
 
+    /// <summary>The register's acceptor that it hosts knows what it promised, and answers.</summary>
+    public bool HostsAcceptor => _paxos is { Answers: true };
+
     /// <summary>It stops because its acceptor's disk failed.</summary>
     public bool HasDiskFailed => _paxos is { HasFailed: true };
 

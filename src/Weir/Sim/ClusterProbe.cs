@@ -76,7 +76,7 @@ internal sealed class ClusterProbe(SimCluster cluster, SwarmOptions options)
         int left = 0;
         for (int acceptor = 0; acceptor < options.Acceptors; acceptor++)
         {
-            left += !servers.Contains(acceptor) && cluster.Runs(acceptor) ? 1 : 0;
+            left += !servers.Contains(acceptor) && cluster.Runs(acceptor) && cluster.Nodes[acceptor].HostsAcceptor ? 1 : 0;
         }
 
         return left > options.Acceptors / 2;
