@@ -1,6 +1,4 @@
 using Weir.Client;
-using Weir.Keys;
-using Weir.Placement;
 using Weir.Register;
 using Weir.Wire;
 using Weir.World;

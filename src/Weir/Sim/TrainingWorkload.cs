@@ -177,10 +177,10 @@ internal sealed class TrainingWorkload(SimCluster cluster, string name, int work
         return model;
     }
 
-    private IEnumerable<(int Worker, ulong Key, float[] Values)> Rows(int worker, long iteration, float[] model)
+    private (int Worker, ulong Key, float[] Values)[] Rows(int worker, long iteration, float[] model)
     {
         (ulong[] keys, float[] values) = Change(worker, iteration, model);
-        return keys.Select((key, i) => (worker, key, values[(i * Width)..((i + 1) * Width)])).ToArray();
+        return [.. keys.Select((key, i) => (worker, key, values[(i * Width)..((i + 1) * Width)]))];
     }
 
     private static Contribution Of(int worker, (int Worker, ulong Key, float[] Values)[] rows) =>
