@@ -95,5 +95,6 @@ internal sealed record ModelOfFile(long NonZero, string Path);
 [JsonSerializable(typeof(EvaluateReport))]
 [JsonSerializable(typeof(PushPullReport))]
 [JsonSerializable(typeof(StoreReport))]
+[JsonSerializable(typeof(SimReport))]
 [JsonSerializable(typeof(StatusReport))]
 internal sealed partial class ReportJson : JsonSerializerContext;

@@ -249,9 +249,12 @@ internal sealed class ClockSender(ClientState state, PushSender pushes)
 
             uint last = count == entries.Count ? (uint)map.Segments - 1 : entries[count - 1].Segment;
             request = state.NextRequest();
+
+            // What it lists, and what it leaves out, is by this map: of what the node has headed since it says nothing.
+            FrameHeader header = state.Header(FrameKind.Sent, request, session.Id) with { MapVersion = map.Version };
             state.Send(
                 link,
-                state.Header(FrameKind.Sent, request, session.Id),
+                header,
                 new SentBody(session.Group, session.Worker, open.Iteration, first, last, entries[..count]));
             entries.RemoveRange(0, count);
             first = last + 1;

@@ -210,6 +210,9 @@ internal sealed record ClusterMap
     /// <summary>A node's index among the members; -1 where it is none.</summary>
     public int IndexOf(ulong node) => Array.FindIndex(Members, m => m.Node == node);
 
+    /// <summary>The index of a node that came back only if it is the same start of it; another is no member, however quickly it came back (design R5).</summary>
+    public int IndexOf(ulong node, ulong incarnation) => Array.FindIndex(Members, m => m.Node == node && m.Incarnation == incarnation);
+
     /// <summary>The head of a segment, or null where its only copy is gone.</summary>
     public MapMember? Head(int segment) => Chains[segment].Head is >= 0 and int head ? Members[head] : null;
 

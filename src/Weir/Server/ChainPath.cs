@@ -121,7 +121,7 @@ internal sealed class ChainPath
     public void Adopt()
     {
         ClusterMap map = _node.Map!;
-        int self = map.IndexOf(_node.Options.Node);
+        int self = map.IndexOf(_node.Options.Node, _node.Options.Incarnation);
         foreach (Segment segment in _node.Held)
         {
             bool wasHead = segment.IsHead;

@@ -32,7 +32,7 @@ internal sealed class CopyPath(NodeState node, ChainPath chain)
         }
 
         Segment? held = node.Find(index);
-        if (held is { Place: >= 0 } || map.IndexOf(node.Options.Node) < 0)
+        if (held is { Place: >= 0 } || map.IndexOf(node.Options.Node, node.Options.Incarnation) < 0)
         {
             return;
         }

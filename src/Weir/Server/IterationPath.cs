@@ -40,7 +40,8 @@ internal sealed class IterationPath(NodeState node)
 
         foreach (Segment segment in node.HeadedSegments)
         {
-            if (segment.Index < sent.FirstSegment || segment.Index > sent.LastSegment)
+            // Its sender listed what this node headed by its map: what it does not list of a newer chain may well have parts under way. It comes again.
+            if (segment.Index < sent.FirstSegment || segment.Index > sent.LastSegment || header.MapVersion < segment.Chain.Epoch)
             {
                 continue;
             }

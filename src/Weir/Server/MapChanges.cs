@@ -43,8 +43,14 @@ internal static class MapChanges
     /// A node is silent, or gone for good: out of its chains it goes, in one change, as far as a complete member is left to lead them (R6).
     /// Where it held the only copy of a cluster without replicas, or is gone for good, what it held is lost.
     /// </summary>
-    public static Decision RemoveNode(ClusterMap map, ulong node, ulong rows, bool isGone = false)
+    /// <param name="map">The map to change.</param>
+    /// <param name="node">The node.</param>
+    /// <param name="rows">What it held, for people.</param>
+    /// <param name="isGone">It will never come back as what it was.</param>
+    /// <param name="silent">Who else is silent: one of them may be dead, so they are not left alone with what this one holds too.</param>
+    public static Decision RemoveNode(ClusterMap map, ulong node, ulong rows, bool isGone = false, IReadOnlySet<ulong>? silent = null)
     {
+        bool IsHeard(ChainMember member) => isGone || silent?.Contains(map.Members[member.Member].Node) != true;
         int index = Array.FindIndex(map.Members, m => m.Node == node);
         if (index < 0)
         {
@@ -74,7 +80,7 @@ internal static class MapChanges
             }
 
             MapChain left = chain with { Members = [.. chain.Members.Where(m => m.Member != index)], Epoch = map.Version + 1, IsDown = false };
-            if (left.Members.Length > 0 ? left.Members[0].IsComplete : map.Replicas == 0 || isGone)
+            if (left.Members.Length > 0 ? left.Members[0].IsComplete && Array.Exists(left.Members, m => m.IsComplete && IsHeard(m)) : map.Replicas == 0 || isGone)
             {
                 lost += left.Members.Length == 0 ? 1 : 0;
                 chains[segment] = left;
@@ -119,9 +125,14 @@ internal static class MapChanges
     public static Decision ReturnNode(ClusterMap map, ulong node)
     {
         int index = map.IndexOf(node);
-        bool Waits(MapChain chain) => chain.IsDown && Array.Exists(chain.Members, m => m.Member == index && m.IsComplete);
-        return Done(index < 0 || !Array.Exists(map.Chains, Waits) ? map : map with { Chains = [.. map.Chains.Select(c => Waits(c) ? c with { IsDown = false } : c)] });
+        return Done(index < 0 || !Array.Exists(map.Chains, c => Awaits(c, index)) ? map : map with { Chains = [.. map.Chains.Select(c => Awaits(c, index) ? c with { IsDown = false } : c)] });
     }
+
+    /// <summary>The nodes that a segment waits for: by the map, so that a manager knows them that did not see them go.</summary>
+    public static HashSet<ulong> Awaited(ClusterMap map) =>
+        [.. map.Chains.Where(c => c.IsDown).SelectMany(c => c.Members).Where(m => m.IsComplete).Select(m => map.Members[m.Member].Node)];
+
+    private static bool Awaits(in MapChain chain, int member) => chain.IsDown && chain.PlaceOf(member) is >= 0 and int place && chain.Members[place].IsComplete;
 
     public static Decision AddProcess(ClusterMap map, in JoinProcessBody join)
     {

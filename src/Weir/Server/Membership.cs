@@ -17,9 +17,10 @@ internal sealed class Membership(
 {
     private readonly List<Change> _queued = [];
     private readonly List<Change> _swapping = [];
-    private readonly HashSet<ulong> _away = [];
     private readonly ChainPlan _plan = new(node, heard);
     private readonly Dictionary<(uint Group, ulong Announced), Dictionary<ulong, long>> _begun = [];
+    private HashSet<ulong> _silent = [];
+    private HashSet<ulong> _awaited = [];
     private ClusterMap? _looked;
     private ClusterMap? _proposed;
     private ReadOnlyMemory<byte> _proposedBytes;
@@ -90,31 +91,30 @@ internal sealed class Membership(
             return;
         }
 
-        foreach (MapMember member in map.Members)
+        HashSet<ulong> silent = [.. map.Members.Select(m => m.Node).Where(n => n != node.Options.Node && heard.IsSilent(MemberRole.Node, n, node.Limits.NodeTimeoutMs, now))];
+        if (!ReferenceEquals(map, _looked))
         {
-            ulong id = member.Node;
-            if (id == node.Options.Node)
-            {
-                continue;
-            }
+            _awaited = MapChanges.Awaited(map);
+        }
 
-            if (heard.IsSilent(MemberRole.Node, id, node.Limits.NodeTimeoutMs, now))
+        // Who is needed stays, and is looked at again when the map or the silent have changed.
+        bool hasChanged = !ReferenceEquals(map, _looked) || !silent.SetEquals(_silent);
+        (_looked, _silent) = (map, silent);
+        foreach (ulong id in map.Members.Select(m => m.Node))
+        {
+            if (silent.Contains(id))
             {
-                if (!_away.Add(id) && ReferenceEquals(map, _looked))
+                if (hasChanged)
                 {
-                    // It is needed, and nothing has changed since that was found.
-                    continue;
+                    _queued.Add(new Change(m => MapChanges.RemoveNode(m, id, heard.Rows(id), silent: silent), LinkId.None, default));
                 }
-
-                _queued.Add(new Change(m => MapChanges.RemoveNode(m, id, heard.Rows(id)), LinkId.None, default));
             }
-            else if (_away.Remove(id))
+            else if (_awaited.Contains(id))
             {
                 _queued.Add(new Change(m => MapChanges.ReturnNode(m, id), LinkId.None, default));
             }
         }
 
-        _looked = map;
         foreach (MapProcess process in map.Processes)
         {
             if (heard.IsSilent(MemberRole.Process, process.Process, node.Limits.ProcessTimeoutMs, now))

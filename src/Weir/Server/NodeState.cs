@@ -110,7 +110,7 @@ internal sealed class NodeState : IDisposable
             _segments = new Segment?[map.Segments];
         }
 
-        int self = map.IndexOf(Options.Node);
+        int self = map.IndexOf(Options.Node, Options.Incarnation);
         int complete = map.Copies;
         for (int index = 0; index < map.Segments; index++)
         {

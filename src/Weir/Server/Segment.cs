@@ -197,6 +197,18 @@ internal sealed class Segment(int index, LogBytes logBytes) : IDisposable
     /// <summary>The seal ends, or the chain is another.</summary>
     public void Unseal() => (IsSealing, IsSealed, SealReported) = (false, false, 0);
 
+    /// <summary>The last iteration of a job of which any of its tables holds a part here; 0 for none.</summary>
+    public long LastOpen(uint group)
+    {
+        long last = 0;
+        foreach (TableSegment table in _tables.Values)
+        {
+            last = table.Aggregation is { } aggregation && table.Table.Group == group ? Math.Max(last, aggregation.LastOpen) : last;
+        }
+
+        return last;
+    }
+
     public TableSegment? Find(uint table) => _tables.GetValueOrDefault(table);
 
     public void Add(TableSegment table) => _tables.Add(table.Table.Id, table);

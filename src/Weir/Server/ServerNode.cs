@@ -89,6 +89,11 @@ internal sealed class ServerNode : IMachine, IDisposable
 
     public Outbox Outbox { get; }
 
+    /// <summary>What the node holds: for those who check it from outside, in a simulation.</summary>
+    public NodeState State => _state;
+
+    public ulong Incarnation => _state.Options.Incarnation;
+
     /// <summary>The term under which this node decides the map; null where another node does.</summary>
     public ulong? ManagerTerm => _role?.Membership is { IsReady: true } membership ? membership.Term : null;
 
@@ -132,6 +137,12 @@ internal sealed class ServerNode : IMachine, IDisposable
 
     /// <summary>Why this node must stop: it is no member any more. Null while it is well.</summary>
     public string? StopReason { get; private set; }
+
+    /// <summary>The register's acceptor that it hosts knows what it promised, and answers.</summary>
+    public bool HostsAcceptor => _paxos is { Answers: true };
+
+    /// <summary>It stops because its acceptor's disk failed.</summary>
+    public bool HasDiskFailed => _paxos is { HasFailed: true };
 
     /// <summary>Where the node stands, in a line for people: its map, clocks, waiting pulls and open iterations.</summary>
     public string Describe()
@@ -257,7 +268,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     private void Report()
     {
         ClusterMap map = _state.Map!;
-        if (map.IndexOf(_state.Options.Node) < 0)
+        if (map.IndexOf(_state.Options.Node, _state.Options.Incarnation) < 0)
         {
             return;
         }

@@ -64,6 +64,8 @@ internal sealed class SimCluster : IDisposable
 
     public ulong Seed { get; }
 
+    public int SegmentBits => _options.SegmentBits;
+
     public SimScheduler Scheduler { get; } = new();
 
     public SimNetwork Network { get; }
@@ -78,6 +80,15 @@ internal sealed class SimCluster : IDisposable
     public Action<string, string>? Noted { get; set; }
 
     public ulong Trace => Network.Trace;
+
+    /// <summary>The servers' places in the network, in the order of the nodes.</summary>
+    public IReadOnlyList<SimPort> Servers => _servers;
+
+    /// <summary>The disks of the servers that host the register's acceptors.</summary>
+    public IReadOnlyList<SimDisk> Disks => _disks;
+
+    /// <summary>The clients, each with its place in the network.</summary>
+    public IReadOnlyDictionary<WeirClient, SimPort> Clients => _clients;
 
     /// <summary>Whether a server runs: neither dead nor stopped.</summary>
     public bool Runs(int server) => !_servers[server].IsDead && _servers[server].Stopped is null;
@@ -158,6 +169,7 @@ internal sealed class SimCluster : IDisposable
     {
         Network.Note($"restart of {_servers[index].Address}");
         _buried.Add(_nodes[index]);
+        Tally.Restarts++;
         _servers[index].IsDead = false;
         _nodes[index] = Begin(index, start);
     }
@@ -224,7 +236,7 @@ internal sealed class SimCluster : IDisposable
                 Incarnation = _rng.Next(),
                 Cluster = isFounder || disk is not null ? Seed | 1 : 0,
                 Address = port.Address,
-                Join = isFounder ? null : AddressOf(index == 0 ? 1 : 0),
+                Join = isFounder ? null : AddressOf(AnyOther(index)),
                 Acceptor = disk is null ? null : new AcceptorOptions(disk, (ulong)index + 1, start),
             },
             port,
@@ -243,6 +255,20 @@ internal sealed class SimCluster : IDisposable
 
         Tick(port);
         return node;
+    }
+
+    /// <summary>Whom a server asks to come in: the first of the others that runs.</summary>
+    private int AnyOther(int index)
+    {
+        for (int other = 0; other < _servers.Count; other++)
+        {
+            if (other != index && _servers[other].Machine is not null && Runs(other))
+            {
+                return other;
+            }
+        }
+
+        return index == 0 ? 1 : 0;
     }
 
     // Machines tick at their own phase, so that ticks do not always meet.
@@ -267,6 +293,7 @@ internal sealed class SimCluster : IDisposable
 
         port.Machine.Tick(Scheduler.Now);
         port.Machine.EndTurn();
+        Network.Turned?.Invoke(port);
         if (port.Machine is ServerNode node)
         {
             while (node.Outbox.Notes.TryDequeue(out string? note))
