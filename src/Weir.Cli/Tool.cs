@@ -60,7 +60,10 @@ internal static class Tool
         UpCommand.Create(console),
         StatusCommand.Create(console),
         WorkersCommand.Create(console),
-        new Command("bench", "Measures how fast Weir is on this machine.") { BenchPushPullCommand.Create(console), BenchStoreCommand.Create(console) },
+        new Command("bench", "Measures how fast Weir is on this machine.") 
+        {
+            BenchPushPullCommand.Create(console), BenchStoreCommand.Create(console), BenchFailoverCommand.Create(console),
+        },
         HostWorkersCommand.Create(console, signals),
         BenchSinkCommand.Create(console, signals),
     };

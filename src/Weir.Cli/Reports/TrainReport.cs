@@ -96,4 +96,5 @@ internal sealed record ModelOfFile(long NonZero, string Path);
 [JsonSerializable(typeof(PushPullReport))]
 [JsonSerializable(typeof(StoreReport))]
 [JsonSerializable(typeof(StatusReport))]
+[JsonSerializable(typeof(FailoverReport))]
 internal sealed partial class ReportJson : JsonSerializerContext;
