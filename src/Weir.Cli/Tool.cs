@@ -62,7 +62,7 @@ internal static class Tool
         WorkersCommand.Create(console),
         new Command("bench", "Measures how fast Weir is on this machine.") 
         {
-            BenchPushPullCommand.Create(console), BenchStoreCommand.Create(console), BenchFailoverCommand.Create(console),
+            BenchPushPullCommand.Create(console), BenchStoreCommand.Create(console), BenchFailoverCommand.Create(console), BenchJoinCommand.Create(console),
         },
         HostWorkersCommand.Create(console, signals),
         BenchSinkCommand.Create(console, signals),

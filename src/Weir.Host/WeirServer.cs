@@ -23,6 +23,12 @@ public sealed record ServeOptions
     /// </summary>
     public string Listen { get; init; } = "127.0.0.1:0";
 
+    /// <summary>
+    /// The address that others are told, where they do not reach the node at <see cref="Listen"/> itself: behind a forwarded port, in a container, or
+    /// listening on all interfaces. Null, the default: what it listens on.
+    /// </summary>
+    public string? Advertise { get; init; }
+
     /// <summary>A member of the cluster to join; null starts a new cluster.</summary>
     public string? Join { get; init; }
 
@@ -67,6 +73,9 @@ public sealed record ServeOptions
     /// <summary>Bounds and times of the process.</summary>
     public HostOptions Host { get; init; } = HostOptions.Default;
 
+    /// <summary>The node's id, for a benchmark that has to know beforehand what its place on the ring is. Null, the default: a random one.</summary>
+    internal ulong? Node { get; init; }
+
     /// <summary>The smallest <see cref="SegmentBits"/> that gives a server 100 segments, so that they can be shared out evenly.</summary>
     /// <param name="servers">Servers of the largest size expected, at least 1.</param>
     /// <returns>6 to 17.</returns>
@@ -91,7 +100,7 @@ public sealed class WeirServer : IAsyncDisposable
         Id = id.ToString("x16");
     }
 
-    /// <summary>Where it is reached.</summary>
+    /// <summary>Where it is reached: what it advertises, or listens on.</summary>
     public string Address { get; }
 
     /// <summary>Its id in the map.</summary>
@@ -127,6 +136,11 @@ public sealed class WeirServer : IAsyncDisposable
             throw new ArgumentException(fault, nameof(options));
         }
 
+        if (options.Advertise is not null && (!HostAddress.TryParse(options.Advertise, out HostAddress told, out fault) || told.IsAnyPort))
+        {
+            throw new ArgumentException(fault ?? $"{nameof(options.Advertise)} is '{options.Advertise}': nobody can be reached at port 0", nameof(options));
+        }
+
         EndPoint listen = parsed.ToEndPoint();
         if (listen is DnsEndPoint name)
         {
@@ -144,6 +158,7 @@ public sealed class WeirServer : IAsyncDisposable
         try
         {
             string address = network.Listen(listen);
+            address = options.Advertise ?? address;
             AcceptorOptions? acceptor = null;
             if (options.Register is { Folder: { } folder } register)
             {
@@ -152,7 +167,7 @@ public sealed class WeirServer : IAsyncDisposable
                 acceptor = new AcceptorOptions(records, identity, register.Start);
             }
 
-            ulong id = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1;
+            ulong id = options.Node ?? (BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1);
             node = new ServerNode(
                 new ServerOptions
                 {

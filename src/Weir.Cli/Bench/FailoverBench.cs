@@ -85,7 +85,7 @@ internal sealed class FailoverBench(FailoverSettings settings, ToolConsole conso
         _pushSeconds += Stopwatch.GetElapsedTime(begin).TotalSeconds;
         await stop.CancelAsync();
         await pushing.WaitAsync(cancellation);
-        TokenVerdict verdict = await pusher.Ledger.CheckAsync(client, table, cancellation);
+        TokenVerdict verdict = await TokenLedger.CheckAsync(client, table, [pusher.Ledger], cancellation);
         _verdict += verdict;
         console.Say(string.Create(
             CultureInfo.InvariantCulture,

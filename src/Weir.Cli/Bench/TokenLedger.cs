@@ -22,15 +22,18 @@ internal readonly record struct TokenVerdict(long Acknowledged, long Lost, long 
 /// acknowledged push was applied, and none twice, needs no search (unique elements of a set, as Jepsen's set workload). The key is the hash of the
 /// token's number, so that tokens fall into all segments and a row tells its token. One caller at a time.
 /// </summary>
-internal sealed class TokenLedger
+/// <param name="owner">Who pushes them, from 0: each ledger of a table has another.</param>
+internal sealed class TokenLedger(int owner = 0)
 {
+    private const int OwnerShift = 32;
+
     private readonly List<bool> _acknowledged = [];
 
     /// <summary>Tokens drawn so far.</summary>
     public int Count => _acknowledged.Count;
 
     /// <summary>The key of a token.</summary>
-    public static ulong Key(int token) => Mix.Of((ulong)token);
+    public ulong Key(int token) => Mix.Of(((ulong)owner << OwnerShift) | (uint)token);
 
     /// <summary>Draws the next tokens: their keys go where the caller says.</summary>
     /// <returns>The first token; the others follow.</returns>
@@ -55,10 +58,11 @@ internal sealed class TokenLedger
         }
     }
 
-    /// <summary>Reads the whole table and says what became of the tokens. Nothing may be pushed meanwhile.</summary>
-    public async Task<TokenVerdict> CheckAsync(WeirClient client, WeirTable table, CancellationToken cancellation)
+    /// <summary>Reads the whole table and says what became of the tokens of all its ledgers. Nothing may be pushed meanwhile.</summary>
+    public static async Task<TokenVerdict> CheckAsync(WeirClient client, WeirTable table, IReadOnlyList<TokenLedger> ledgers, CancellationToken cancellation)
     {
-        var found = new HashSet<int>();
+        Dictionary<ulong, TokenLedger> owners = ledgers.ToDictionary(ledger => (ulong)ledger.Owner);
+        var found = new HashSet<ulong>();
         long doubled = 0, foreign = 0;
         await foreach (RowBatch batch in client.ScanAsync(table, cancellation))
         {
@@ -66,11 +70,12 @@ internal sealed class TokenLedger
             {
                 ulong token = Mix.Inverse(batch.Keys.Span[i]);
                 float times = batch.Values.Span[i];
-                if (token >= (ulong)Count || times < 1 || times != MathF.Floor(times))
+                bool isDrawn = owners.TryGetValue(token >> OwnerShift, out TokenLedger? ledger) && (uint)token < ledger.Count;
+                if (!isDrawn || times < 1 || times != MathF.Floor(times))
                 {
                     foreign++;
                 }
-                else if (!found.Add((int)token) || times > 1)
+                else if (!found.Add(token) || times > 1)
                 {
                     doubled++;
                 }
@@ -78,15 +83,20 @@ internal sealed class TokenLedger
         }
 
         long acknowledged = 0, lost = 0;
-        for (int token = 0; token < Count; token++)
+        foreach (TokenLedger ledger in ledgers)
         {
-            if (_acknowledged[token])
+            for (int token = 0; token < ledger.Count; token++)
             {
-                acknowledged++;
-                lost += found.Contains(token) ? 0 : 1;
+                if (ledger._acknowledged[token])
+                {
+                    acknowledged++;
+                    lost += found.Contains(Mix.Inverse(ledger.Key(token))) ? 0 : 1;
+                }
             }
         }
 
         return new TokenVerdict(acknowledged, lost, doubled, foreign);
     }
+
+    private int Owner => owner;
 }

@@ -10,7 +10,8 @@ namespace Weir.Cli.Bench;
 /// <param name="client">Pushes.</param>
 /// <param name="table">Of one float a row, and added to.</param>
 /// <param name="keysPerSecond">The rate, as long as no more than <see cref="MostPushes"/> are under way.</param>
-internal sealed class TokenPusher(WeirClient client, WeirTable table, int keysPerSecond)
+/// <param name="owner">The ledger's owner.</param>
+internal sealed class TokenPusher(WeirClient client, WeirTable table, int keysPerSecond, int owner = 0)
 {
     /// <summary>Pushes under way at a time: several seconds' worth.</summary>
     public const int MostPushes = 1000;
@@ -26,7 +27,7 @@ internal sealed class TokenPusher(WeirClient client, WeirTable table, int keysPe
     private int _underWay;
 
     /// <summary>The tokens.</summary>
-    public TokenLedger Ledger { get; } = new();
+    public TokenLedger Ledger { get; } = new(owner);
 
     /// <summary>Tokens acknowledged so far.</summary>
     public long Acknowledged

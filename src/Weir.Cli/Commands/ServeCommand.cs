@@ -24,12 +24,16 @@ internal static class ServeCommand
         listen.DefaultValueFactory = _ => standard.Listen;
         Option<Transport> transport = TransportOption.Create(
             "What to listen with where --listen is not given: tcp, or unix for a socket in the temporary folder. Default tcp: what other machines can reach.");
+        Option<string?> advertise = CheckedOption.Address(
+            "--advertise", "The address that others are told, where they do not reach this server at --listen itself: behind a forwarded port, or listening on 0.0.0.0. Default: what it listens on.", anyPort: false);
         Option<string?> join = CheckedOption.Address("--join", "A server of the cluster to join. Default: none, this is the first server of a new cluster.", anyPort: false);
         Option<long?> memory = CheckedOption.WholeOrNone(
             "--memory", "Memory for rows, state and index; beyond, new keys are refused. Default: no limit, what fits is the machine's matter.", 1 << 20, 1L << 50, "BYTES");
         Option<string?> report = CheckedOption.Text("--report", "Write the node's id, process and address as JSON once it serves. Default: no file.", "FILE.json");
         Option<int?> segments = TrainOptions.SegmentsOption("Slices of the key space of a new cluster, a power of two from 64 to 131072.");
         segments.Hidden = true;
+        Option<string?> node = CheckedOption.Text("--node", "", "HEX");
+        node.Hidden = true;
         Option<long> replicas = ReplicasOption("How many servers hold each segment beside the one that leads it; the first server's word counts. Default 0: single copies.");
         Option<long?> failureTimeout = CheckedOption.WholeOrNone(
             "--failure-timeout", "Silence after which a server counts as gone, the same at every server. Default 5000, or 500 with --replicas: then a false alarm costs a copy and not the run.", 500, 60_000, "MS");
@@ -45,7 +49,7 @@ internal static class ServeCommand
         var command = new Command(
             "serve", $"Runs one server. It prints '{ServingAt}ADDRESS' once it serves, logs to the error stream, and stops at Ctrl+C or SIGTERM. What it held is then gone.")
         {
-            listen, transport, join, memory, replicas, failureTimeout, register, acceptors, number, folder, start, report, segments, withParent,
+            listen, advertise, transport, join, memory, replicas, failureTimeout, register, acceptors, number, folder, start, report, segments, node, withParent,
         };
         command.Validators.Add(result => CheckTogether(result, listen, transport));
         command.Validators.Add(result =>
@@ -76,7 +80,9 @@ internal static class ServeCommand
             var options = new ServeOptions
             {
                 Listen = chosen || parsed.GetValue(transport) == Transport.Tcp ? parsed.GetValue(listen)! : FreePath(),
+                Advertise = parsed.GetValue(advertise),
                 Join = parsed.GetValue(join),
+                Node = parsed.GetValue(node) is { } id ? ulong.Parse(id, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture) : null,
                 MemoryBytes = parsed.GetValue(memory) ?? standard.MemoryBytes,
                 SegmentBits = parsed.GetValue(segments) ?? standard.SegmentBits,
                 Replicas = (int)parsed.GetValue(replicas),

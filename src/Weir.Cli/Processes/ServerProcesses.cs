@@ -107,11 +107,11 @@ internal sealed class ServerProcesses : ICluster
         await AwaitServingAsync(server, cancellation);
     }
 
-    /// <summary>Starts one more server, which joins the others.</summary>
+    /// <summary>Starts one more server, which joins the others under an id that the caller chose.</summary>
     /// <exception cref="ToolException">It did not come to serve; the message is its own.</exception>
-    public async Task AddAsync(CancellationToken cancellation)
+    public async Task AddAsync(ulong id, CancellationToken cancellation)
     {
-        Start(_listen.Next(), ["--join", _servers[0].Address, .. _all]);
+        Start(_listen.Next(), ["--join", _servers[0].Address, .. _all, "--node", id.ToString("x16", CultureInfo.InvariantCulture)]);
         await AwaitServingAsync(_servers.Count - 1, cancellation);
     }
 

@@ -530,7 +530,7 @@ internal sealed class ServerNode : IMachine, IDisposable
         }
 
         _role?.Observe(reply.Term, reply.LeaseVersion, _now);
-        _follower.Want(header.MapVersion, _now);
+        _follower.Want(header.MapVersion, _now, link);
         RaiseClocks();
         if (reply.Status == Status.Ended && header.MapVersion >= map.Version && map.Replicas > 0)
         {
@@ -590,8 +590,10 @@ internal sealed class ServerNode : IMachine, IDisposable
             TakeUpPaxos(map.Acceptors, null);
         }
 
-        // A change of workers waits until every node has said that it has read of it (design R8); a new manager hears everybody at once.
-        _nextHeartbeat = hasNewManager || Array.Exists(map.Jobs, j => j.Change.Announced != 0) ? now : _nextHeartbeat;
+        // A change of workers waits until every node has said that it has read of it (design R8); a new manager hears everybody at once; and who
+        // leads now what somebody led that is gone should not wait for the next heartbeat to hear of it.
+        bool isAnotherSet = older is null || !older.Members.AsSpan().SequenceEqual(map.Members);
+        _nextHeartbeat = hasNewManager || isAnotherSet || Array.Exists(map.Jobs, j => j.Change.Announced != 0) ? now : _nextHeartbeat;
         _admin.Announce(map);
     }
 
