@@ -86,7 +86,12 @@ internal sealed class JoinBench(JoinSettings settings, ToolConsole console)
         await stop.CancelAsync();
         await loading;
         ClusterMap after = await RepairedCluster.AwaitAsync(client, JoinSettings.Servers + 1, cancellation);
-        return Report(before, after, bytesBefore, bytesDuring, await moved);
+        JoinReport report = Report(before, after, bytesBefore, bytesDuring, await moved);
+        console.Say(string.Create(
+            CultureInfo.InvariantCulture,
+            $"the fourth leads {report.SegmentsMoved} segments, {report.Share:P1} of all, and holds {report.CopiesReceived}; others received {report.OthersReceived}; "
+            + $"moved in {report.MoveSeconds:N1} s; push-pull {report.Before.BytesPerSecond / 1e6:N0} MB/s before, {report.During.BytesPerSecond / 1e6:N0} during ({report.During.BytesPerSecond / report.Before.BytesPerSecond:P0})"));
+        return report;
 
         async Task<double> RateAsync(Task until)
         {

@@ -38,10 +38,6 @@ internal static class BenchJoinCommand
         JoinReport report = await new JoinBench(settings, console).RunAsync(cancellation);
         console.Say(string.Create(
             CultureInfo.InvariantCulture,
-            $"the fourth leads {report.SegmentsMoved} segments, {report.Share:P1} of all, and holds {report.CopiesReceived}; others received {report.OthersReceived}; "
-            + $"moved in {report.MoveSeconds:N1} s; push-pull {report.Before.BytesPerSecond / 1e6:N0} MB/s before, {report.During.BytesPerSecond / 1e6:N0} during ({report.During.BytesPerSecond / report.Before.BytesPerSecond:P0})"));
-        console.Say(string.Create(
-            CultureInfo.InvariantCulture,
             $"the longest push to the large segment took {report.LongestStallMs:N1} ms while it moved, {report.LongestBeforeMs:N1} ms before"));
         if (reportPath is not null)
         {

@@ -45,11 +45,13 @@ internal static class ServeCommand
         Option<string?> folder = CheckedOption.Text("--acceptor-folder", "Where this server, one of --acceptors, keeps what it promised. Default: it hosts none.", "DIR");
         Option<string> start = CheckedOption.Word(
             "--acceptor-start", "What is known of that folder: again, first (the very first start) or replaced (its records were lost). Default again.", ["again", "first", "replaced"], [], "again");
+        Option<string> log = CheckedOption.Word(
+            "--log", "The least that it logs to the error stream: each step of a repair or a move is information. Default information.", [.. Levels.Keys], [], "information");
         var withParent = new Option<bool>("--with-parent") { Hidden = true };
         var command = new Command(
             "serve", $"Runs one server. It prints '{ServingAt}ADDRESS' once it serves, logs to the error stream, and stops at Ctrl+C or SIGTERM. What it held is then gone.")
         {
-            listen, advertise, transport, join, memory, replicas, failureTimeout, register, acceptors, number, folder, start, report, segments, node, withParent,
+            listen, advertise, transport, join, memory, replicas, failureTimeout, register, acceptors, number, folder, start, log, report, segments, node, withParent,
         };
         command.Validators.Add(result => CheckTogether(result, listen, transport));
         command.Validators.Add(result =>
@@ -96,7 +98,9 @@ internal static class ServeCommand
                     Start = Starts[parsed.GetValue(start)!],
                 },
             };
-            return RunAsync(options, parsed.GetValue(report), parsed.GetValue(withParent), console, signals, cancellation);
+            bool isChild = parsed.GetValue(withParent);
+            LogLevel level = isChild && parsed.GetResult(log) is not { Implicit: false } ? LogLevel.Warning : Levels[parsed.GetValue(log)!];
+            return RunAsync(options, parsed.GetValue(report), isChild, level, console, signals, cancellation);
         });
         return command;
     }
@@ -111,6 +115,13 @@ internal static class ServeCommand
         ["again"] = AcceptorStart.Again,
         ["first"] = AcceptorStart.First,
         ["replaced"] = AcceptorStart.Replacement,
+    };
+
+    private static readonly Dictionary<string, LogLevel> Levels = new()
+    {
+        ["information"] = LogLevel.Information,
+        ["warning"] = LogLevel.Warning,
+        ["error"] = LogLevel.Error,
     };
 
     private static bool IsNumber(string text) => ulong.TryParse(text, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong number) && number != 0;
@@ -128,7 +139,7 @@ internal static class ServeCommand
     }
 
     private static async Task<int> RunAsync(
-        ServeOptions options, string? reportPath, bool withParent, ToolConsole console, StopSignals signals, CancellationToken cancellation)
+        ServeOptions options, string? reportPath, bool withParent, LogLevel level, ToolConsole console, StopSignals signals, CancellationToken cancellation)
     {
         JsonFile.Check(reportPath);
         if (withParent)
@@ -137,7 +148,7 @@ internal static class ServeCommand
             _ = ParentPipe.FollowAsync(ParentPipe.Open(), signals, _ => { });
         }
 
-        using var loggers = new StandardErrorLog(console.Error, withParent ? LogLevel.Warning : LogLevel.Information);
+        using var loggers = new StandardErrorLog(console.Error, level);
         await using WeirServer server = await WeirHost.ServeAsync(options, loggers, cancellation);
         if (reportPath is not null)
         {

@@ -16,6 +16,12 @@ internal sealed class ChainPlan(NodeState node) : IChainReports
     /// <summary>Segments sealed at a time: each accepts nothing for a few round trips.</summary>
     private const int MostSeals = 16;
 
+    /// <summary>
+    /// How long other changes of chains wait for heads that are sealed under an older map to say so of this one, in milliseconds: ten ticks. A head that
+    /// has died meanwhile says nothing more.
+    /// </summary>
+    private const long SealMs = 100;
+
     /// <summary>Hints are repeated: whoever got one may have died, or read its map late.</summary>
     private const long RepeatMs = 200;
 
@@ -26,6 +32,7 @@ internal sealed class ChainPlan(NodeState node) : IChainReports
     private ClusterMap? _planned;
     private bool _hasNews;
     private Instant _repeatAt;
+    private Instant _sealsUntil;
 
     private sealed record Report(ulong Incarnation, ulong MapVersion, Dictionary<(int Segment, ClaimKind Kind), ulong> Claims);
 
@@ -57,7 +64,7 @@ internal sealed class ChainPlan(NodeState node) : IChainReports
     {
         ClusterMap map = node.Map!;
         wanted = _wanted;
-        if (map.Tables.Length == 0 || (ReferenceEquals(map, _planned) && !_hasNews && now < _repeatAt))
+        if (map.IsUntouched || (ReferenceEquals(map, _planned) && !_hasNews && now < _repeatAt))
         {
             return [];
         }
@@ -72,8 +79,16 @@ internal sealed class ChainPlan(NodeState node) : IChainReports
             }
         }
 
+        _sealsUntil = ReferenceEquals(map, _planned) ? _sealsUntil : now.AfterMs(SealMs);
         (_planned, _hasNews, _repeatAt) = (map, false, now.AfterMs(RepeatMs));
         List<PlannedStep> steps = Planner.Next(map, _wanted, this, MostCopies, MostSeals);
+        if (now < _sealsUntil && AwaitsSeals(map))
+        {
+            // Every change raises the version that a seal must be reported under (R10): with many segments under way sealed heads would be passed
+            // over until they give up, and pushes to them wait that long.
+            steps.RemoveAll(step => step.Kind is PlannedKind.MarkComplete or PlannedKind.Append or PlannedKind.Remove or PlannedKind.Reorder);
+        }
+
         Note(steps, map);
         return steps;
     }
@@ -87,6 +102,9 @@ internal sealed class ChainPlan(NodeState node) : IChainReports
         Claims(id) is { } report && report.Claims.TryGetValue((segment, ClaimKind.Diverged), out ulong claimed) && claimed == epoch;
 
     bool IChainReports.IsSealed(int segment, ulong id, ulong version) => Claims(id)?.Claims.GetValueOrDefault((segment, ClaimKind.Sealed)) == version;
+
+    private bool AwaitsSeals(ClusterMap map) => _reports.Values.Any(
+        report => report.MapVersion < map.Version && report.Claims.Any(claim => claim.Key.Kind == ClaimKind.Sealed));
 
     // A claim of another start of the node is no claim.
     private Report? Claims(ulong id) =>

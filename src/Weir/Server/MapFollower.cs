@@ -74,8 +74,7 @@ internal sealed class MapFollower(NodeState node)
         }
         else
         {
-            _nextFetch = now.AfterMs(RetryMs);
-            node.Outbox.Send(sender, node.Header(FrameKind.ReadMap), default(EmptyBody));
+            Ask(sender, now);
         }
     }
 
@@ -133,10 +132,15 @@ internal sealed class MapFollower(NodeState node)
     {
         if (Source(_attempts++) is { } source)
         {
-            _nextFetch = now.AfterMs(RetryMs);
-            FrameHeader header = node.Header(FrameKind.ReadMap);
-            header.MapVersion = ReadsWhole ? 0 : header.MapVersion;
-            node.Outbox.Send(node.Outbox.Open(source), header, default(EmptyBody));
+            Ask(node.Outbox.Open(source), now);
         }
+    }
+
+    private void Ask(LinkId link, Instant now)
+    {
+        _nextFetch = now.AfterMs(RetryMs);
+        FrameHeader header = node.Header(FrameKind.ReadMap);
+        header.MapVersion = ReadsWhole ? 0 : header.MapVersion;
+        node.Outbox.Send(link, header, default(EmptyBody));
     }
 }

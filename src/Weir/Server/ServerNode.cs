@@ -590,10 +590,9 @@ internal sealed class ServerNode : IMachine, IDisposable
             TakeUpPaxos(map.Acceptors, null);
         }
 
-        // A change of workers waits until every node has said that it has read of it (design R8); a new manager hears everybody at once; and who
-        // leads now what somebody led that is gone should not wait for the next heartbeat to hear of it.
-        bool isAnotherSet = older is null || !older.Members.AsSpan().SequenceEqual(map.Members);
-        _nextHeartbeat = hasNewManager || isAnotherSet || Array.Exists(map.Jobs, j => j.Change.Announced != 0) ? now : _nextHeartbeat;
+        // A change of workers waits until every node has said that it has read of it (design R8); a new manager hears everybody at once; and the
+        // manager's next map is not left to the next heartbeat: who leads now what somebody led that is gone, or was sealed, is waited for.
+        _nextHeartbeat = hasNewManager || _role?.Membership is not null || Array.Exists(map.Jobs, j => j.Change.Announced != 0) ? now : _nextHeartbeat;
         _admin.Announce(map);
     }
 

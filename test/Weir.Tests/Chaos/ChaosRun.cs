@@ -38,8 +38,11 @@ internal sealed class ChaosRun(ChaosSettings settings)
         for (int leg = 0; !IsOver(begin); leg++)
         {
             bool isProxied = leg % ProxiedEvery == ProxiedEvery - 1;
-            ChaosFault[] faults = [.. ChaosFault.All.Where(fault => fault.NeedsProxies == isProxied && (network.CanCut || !fault.NeedsCuts) && (canTrace || !fault.NeedsTracing))];
-            await LegAsync(network, isProxied, faults, begin);
+            ChaosFault[] faults = [.. ChaosFault.All.Where(fault => fault.Name.Contains(settings.Fault, StringComparison.Ordinal) && fault.NeedsProxies == isProxied && (network.CanCut || !fault.NeedsCuts) && (canTrace || !fault.NeedsTracing))];
+            if (faults.Length > 0)
+            {
+                await LegAsync(network, isProxied, faults, begin);
+            }
         }
 
         return Report(network);
@@ -64,7 +67,7 @@ internal sealed class ChaosRun(ChaosSettings settings)
             {
                 foreach (ChaosServer server in cluster.Servers)
                 {
-                    Console.WriteLine($"server process {server.Id}: {server.Text}");
+                    Console.WriteLine($"server process {server.Id}: {server.LastWords}");
                 }
 
                 break;
@@ -261,4 +264,5 @@ internal sealed class ChaosRun(ChaosSettings settings)
 /// <param name="Tokens">Tokens acknowledged in each round, at least.</param>
 /// <param name="KeysPerSecond">Tokens pushed a second.</param>
 /// <param name="OnLoopback">No namespaces, wherever it runs.</param>
-internal sealed record ChaosSettings(int Rounds, double Minutes, ulong Seed, int Tokens = 10_000, int KeysPerSecond = 5000, bool OnLoopback = false);
+/// <param name="Fault">Only faults with this in their names; empty for all.</param>
+internal sealed record ChaosSettings(int Rounds, double Minutes, ulong Seed, int Tokens = 10_000, int KeysPerSecond = 5000, bool OnLoopback = false, string Fault = "");

@@ -22,7 +22,7 @@ internal sealed partial class ChaosServer : IAsyncDisposable
     /// <param name="arguments">Those of <c>weir serve</c>.</param>
     public ChaosServer(string[] prefix, string[] arguments)
     {
-        string[] command = [.. prefix, "dotnet", typeof(Tool).Assembly.Location, "serve", "--with-parent", .. arguments];
+        string[] command = [.. prefix, "dotnet", typeof(Tool).Assembly.Location, "serve", "--with-parent", "--log", "information", .. arguments];
         var start = new ProcessStartInfo(command[0], command[1..]) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
         _process = Process.Start(start)!;
         _reading = Task.WhenAll(ReadAsync(_process.StandardOutput), ReadAsync(_process.StandardError));
@@ -34,6 +34,9 @@ internal sealed partial class ChaosServer : IAsyncDisposable
 
     /// <summary>What it said so far.</summary>
     public string Text => string.Join('\n', _lines);
+
+    /// <summary>The last of it, for whoever looks into a failing round.</summary>
+    public string LastWords => string.Join('\n', _lines.TakeLast(60));
 
     /// <summary>Waits until it serves.</summary>
     public async Task ServesAsync()

@@ -14,7 +14,8 @@ public sealed class ChaosSuite
             (int)Number("WEIR_CHAOS_ROUNDS", int.MaxValue),
             Number("WEIR_CHAOS_MINUTES", Days),
             (ulong)Number("WEIR_CHAOS_SEED", Environment.TickCount64 % 1_000_000),
-            OnLoopback: Number("WEIR_CHAOS_LOOPBACK", 0) != 0);
+            OnLoopback: Number("WEIR_CHAOS_LOOPBACK", 0) != 0,
+            Fault: Environment.GetEnvironmentVariable("WEIR_CHAOS_FAULT") ?? "");
         ChaosReport report = await new ChaosRun(settings).RunAsync();
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
