@@ -63,7 +63,10 @@ internal static class Tool
         ForgetCommand.Create(console),
         StatusCommand.Create(console),
         WorkersCommand.Create(console),
-        new Command("bench", "Measures how fast Weir is on this machine.") { BenchPushPullCommand.Create(console), BenchStoreCommand.Create(console) },
+        new Command("bench", "Measures how fast Weir is on this machine.")
+        {
+            BenchPushPullCommand.Create(console), BenchStoreCommand.Create(console), BenchFailoverCommand.Create(console), BenchJoinCommand.Create(console),
+        },
         new Command("sim", "Plays clusters in simulated time.") { SimClusterCommand.Create(console) },
         HostWorkersCommand.Create(console, signals),
         BenchSinkCommand.Create(console, signals),

@@ -73,6 +73,9 @@ public sealed record ServeOptions
     /// <summary>Bounds and times of the process.</summary>
     public HostOptions Host { get; init; } = HostOptions.Default;
 
+    /// <summary>The node's id, for a benchmark that has to know beforehand what its place on the ring is. Null, the default: a random one.</summary>
+    internal ulong? Node { get; init; }
+
     /// <summary>The smallest <see cref="SegmentBits"/> that gives a server 100 segments, so that they can be shared out evenly.</summary>
     /// <param name="servers">Servers of the largest size expected, at least 1.</param>
     /// <returns>6 to 17.</returns>
@@ -97,7 +100,7 @@ public sealed class WeirServer : IAsyncDisposable
         Id = id.ToString("x16");
     }
 
-    /// <summary>Where it is reached.</summary>
+    /// <summary>Where it is reached: what it advertises, or listens on.</summary>
     public string Address { get; }
 
     /// <summary>Its id in the map.</summary>
@@ -133,6 +136,11 @@ public sealed class WeirServer : IAsyncDisposable
             throw new ArgumentException(fault, nameof(options));
         }
 
+        if (options.Advertise is not null && (!HostAddress.TryParse(options.Advertise, out HostAddress told, out fault) || told.IsAnyPort))
+        {
+            throw new ArgumentException(fault ?? $"{nameof(options.Advertise)} is '{options.Advertise}': nobody can be reached at port 0", nameof(options));
+        }
+
         EndPoint listen = parsed.ToEndPoint();
         if (listen is DnsEndPoint name)
         {
@@ -163,7 +171,7 @@ public sealed class WeirServer : IAsyncDisposable
                 acceptor = new AcceptorOptions(records, identity, register.Start);
             }
 
-            ulong id = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1;
+            ulong id = options.Node ?? (BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1);
             node = new ServerNode(
                 new ServerOptions
                 {

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Microsoft.Extensions.Logging;
 using Weir.Cli.Training;
 using Weir.Client;
 using Weir.Host;
@@ -47,7 +48,7 @@ internal static class AddCommand
                 MemoryBytes = parsed.GetValue(memory) ?? standard.MemoryBytes,
                 NodeTimeoutMs = parsed.GetValue(failureTimeout) ?? ServeCommand.FailureTimeoutMs(replicas),
             };
-            return await ServeCommand.RunAsync(options, parsed.GetValue(report), parsed.GetValue(leaveTimeout), withParent: false, console, signals, cancellation);
+            return await ServeCommand.RunAsync(options, parsed.GetValue(report), parsed.GetValue(leaveTimeout), withParent: false, LogLevel.Information, console, signals, cancellation);
         });
         return command;
     }

@@ -33,6 +33,8 @@ internal static class ServeCommand
         Option<string?> report = CheckedOption.Text("--report", "Write the node's id, process and address as JSON once it serves. Default: no file.", "FILE.json");
         Option<int?> segments = TrainOptions.SegmentsOption("Slices of the key space of a new cluster, a power of two from 64 to 131072.");
         segments.Hidden = true;
+        Option<string?> node = CheckedOption.Text("--node", "", "HEX");
+        node.Hidden = true;
         Option<long> replicas = ReplicasOption("How many servers hold each segment beside the one that leads it; the first server's word counts. Default 0: single copies.");
         Option<long?> failureTimeout = CheckedOption.WholeOrNone(
             "--failure-timeout", "Silence after which a server counts as gone, the same at every server. Default 5000, or 500 with --replicas: then a false alarm costs a copy and not the run.", 500, 60_000, "MS");
@@ -44,11 +46,13 @@ internal static class ServeCommand
         Option<string?> folder = CheckedOption.Text("--acceptor-folder", "Where this server, one of --acceptors, keeps what it promised. Default: it hosts none.", "DIR");
         Option<string> start = CheckedOption.Word(
             "--acceptor-start", "What is known of that folder: again, first (the very first start) or replaced (its records were lost). Default again.", ["again", "first", "replaced"], [], "again");
+        Option<string> log = CheckedOption.Word(
+            "--log", "The least that it logs to the error stream: each step of a repair or a move is information. Default information.", [.. Levels.Keys], [], "information");
         var withParent = new Option<bool>("--with-parent") { Hidden = true };
         var command = new Command(
             "serve", $"Runs one server. It prints '{ServingAt}ADDRESS' once it serves, logs to the error stream, and at Ctrl+C or SIGTERM hands what it holds over to the others, leaves the cluster and ends. A second signal ends it at once.")
         {
-            listen, advertise, transport, zone, join, leaveTimeout, memory, replicas, failureTimeout, register, acceptors, number, folder, start, report, segments, withParent,
+            listen, advertise, transport, zone, join, leaveTimeout, memory, replicas, failureTimeout, register, acceptors, number, folder, start, log, report, segments, node, withParent,
         };
         command.Validators.Add(result => CheckTogether(result, listen, transport));
         command.Validators.Add(result =>
@@ -82,6 +86,7 @@ internal static class ServeCommand
                 Advertise = parsed.GetValue(advertise),
                 Zone = parsed.GetValue(zone) ?? standard.Zone,
                 Join = parsed.GetValue(join),
+                Node = parsed.GetValue(node) is { } id ? ulong.Parse(id, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture) : null,
                 MemoryBytes = parsed.GetValue(memory) ?? standard.MemoryBytes,
                 SegmentBits = parsed.GetValue(segments) ?? standard.SegmentBits,
                 Replicas = (int)parsed.GetValue(replicas),
@@ -95,7 +100,9 @@ internal static class ServeCommand
                     Start = Starts[parsed.GetValue(start)!],
                 },
             };
-            return RunAsync(options, parsed.GetValue(report), parsed.GetValue(leaveTimeout), parsed.GetValue(withParent), console, signals, cancellation);
+            bool isChild = parsed.GetValue(withParent);
+            LogLevel level = isChild && parsed.GetResult(log) is not { Implicit: false } ? LogLevel.Warning : Levels[parsed.GetValue(log)!];
+            return RunAsync(options, parsed.GetValue(report), parsed.GetValue(leaveTimeout), isChild, level, console, signals, cancellation);
         });
         return command;
     }
@@ -121,6 +128,13 @@ internal static class ServeCommand
         ["replaced"] = AcceptorStart.Replacement,
     };
 
+    private static readonly Dictionary<string, LogLevel> Levels = new()
+    {
+        ["information"] = LogLevel.Information,
+        ["warning"] = LogLevel.Warning,
+        ["error"] = LogLevel.Error,
+    };
+
     private static bool IsNumber(string text) => ulong.TryParse(text, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong number) && number != 0;
 
     private static string FreePath() => HostAddress.UnixScheme + Path.Combine(Path.GetTempPath(), $"weir-{Guid.NewGuid().ToString("N")[..8]}.sock");
@@ -137,7 +151,7 @@ internal static class ServeCommand
 
     /// <summary>Runs a server until it is told to leave.</summary>
     public static async Task<int> RunAsync(
-        ServeOptions options, string? reportPath, long leaveMs, bool withParent, ToolConsole console, StopSignals signals, CancellationToken cancellation)
+        ServeOptions options, string? reportPath, long leaveMs, bool withParent, LogLevel level, ToolConsole console, StopSignals signals, CancellationToken cancellation)
     {
         JsonFile.Check(reportPath);
         if (withParent)
@@ -146,7 +160,7 @@ internal static class ServeCommand
             _ = ParentPipe.FollowAsync(ParentPipe.Open(), signals, _ => { });
         }
 
-        using var loggers = new StandardErrorLog(console.Error, withParent ? LogLevel.Warning : LogLevel.Information);
+        using var loggers = new StandardErrorLog(console.Error, level);
         await using WeirServer server = await WeirHost.ServeAsync(options, loggers, cancellation);
         if (reportPath is not null)
         {

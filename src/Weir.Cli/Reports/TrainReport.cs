@@ -97,4 +97,6 @@ internal sealed record ModelOfFile(long NonZero, string Path);
 [JsonSerializable(typeof(StoreReport))]
 [JsonSerializable(typeof(SimReport))]
 [JsonSerializable(typeof(StatusReport))]
+[JsonSerializable(typeof(FailoverReport))]
+[JsonSerializable(typeof(JoinReport))]
 internal sealed partial class ReportJson : JsonSerializerContext;

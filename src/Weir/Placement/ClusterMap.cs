@@ -201,6 +201,12 @@ internal sealed record ClusterMap
     /// <summary>Who is asked for the next map: the node that decided this one, or where it has left its likeliest successor.</summary>
     public MapMember Manager => Member(ManagerNode) ?? Members[0];
 
+    /// <summary>
+    /// Whether segments may be placed anew without anything being copied: nobody has accepted a part of them that counts. Where there are replicas the
+    /// log of a table that was dropped still counts, as members of a chain compare their last entries (design R16).
+    /// </summary>
+    public bool IsUntouched => Tables.Length == 0 && (Replicas == 0 || NextTable == 1);
+
     public MapMember? Member(ulong node)
     {
         int index = IndexOf(node);

@@ -16,6 +16,12 @@ internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainRepo
     /// <summary>Segments sealed at a time: each accepts nothing for a few round trips.</summary>
     private const int MostSeals = 16;
 
+    /// <summary>
+    /// How long other changes of chains wait for heads that are sealed under an older map to say so of this one, in milliseconds: ten ticks. A head that
+    /// has died meanwhile says nothing more.
+    /// </summary>
+    private const long SealMs = 100;
+
     /// <summary>Hints are repeated: whoever got one may have died, or read its map late.</summary>
     private const long RepeatMs = 200;
 
@@ -30,6 +36,7 @@ internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainRepo
     private bool _hasNews;
     private Instant _now;
     private Instant _repeatAt;
+    private Instant _sealsUntil;
 
     private sealed record Report(ulong Incarnation, ulong MapVersion, Dictionary<(int Segment, ClaimKind Kind), ulong> Claims);
 
@@ -61,7 +68,7 @@ internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainRepo
     {
         ClusterMap map = node.Map!;
         wanted = _wanted;
-        if (map.Tables.Length == 0 || (ReferenceEquals(map, _planned) && !_hasNews && now < _repeatAt))
+        if (map.IsUntouched || (ReferenceEquals(map, _planned) && !_hasNews && now < _repeatAt))
         {
             return [];
         }
@@ -79,8 +86,16 @@ internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainRepo
             }
         }
 
+        _sealsUntil = ReferenceEquals(map, _planned) ? _sealsUntil : now.AfterMs(SealMs);
         (_planned, _hasNews, _repeatAt) = (map, false, now.AfterMs(RepeatMs));
         List<PlannedStep> steps = Planner.Next(map, _wanted, this, MostCopies, MostSeals);
+        if (now < _sealsUntil && AwaitsSeals(map))
+        {
+            // Every change raises the version that a seal must be reported under (R10): with many segments under way sealed heads would be passed
+            // over until they give up, and pushes to them wait that long.
+            steps.RemoveAll(step => step.Kind is PlannedKind.MarkComplete or PlannedKind.Append or PlannedKind.Remove or PlannedKind.Reorder);
+        }
+
         Note(steps, map);
         return steps;
     }
@@ -134,6 +149,9 @@ internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainRepo
             }
         }
     }
+
+    private bool AwaitsSeals(ClusterMap map) => _reports.Values.Any(
+        report => report.MapVersion < map.Version && report.Claims.Any(claim => claim.Key.Kind == ClaimKind.Sealed));
 
     // A claim of another start of the node is no claim.
     private Report? Claims(ulong id) =>

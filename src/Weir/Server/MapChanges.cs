@@ -36,7 +36,7 @@ internal static class MapChanges
         }
 
         map = map with { Members = [.. map.Members, member] };
-        return Done(map.Tables.Length == 0 ? Place(map) : map, map.Cluster);
+        return Done(map.IsUntouched ? Place(map) : map, map.Cluster);
     }
 
     /// <summary>
@@ -63,7 +63,7 @@ internal static class MapChanges
             return Refuse($"server {gone.Address} has the register's only acceptor: the cluster ends with it and not before");
         }
 
-        if (map.Tables.Length == 0)
+        if (map.IsUntouched)
         {
             return Done(Place(map with { Members = [.. map.Members.Where((_, i) => i != index)] }));
         }
@@ -118,7 +118,10 @@ internal static class MapChanges
         }
 
         MapLoss[] losses = lost == 0 ? map.Losses : [.. map.Losses.TakeLast(KeptLosses - 1), new MapLoss(node, gone.Address, lost, rows)];
-        return Done(without with { Losses = losses });
+        without = without with { Losses = losses };
+
+        // Without a table there is nothing that segments would have to wait for.
+        return Done(without.Tables.Length == 0 && Array.Exists(without.Chains, c => c.IsDown || c.Members.Length == 0) ? Place(without) : without);
     }
 
     /// <summary>A silent node is heard again, as the same incarnation: the segments that waited for it have a complete member again (R6).</summary>

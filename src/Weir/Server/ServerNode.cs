@@ -557,7 +557,7 @@ internal sealed class ServerNode : IMachine, IDisposable
         }
 
         _role?.Observe(reply.Term, reply.LeaseVersion, _now);
-        _follower.Want(header.MapVersion, _now);
+        _follower.Want(header.MapVersion, _now, link);
         RaiseClocks();
         if (map.Member(_state.Options.Node) is { IsDraining: true })
         {
@@ -629,8 +629,9 @@ internal sealed class ServerNode : IMachine, IDisposable
             TakeUpPaxos(map.Acceptors, null);
         }
 
-        // A change of workers waits until every node has said that it has read of it (design R8); a new manager hears everybody at once.
-        _nextHeartbeat = hasNewManager || Array.Exists(map.Jobs, j => j.Change.Announced != 0) ? now : _nextHeartbeat;
+        // A change of workers waits until every node has said that it has read of it (design R8); a new manager hears everybody at once; and the
+        // manager's next map is not left to the next heartbeat: who leads now what somebody led that is gone, or was sealed, is waited for.
+        _nextHeartbeat = hasNewManager || _role?.Membership is not null || Array.Exists(map.Jobs, j => j.Change.Announced != 0) ? now : _nextHeartbeat;
         _admin.Announce(map);
     }
 

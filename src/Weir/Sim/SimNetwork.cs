@@ -51,6 +51,9 @@ internal sealed record SimTally
     public long Cut { get; set; }
 
     public long Delivered { get; set; }
+
+    /// <summary>Bytes of whole frames that were handed to the network, by the number of their kind on the wire.</summary>
+    public long[] BytesOfKind { get; } = new long[256];
 }
 
 /// <summary>One machine's place in the simulated network.</summary>
@@ -121,6 +124,9 @@ internal sealed class SimPort(SimNetwork network, string address) : INetwork
 /// </summary>
 internal sealed class SimNetwork(SimScheduler scheduler, Rng rng, SimTally tally)
 {
+    // Where a frame's kind stands (docs/protocol.md).
+    private const int KindOffset = 5;
+
     private readonly Dictionary<string, SimPort> _ports = [];
     private readonly HashSet<(SimPort From, SimPort To)> _cuts = [];
     private readonly XxHash3 _trace = new();
@@ -200,6 +206,7 @@ internal sealed class SimNetwork(SimScheduler scheduler, Rng rng, SimTally tally
 
     public void Carry(SimPort from, SimPort to, LinkId link, FrameBuffer frame)
     {
+        tally.BytesOfKind[frame.Span[KindOffset]] += frame.Length;
         if (_cuts.Contains((from, to)))
         {
             tally.Cut++;

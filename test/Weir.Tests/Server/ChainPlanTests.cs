@@ -95,6 +95,24 @@ public sealed class ChainPlanTests : IDisposable
         Assert.Same(after, Held(new MapChain(8, [ChainMember.Complete(0)], Emptied: 6), 8));
     }
 
+    /// <summary>
+    /// First seen in <c>weir bench join</c>: while a hundred segments moved, the version rose faster than sealed heads could report the newest, and pushes to
+    /// a sealed segment waited 650 ms for its reorder.
+    /// </summary>
+    [Fact]
+    public void Other_changes_wait_a_while_for_sealed_heads_to_say_so_of_the_newest_map()
+    {
+        Adopt(new MapChain(4, [ChainMember.Complete(0), new ChainMember(1, 3)]));
+        Claim[] claims = [new Claim(0, ClaimKind.Complete, 3), new Claim(5, ClaimKind.Sealed, 3)];
+        ChainPlan plan = new(_node);
+        plan.Reported(new ChainSender(Second, 22, claims.Length), 3, claims);
+        Assert.Empty(plan.Next(new Instant(0), out _));
+        Assert.Equal(PlannedKind.MarkComplete, Assert.Single(plan.Next(new Instant(0).AfterMs(250), out _)).Kind);
+        plan = new ChainPlan(_node);
+        plan.Reported(new ChainSender(Second, 22, claims.Length), 4, claims);
+        Assert.Equal(PlannedKind.MarkComplete, Assert.Single(plan.Next(new Instant(0), out _)).Kind);
+    }
+
     [Fact]
     public void A_member_is_complete_by_the_map_or_under_the_append_that_it_was_told_of()
     {
