@@ -104,7 +104,7 @@ public sealed class ChainPlanTests : IDisposable
     {
         Adopt(new MapChain(4, [ChainMember.Complete(0), new ChainMember(1, 3)]));
         Claim[] claims = [new Claim(0, ClaimKind.Complete, 3), new Claim(5, ClaimKind.Sealed, 3)];
-        ChainPlan plan = new(_node);
+        ChainPlan plan = new(_node, new HeardMembers());
         plan.Reported(new ChainSender(Second, 22, claims.Length), 3, claims);
         Assert.Empty(plan.Next(new Instant(0), out _));
         Assert.Equal(PlannedKind.MarkComplete, Assert.Single(plan.Next(new Instant(0).AfterMs(250), out _)).Kind);
