@@ -461,9 +461,9 @@ internal sealed class ServerNode : IMachine, IDisposable
                 break;
             case FrameKind.Sent:
                 sound = SentBody.TryRead(body, out SentBody sent);
-                if (sound)
+                if (sound && _iterations.Sent(header, sent))
                 {
-                    _iterations.Sent(header, sent);
+                    // What was not whole comes again, by a newer map.
                     Outbox.Send(link, _state.Reply(FrameKind.SentReply, header), default(EmptyBody));
                 }
 
