@@ -108,7 +108,7 @@ public sealed class ChainPlanTests : IDisposable
         plan.Reported(new ChainSender(Second, 22, claims.Length), 3, claims);
         Assert.Empty(plan.Next(new Instant(0), out _));
         Assert.Equal(PlannedKind.MarkComplete, Assert.Single(plan.Next(new Instant(0).AfterMs(250), out _)).Kind);
-        plan = new ChainPlan(_node);
+        plan = new ChainPlan(_node, new HeardMembers());
         plan.Reported(new ChainSender(Second, 22, claims.Length), 4, claims);
         Assert.Equal(PlannedKind.MarkComplete, Assert.Single(plan.Next(new Instant(0), out _)).Kind);
     }
