@@ -559,9 +559,9 @@ internal sealed class ServerNode : IMachine, IDisposable
         _role?.Observe(reply.Term, reply.LeaseVersion, _now);
         _follower.Want(header.MapVersion, _now, link);
         RaiseClocks();
-        if (map.Member(_state.Options.Node) is { IsDraining: true })
+        if (_isDismissed || map.Member(_state.Options.Node) is { IsDraining: true })
         {
-            // It is about to go: that the cluster has let it go is what it reads in the map.
+            // It is about to go, or may: that the cluster has let it go is what it reads in the map.
             return;
         }
 
