@@ -4,7 +4,6 @@ using Weir.Placement;
 using Weir.Server;
 using Weir.Sim;
 using Weir.Wire;
-using Weir.World;
 
 namespace Weir.Tests.Scenarios;
 
