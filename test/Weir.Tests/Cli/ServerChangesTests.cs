@@ -1,7 +1,6 @@
 using System.Text.Json;
 using Weir.Cli;
 using Weir.Host;
-using Weir.Learn.Data;
 using Weir.Tests.Learn;
 using Weir.Tests.Register;
 

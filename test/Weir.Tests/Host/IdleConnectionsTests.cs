@@ -4,7 +4,6 @@ using System.Net.Sockets;
 using Weir.Client;
 using Weir.Host;
 using Weir.Host.Sockets;
-using Weir.Keys;
 
 namespace Weir.Tests.Host;
 

@@ -3,7 +3,6 @@ using Weir.Keys;
 using Weir.Placement;
 using Weir.Server;
 using Weir.Sim;
-using Weir.World;
 
 namespace Weir.Tests.Scenarios;
 

@@ -1,5 +1,4 @@
 using Weir.Client;
-using Weir.Keys;
 using Weir.Placement;
 using Weir.Server;
 using Weir.Sim;
