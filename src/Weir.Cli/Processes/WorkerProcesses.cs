@@ -59,7 +59,11 @@ internal sealed class WorkerProcesses : IWorkerHosts, IAsyncDisposable
     {
         lock (_lock)
         {
-            _following.AddRange(_children.Select(FollowAsync));
+            // One that is dead already has another started on the spot.
+            foreach (Child child in _children.ToArray())
+            {
+                _following.Add(FollowAsync(child));
+            }
         }
 
         try

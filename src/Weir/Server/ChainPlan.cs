@@ -40,6 +40,9 @@ internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainRepo
 
     private sealed record Report(ulong Incarnation, ulong MapVersion, Dictionary<(int Segment, ClaimKind Kind), ulong> Claims);
 
+    /// <summary>Who is kept apart just now: where segments should lie depends on it.</summary>
+    public StalledLinks Links => _links;
+
     /// <summary>A node says what it holds; its newest word counts.</summary>
     public void Reported(in ChainSender sender, ulong mapVersion, IReadOnlyList<Claim> claims)
     {

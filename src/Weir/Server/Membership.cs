@@ -37,6 +37,9 @@ internal sealed class Membership(
     /// <summary>What a change came to: the map after it, or why not; and the numbers of the answer.</summary>
     internal readonly record struct Decision(ClusterMap? Map, Status Status, ulong First = 0, long Second = 0, string Text = "");
 
+    /// <summary>Which nodes are kept apart.</summary>
+    public StalledLinks Links => _plan.Links;
+
     /// <summary>The manager's term: no other manager ever decides under it.</summary>
     public ulong Term => term;
 

@@ -97,6 +97,9 @@ internal sealed class ServerNode : IMachine, IDisposable
     /// <summary>The term under which this node decides the map; null where another node does.</summary>
     public ulong? ManagerTerm => _role?.Membership is { IsReady: true } membership ? membership.Term : null;
 
+    /// <summary>Which nodes are kept apart, where this one decides the map; null elsewhere.</summary>
+    public StalledLinks? Links => _role?.Membership?.Links;
+
     public ClusterMap? Map => _state.Map;
 
     public NodeCounters Counters => _state.Counters;

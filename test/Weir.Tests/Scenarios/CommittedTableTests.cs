@@ -79,7 +79,7 @@ public class CommittedTableTests
                         cluster.Kill(pushers[1]);
                     });
                     float[] seen = new float[Keys.Length], now = new float[Keys.Length];
-                    for (Instant until = cluster.Scheduler.Now.AfterMs(2000); cluster.Scheduler.Now < until;)
+                    for (Instant until = cluster.Scheduler.Now.AfterMs(2000); cluster.Scheduler.Now < until || seen.Contains(0);)
                     {
                         await reader.PullAsync(table, Keys, now);
                         for (int i = 0; i < seen.Length; i++)
