@@ -228,6 +228,8 @@ internal sealed class Segment(int index, LogBytes logBytes) : IDisposable
 
     public void Dispose()
     {
+        // What this turn still has to send of it is nobody's business any more.
+        (Successor, Newcomer, Target, Place, IsConfirmed) = (null, null, null, -1, false);
         Log.TrimThrough(Log.Last.Number);
         foreach (TableSegment table in _tables.Values)
         {

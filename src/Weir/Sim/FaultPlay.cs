@@ -185,7 +185,8 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
     }
 
     /// <summary>One more server joins.</summary>
-    public void Join()
+    /// <param name="isFault">False where it only is to bring about a change of chains.</param>
+    public void Join(bool isFault = true)
     {
         if (_joined >= 2 || cluster.Nodes.Count >= 9)
         {
@@ -196,7 +197,10 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
         bool wasChanging = probe.IsChanging;
         Trail($"server:{cluster.Nodes.Count} joins");
         cluster.AddServer();
-        tally.Hit(FaultKind.Join, wasChanging);
+        if (isFault)
+        {
+            tally.Hit(FaultKind.Join, wasChanging);
+        }
     }
 
     /// <summary>Does something later, and lets the safety phase wait for it.</summary>
@@ -253,11 +257,16 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
         }
     }
 
-    /// <summary>Half of the faults wait for a chain to be changed, for a while.</summary>
+    /// <summary>Most faults wait for a chain to be changed, for a while; where nothing changes, a server may join for it.</summary>
     private async Task ChangingAsync(Instant until)
     {
-        if (options.Replicas > 0 && rng.Chance(1, 2))
+        if (options.Replicas > 0 && rng.Chance(4, 5))
         {
+            if (!probe.IsChanging && rng.Chance(1, 2))
+            {
+                Join(isFault: false);
+            }
+
             for (int step = 0; step < 40 && !probe.IsChanging && cluster.Scheduler.Now < until; step++)
             {
                 await cluster.Scheduler.Delay(10, CancellationToken.None);

@@ -95,8 +95,8 @@ internal sealed record SwarmOptions
             BoundedWorkers = bounds ? 2 + rng.Below(2) : 0,
             Bound = rng.Chance(1, 6) ? null : rng.Below(4),
             Hosts = 2,
-            Iterations = 12 + rng.Below(20),
-            SafetyMs = 1200 + rng.Below(1500L),
+            Iterations = 10 + rng.Below(18),
+            SafetyMs = 1100 + rng.Below(1200L),
             LeavesDead = rng.Chance(1, 3),
             Plays = plays,
         };
