@@ -22,6 +22,9 @@ internal sealed class StalledLinks(long timeoutMs)
     /// <summary>Rises with every change of who is kept apart.</summary>
     public int Version { get; private set; }
 
+    /// <summary>Whether any two are kept apart.</summary>
+    public bool IsAnyApart => _links.Values.Any(l => l.IsApart);
+
     /// <summary>A node says that its successor does not acknowledge.</summary>
     public void Stalled(ulong from, ulong to, Instant now)
     {

@@ -15,6 +15,7 @@ internal sealed class ClusterProbe(SimCluster cluster, SwarmOptions options)
     private bool _isSettled;
     private MapMember[] _members = [];
     private ulong[][] _wanted = [];
+    private bool _isAnyApart;
 
     /// <summary>The newest map that a node which runs acts on.</summary>
     public ClusterMap? Newest { get; private set; }
@@ -97,10 +98,14 @@ internal sealed class ClusterProbe(SimCluster cluster, SwarmOptions options)
         return found;
     }
 
-    /// <summary>Whether each chain is where the ring wants it, whole and complete, in one order or another: only the head's place is given.</summary>
+    /// <summary>
+    /// Whether each chain is where the ring wants it, whole and complete, in one order or another: only the head's place is given. Two nodes that
+    /// could not reach each other are kept apart for a minute or more, longer than a run waits: meanwhile a chain need only be whole.
+    /// </summary>
     public bool IsSettled(ClusterMap map)
     {
-        if (ReferenceEquals(map, _settledMap))
+        bool isAnyApart = Manager() is >= 0 and int manager && cluster.Nodes[manager].Links is { IsAnyApart: true };
+        if (ReferenceEquals(map, _settledMap) && isAnyApart == _isAnyApart)
         {
             return _isSettled;
         }
@@ -108,10 +113,10 @@ internal sealed class ClusterProbe(SimCluster cluster, SwarmOptions options)
         if (!map.Members.AsSpan().SequenceEqual(_members))
         {
             _members = map.Members;
-            _wanted = new Ring([.. _members.Select(m => new RingMember(m.Node, (int)m.WeightPercent, m.Zone))]).Place(map.SegmentBits, map.Replicas);
+            _wanted = WantedChains.Of(map);
         }
 
-        _settledMap = map;
+        (_settledMap, _isAnyApart) = (map, isAnyApart);
         _isSettled = !Enumerable.Range(0, map.Segments).Any(s => !IsSettled(map, s));
         return _isSettled;
     }
@@ -124,8 +129,8 @@ internal sealed class ClusterProbe(SimCluster cluster, SwarmOptions options)
     {
         MapChain chain = map.Chains[segment];
         ulong[] wanted = _wanted[segment];
-        return !chain.IsDown && chain.Members.Length == wanted.Length && map.Members[chain.Head].Node == wanted[0]
-            && Array.TrueForAll(chain.Members, m => m.IsComplete && wanted.Contains(map.Members[m.Member].Node));
+        return !chain.IsDown && chain.Members.Length == wanted.Length && Array.TrueForAll(chain.Members, m => m.IsComplete)
+            && (_isAnyApart || (map.Members[chain.Head].Node == wanted[0] && Array.TrueForAll(chain.Members, m => wanted.Contains(map.Members[m.Member].Node))));
     }
 
     private bool IsCut(int from, int to) => from != to && cluster.Network.IsCut(cluster.Servers[from], cluster.Servers[to]);
