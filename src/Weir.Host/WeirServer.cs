@@ -136,11 +136,6 @@ public sealed class WeirServer : IAsyncDisposable
             throw new ArgumentException(fault, nameof(options));
         }
 
-        if (options.Advertise is not null && (!HostAddress.TryParse(options.Advertise, out HostAddress told, out fault) || told.IsAnyPort))
-        {
-            throw new ArgumentException(fault ?? $"{nameof(options.Advertise)} is '{options.Advertise}': nobody can be reached at port 0", nameof(options));
-        }
-
         EndPoint listen = parsed.ToEndPoint();
         if (listen is DnsEndPoint name)
         {
