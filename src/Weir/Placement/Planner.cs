@@ -94,8 +94,10 @@ internal static class Planner
 
             if (missing.Length > 0)
             {
-                // Who cannot reach the tail cannot copy from it either: the others first.
+                // Who could not reach the tail cannot copy from it either: the others first. Where copies are missing it tries all the same: the way
+                // may be there again, and a copy that does not come costs nothing.
                 ulong first = Array.Find(missing, node => !reports.AreApart(node, nodes[^1]));
+                first = first == 0 && nodes.Length < wanted[segment].Length ? missing[0] : first;
                 if (first != 0)
                 {
                     Bring(steps, reports, segment, chain, first, copies, mostCopies);

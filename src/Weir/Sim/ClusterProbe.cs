@@ -105,7 +105,7 @@ internal sealed class ClusterProbe(SimCluster cluster, SwarmOptions options)
     public bool IsSettled(ClusterMap map)
     {
         bool isAnyApart = Manager() is >= 0 and int manager && cluster.Nodes[manager].Links is { IsAnyApart: true };
-        if (ReferenceEquals(map, _settledMap) && isAnyApart == _isAnyApart)
+        if (_isSettled && ReferenceEquals(map, _settledMap) && isAnyApart == _isAnyApart)
         {
             return _isSettled;
         }
@@ -129,8 +129,14 @@ internal sealed class ClusterProbe(SimCluster cluster, SwarmOptions options)
     {
         MapChain chain = map.Chains[segment];
         ulong[] wanted = _wanted[segment];
-        return !chain.IsDown && chain.Members.Length == wanted.Length && Array.TrueForAll(chain.Members, m => m.IsComplete)
+        return !chain.IsDown && (chain.Members.Length == wanted.Length || (_isAnyApart && chain.Members.Length > wanted.Length)) && Array.TrueForAll(chain.Members, m => m.IsComplete && Holds(map.Members[m.Member], segment))
             && (_isAnyApart || (map.Members[chain.Head].Node == wanted[0] && Array.TrueForAll(chain.Members, m => wanted.Contains(map.Members[m.Member].Node))));
+    }
+
+    private bool Holds(in MapMember member, int segment)
+    {
+        int server = (int)member.Node - 1;
+        return cluster.Runs(server) && cluster.Nodes[server] is var node && node.Incarnation == member.Incarnation && node.State.Find((uint)segment) is { IsComplete: true };
     }
 
     private bool IsCut(int from, int to) => from != to && cluster.Network.IsCut(cluster.Servers[from], cluster.Servers[to]);
