@@ -108,6 +108,53 @@ internal readonly record struct MapChain(ulong Epoch, ChainMember[] Members, boo
     }
 }
 
+/// <summary>The iteration through which a checkpoint has what the aggregating tables of a group summed (design R24); <see cref="MapWorker.Undecided"/> while its hosts are asked.</summary>
+internal readonly record struct MapCut(uint Group, long Iteration);
+
+/// <summary>How far a checkpoint is.</summary>
+internal enum CheckpointState
+{
+    /// <summary>It is being written.</summary>
+    Open = 0,
+
+    /// <summary>It is being loaded.</summary>
+    Loading = 1,
+
+    /// <summary>It has ended, and is not begun again by a request that comes late.</summary>
+    Ended = 2,
+}
+
+/// <summary>
+/// A checkpoint that is being written, or loaded (design R24), or the last one that was. While one is written nothing that de-duplication needs is
+/// forgotten; while one is loaded nobody but its coordinator reads or writes.
+/// </summary>
+/// <param name="Id">The checkpoint's own number, not zero: it stands in all that is written of it.</param>
+/// <param name="Process">Who coordinates it; where it is silent a checkpoint that is being written ends.</param>
+/// <param name="Began">The version of the map that began it.</param>
+/// <param name="State">How far it is.</param>
+/// <param name="Cuts">Of each group that has aggregating tables, where they are cut.</param>
+internal sealed record MapCheckpoint(ulong Id, ulong Process, ulong Began, CheckpointState State, MapCut[] Cuts)
+{
+    public bool IsRestore => State == CheckpointState.Loading;
+
+    /// <summary>Where the aggregating tables of a group are cut; null where they are cut wherever they stand, for no worker goes on.</summary>
+    public MapCut? CutOf(uint group)
+    {
+        foreach (MapCut cut in Cuts)
+        {
+            if (cut.Group == group)
+            {
+                return cut;
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>Whether the hosts of a group's workers are still asked how far they have begun.</summary>
+    public bool IsUndecided(uint group) => CutOf(group) is { Iteration: MapWorker.Undecided };
+}
+
 /// <summary>What went with a node that is gone: what a StateLost says.</summary>
 internal sealed record MapLoss(ulong Node, string Address, int Segments, ulong Rows)
 {
@@ -152,6 +199,9 @@ internal sealed record ClusterMap
 
     public MapLoss[] Losses { get; init; } = [];
 
+    /// <summary>The checkpoint that is being written or loaded, or the last one that was: none or one.</summary>
+    public MapCheckpoint[] Checkpoints { get; init; } = [];
+
     public ulong NextSession { get; init; } = 1;
 
     public uint NextTable { get; init; } = 1;
@@ -174,6 +224,12 @@ internal sealed record ClusterMap
     public required MapChain[] Chains { get; init; }
 
     public int Segments => 1 << SegmentBits;
+
+    /// <summary>The checkpoint that is being written or loaded; null for none.</summary>
+    public MapCheckpoint? Checkpoint => Checkpoints is [{ State: not CheckpointState.Ended } open] ? open : null;
+
+    /// <summary>A checkpoint is being loaded: what stands here is not yet what it holds.</summary>
+    public bool IsRestoring => Checkpoint is { IsRestore: true };
 
     /// <summary>The chains as they are written: most changes of a map leave them as they are, and for the largest cluster they are most of it.</summary>
     public byte[] ChainBytes

@@ -58,9 +58,17 @@ internal static class MapParts
             l => 20 + ByteWriter.TextBytes(l.Address),
             WriteLoss,
             ReadLoss),
+        new MapList<MapCheckpoint>(
+            m => m.Checkpoints,
+            (m, checkpoints) => m with { Checkpoints = checkpoints },
+            32,
+            c => 32 + (c.Cuts.Length * CutBytes),
+            WriteCheckpoint,
+            ReadCheckpoint),
     ];
 
     private const int WorkerBytes = 40;
+    private const int CutBytes = 12;
 
     private static void WriteMember(ref ByteWriter writer, MapMember member)
     {
@@ -174,5 +182,32 @@ internal static class MapParts
         int segments = reader.Int32();
         ulong rows = reader.UInt64();
         return new MapLoss(node, reader.Text(), segments, rows);
+    }
+
+    private static void WriteCheckpoint(ref ByteWriter writer, MapCheckpoint checkpoint)
+    {
+        writer.UInt64(checkpoint.Id);
+        writer.UInt64(checkpoint.Process);
+        writer.UInt64(checkpoint.Began);
+        writer.UInt32((uint)checkpoint.State);
+        writer.Int32(checkpoint.Cuts.Length);
+        foreach (MapCut cut in checkpoint.Cuts)
+        {
+            writer.UInt32(cut.Group);
+            writer.Int64(cut.Iteration);
+        }
+    }
+
+    private static MapCheckpoint ReadCheckpoint(ref ByteReader reader)
+    {
+        ulong id = reader.UInt64(), process = reader.UInt64(), began = reader.UInt64();
+        uint state = reader.UInt32();
+        var cuts = new MapCut[reader.Count(CutBytes)];
+        for (int i = 0; i < cuts.Length; i++)
+        {
+            cuts[i] = new MapCut(reader.UInt32(), reader.Int64());
+        }
+
+        return new MapCheckpoint(id, process, began, (CheckpointState)state, cuts);
     }
 }

@@ -41,7 +41,8 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
                 Status(link, header);
                 return true;
             case FrameKind.JoinNode or FrameKind.JoinProcess or FrameKind.OpenTable or FrameKind.DropTable or FrameKind.OpenJob or FrameKind.EndJob
-                or FrameKind.AddWorkers or FrameKind.RemoveWorker or FrameKind.Begun or FrameKind.OpenSession or FrameKind.EndSession or FrameKind.Leave or FrameKind.RegisterRead or FrameKind.RegisterSwap:
+                or FrameKind.AddWorkers or FrameKind.RemoveWorker or FrameKind.Begun or FrameKind.OpenSession or FrameKind.EndSession or FrameKind.Leave or FrameKind.RegisterRead or FrameKind.RegisterSwap
+                or FrameKind.OpenCheckpoint or FrameKind.EndCheckpoint or FrameKind.BeginRestore:
                 return Change(link, header, body, now);
             default:
                 return false;
@@ -79,6 +80,12 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
         if (!ScanBody.TryRead(body, out ScanBody scan))
         {
             return false;
+        }
+
+        if (node.Map!.IsRestoring)
+        {
+            RefuseScan(link, header, Keys.Status.Busy);
+            return true;
         }
 
         if (node.Headed(scan.Segment) is not { } segment || node.Map!.Table(scan.Table) is not { } table)
@@ -224,6 +231,18 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
                 return true;
             case FrameKind.Leave when LeaveBody.TryRead(body, out LeaveBody leave):
                 membership.Request(link, header, map => Leave(map, leave));
+                return true;
+            case FrameKind.OpenCheckpoint when OpenCheckpointBody.TryRead(body, out OpenCheckpointBody open):
+                Role!.Heard.Heard(MemberRole.Process, open.Process, 0, 0, now);
+                membership.Request(link, header, map => CheckpointChanges.Open(map, open));
+                return true;
+            case FrameKind.EndCheckpoint when EndCheckpointBody.TryRead(body, out EndCheckpointBody end):
+                membership.Request(link, header, map => CheckpointChanges.Close(map, end));
+                return true;
+            case FrameKind.BeginRestore when BeginRestoreBody.TryRead(body, out BeginRestoreBody begin):
+                Role!.Heard.Heard(MemberRole.Process, begin.Process, 0, 0, now);
+                uint generation = header.Generation;
+                membership.Request(link, header, map => CheckpointChanges.Restore(map, begin, generation));
                 return true;
             case FrameKind.RegisterRead or FrameKind.RegisterSwap when RegisterBody.TryRead(body, out RegisterBody cell):
                 membership.Serve(link, header, cell);

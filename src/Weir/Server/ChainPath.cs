@@ -138,6 +138,7 @@ internal sealed class ChainPath
             if (wasHead != segment.IsHead)
             {
                 segment.Waiting.Clear();
+                segment.EndWalk();
                 foreach (TableSegment table in segment.Tables)
                 {
                     table.Aggregation?.Reset();
@@ -155,6 +156,15 @@ internal sealed class ChainPath
                 Confirmed(segment);
             }
         }
+    }
+
+    /// <summary>A generation is over, and its segments are gone: what was noted of them is nobody's business. To be called before they go.</summary>
+    public void EndGeneration()
+    {
+        // What was written goes out under the map that it was written under, which no receiver acts on any more.
+        EndTurn();
+        _unsent.Clear();
+        _unanswered.Clear();
     }
 
     /// <summary>Handles a frame of the chain whose map version this node has. False where it makes no sense.</summary>

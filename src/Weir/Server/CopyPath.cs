@@ -69,6 +69,13 @@ internal sealed class CopyPath(NodeState node, ChainPath chain)
         }
     }
 
+    /// <summary>A generation is over, and with it all copies of what it held.</summary>
+    public void EndGeneration()
+    {
+        _targets.Clear();
+        _sources.Clear();
+    }
+
     public void Tick()
     {
         foreach (Segment segment in _targets.ToArray())

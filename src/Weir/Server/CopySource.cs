@@ -18,8 +18,6 @@ internal sealed class CopySource(NodeState node, Segment segment, ulong newcomer
     /// <summary>Slices on their way.</summary>
     private const int Window = 4;
 
-    private const int LastPushBytes = 56;
-
     private readonly Queue<(ulong Position, FrameBuffer Frame)> _sent = [];
     private readonly Dictionary<uint, HashSet<ulong>> _touched = [];
     private FrameBuffer? _frame;
@@ -235,19 +233,12 @@ internal sealed class CopySource(NodeState node, Segment segment, ulong newcomer
 
     private void WriteLast(TableSegment table, CopyRecordKind kind, Dictionary<WorkerId, LastPush> last)
     {
-        foreach (KeyValuePair<WorkerId, LastPush>[] some in last.OrderBy(l => l.Key.Value).Chunk(SliceBytes / LastPushBytes))
+        foreach (KeyValuePair<WorkerId, LastPush>[] some in last.OrderBy(l => l.Key.Value).Chunk(SliceBytes / SegmentRecords.LastPushBytes))
         {
-            var writer = new ByteWriter(Record(new CopyRecord(kind, table.Table.Id, some.Length, some.Length * LastPushBytes)));
+            var writer = new ByteWriter(Record(new CopyRecord(kind, table.Table.Id, some.Length, some.Length * SegmentRecords.LastPushBytes)));
             foreach ((WorkerId worker, LastPush push) in some)
             {
-                writer.UInt64(worker.Value);
-                writer.UInt64(push.Session);
-                writer.UInt64(push.N);
-                writer.Int64(push.Seq.Iteration);
-                writer.UInt32(push.Seq.Push);
-                writer.UInt32(push.Seq.Piece);
-                writer.UInt64(push.Number);
-                writer.UInt64(0);
+                SegmentRecords.Write(ref writer, worker, push);
             }
         }
     }

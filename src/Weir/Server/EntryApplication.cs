@@ -24,6 +24,7 @@ internal sealed class EntryApplication(NodeState node)
             EntryKind.Part => Part(segment, ref reader, number),
             EntryKind.Expiry => Expiry(segment, ref reader),
             EntryKind.Iteration => Iteration(segment, ref reader, number),
+            EntryKind.Load => Load(segment, payload, number),
             _ => Forget(segment, ref reader),
         };
     }
@@ -134,6 +135,17 @@ internal sealed class EntryApplication(NodeState node)
         segment.Copy?.Touched(table.Id, keys);
         rows.Aggregation!.Closed = Math.Max(rows.Aggregation.Closed, entry.Iteration);
         return true;
+    }
+
+    private bool Load(Segment segment, ReadOnlySpan<byte> records, ulong number)
+    {
+        bool isLoaded = SegmentRecords.Load(node, segment, records, number) == Status.Acked;
+        if (isLoaded)
+        {
+            CheckpointPath.TouchCopy(segment, records);
+        }
+
+        return isLoaded;
     }
 
     private bool Forget(Segment segment, ref ByteReader reader)

@@ -114,6 +114,20 @@ internal sealed class EntryWriter(ChainPath chain)
         return Append(segment, EntryKind.Forget, position, payload, fragments);
     }
 
+    /// <summary>Records of a checkpoint that is being loaded.</summary>
+    public ulong Load(Segment segment, ReadOnlySpan<byte> records)
+    {
+        LogPosition position = Next(segment);
+        if (!segment.IsFollowed)
+        {
+            return Skip(segment, position);
+        }
+
+        Span<byte> payload = Reserve(segment, EntryKind.Load, position, records.Length, out LogFragment[] fragments);
+        records.CopyTo(payload);
+        return Append(segment, EntryKind.Load, position, payload, fragments);
+    }
+
     private static LogPosition Next(Segment segment)
     {
         Invariant.That(segment.IsHead, "the head alone numbers entries");

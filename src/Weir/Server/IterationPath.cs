@@ -97,7 +97,9 @@ internal sealed class IterationPath(NodeState node)
         bool closed = false;
         while (aggregation.TryOldest(mayClose, out long iteration, out List<Contribution> contributions))
         {
+            table.CutBefore(iteration, node.Map!.Checkpoint, node.Budget);
             (ulong[] keys, float[] values) = Aggregation.Fold(contributions, table.Table.Width);
+            table.Snapshot?.Save(keys);
             if (table.Rows.Apply(keys, values, RowOperation.Update) == StoreResult.Full)
             {
                 // The iteration stays open until there is room; it is tried again when a held part comes again, whose answer says why it waits.
@@ -123,6 +125,7 @@ internal sealed class IterationPath(NodeState node)
         // An iteration without contributions closes without running the rule (R19).
         if (mayClose != long.MaxValue && mayClose > aggregation.Closed)
         {
+            table.CutBefore(mayClose, node.Map!.Checkpoint, node.Budget);
             aggregation.Close(mayClose);
         }
 

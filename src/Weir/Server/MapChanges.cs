@@ -178,6 +178,7 @@ internal static class MapChanges
             return Done(map);
         }
 
+        map = CheckpointChanges.Abandon(map, process);
         map = map with
         {
             Processes = [.. map.Processes.Where(p => p.Process != process)],
@@ -315,6 +316,11 @@ internal static class MapChanges
     /// </summary>
     public static ClusterMap HostWorkers(ClusterMap map)
     {
+        if (map.IsRestoring)
+        {
+            return map;
+        }
+
         ulong session = map.NextSession;
         var jobs = new List<MapJob>();
         foreach (MapJob job in map.Jobs)
@@ -346,7 +352,7 @@ internal static class MapChanges
     }
 
     /// <summary>The ring over all members; only while no table stands, so that nothing has to move.</summary>
-    private static ClusterMap Place(ClusterMap map)
+    public static ClusterMap Place(ClusterMap map)
     {
         Dictionary<ulong, int> index = [];
         for (int i = 0; i < map.Members.Length; i++)

@@ -54,6 +54,9 @@ internal sealed class NodeState : IDisposable
     /// <summary>Bytes of log entries that somebody below may still need.</summary>
     public LogBytes LogBytes { get; } = new();
 
+    /// <summary>Where walks of a checkpoint read rows into.</summary>
+    public WalkScratch Scratch { get; } = new();
+
     /// <summary>Writes what this node decides as the head of a segment.</summary>
     public EntryWriter Entries { get; set; } = null!;
 
@@ -105,6 +108,11 @@ internal sealed class NodeState : IDisposable
         ClusterMap? older = Map;
         Map = map;
         History.Adopt(map);
+        if (older is not null && map.Generation > older.Generation)
+        {
+            DropGeneration(map);
+        }
+
         if (_segments.Length == 0)
         {
             _segments = new Segment?[map.Segments];
@@ -141,6 +149,24 @@ internal sealed class NodeState : IDisposable
         Clocks.Adopt(map);
         DropWhatTheLostSentBeyond(map);
         HeldBytes = Held.SelectMany(s => s.Tables).Sum(t => t.Aggregation?.HeldBytes ?? 0);
+    }
+
+    /// <summary>Rows, last[], logs and clocks are of a generation that is over: a restore begins with nothing (design R24).</summary>
+    private void DropGeneration(ClusterMap map)
+    {
+        foreach (Segment segment in Held)
+        {
+            segment.Dispose();
+        }
+
+        foreach (TableRows rows in _tables.Values)
+        {
+            rows.Dispose();
+        }
+
+        _tables.Clear();
+        _segments = new Segment?[map.Segments];
+        Clocks.Clear();
     }
 
     /// <summary>Where a job goes on without the workers of a process that died, what is held of them above the iteration they count through is dropped (design R8).</summary>

@@ -110,6 +110,11 @@ internal sealed class PushPath(NodeState node)
             return Reply(part, Status.NotOwner, 0, "");
         }
 
+        if (map.IsRestoring)
+        {
+            return Reply(part, Status.Busy, 0, "a checkpoint is being loaded");
+        }
+
         if (segment.IsSealed)
         {
             return Reply(part, Status.Moving, 0, "");
@@ -187,6 +192,7 @@ internal sealed class PushPath(NodeState node)
         }
         else if (part.Operation == PartOperation.Delete)
         {
+            rows.Snapshot?.Save(keys);
             rows.Rows.Delete(keys);
         }
         else
@@ -198,6 +204,8 @@ internal sealed class PushPath(NodeState node)
 
             clock = ClockOf(part, rows.Table, worker);
             RowOperation operation = part.Operation == PartOperation.Assign ? RowOperation.Assign : RowOperation.Update;
+
+            rows.Snapshot?.Save(keys);
 
             // Full is decided before a number is given, against the smallest room in the chain (R15).
             if ((ulong)(part.Rows * (rows.Rows.RowBytes + Slot.Bytes)) > segment.RoomBelow || rows.Rows.Apply(keys, values, operation, clock) == StoreResult.Full)

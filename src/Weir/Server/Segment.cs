@@ -34,7 +34,33 @@ internal sealed class TableSegment(MapTable table, SegmentRows rows) : IDisposab
     /// <summary>What an aggregating table holds until iterations close; null for others.</summary>
     public Aggregation? Aggregation { get; } = table.Aggregate ? new Aggregation() : null;
 
+    /// <summary>The rows as a checkpoint has them (design R24), from when it cut them until it is over; null for none. Rows are saved there before they change.</summary>
+    public RowSnapshot? Snapshot { get; private set; }
+
     public Dictionary<WorkerId, LastPush> Last(bool deletes) => deletes ? Deletes : Updates;
+
+    /// <summary>The table is cut here, at this moment.</summary>
+    public void TakeSnapshot(MemoryBudget budget)
+    {
+        EndSnapshot();
+        Snapshot = new RowSnapshot(this, budget);
+    }
+
+    /// <summary>An iteration is about to close: the checkpoint that has the table through an earlier one cuts it first.</summary>
+    public void CutBefore(long iteration, MapCheckpoint? checkpoint, MemoryBudget budget)
+    {
+        if (checkpoint is { IsRestore: false } && Snapshot is null && checkpoint.CutOf(Table.Group) is { Iteration: > MapWorker.Undecided } cut
+            && iteration > cut.Iteration && Aggregation!.Closed <= cut.Iteration)
+        {
+            TakeSnapshot(budget);
+        }
+    }
+
+    public void EndSnapshot()
+    {
+        Snapshot?.Dispose();
+        Snapshot = null;
+    }
 
     /// <summary>A contribution stands: last.seq rises, and last's session and n only where they do (design R19).</summary>
     public void Stands(WorkerId worker, Seq seq, ulong session, ulong n, ulong number)
@@ -57,7 +83,11 @@ internal sealed class TableSegment(MapTable table, SegmentRows rows) : IDisposab
         Aggregation?.Forget(ended.Contains);
     }
 
-    public void Dispose() => Rows.Dispose();
+    public void Dispose()
+    {
+        EndSnapshot();
+        Rows.Dispose();
+    }
 }
 
 /// <summary>Somebody below whom this node sends a segment's entries: its successor in the chain, or a newcomer that has copied from it.</summary>
@@ -174,6 +204,29 @@ internal sealed class Segment(int index, LogBytes logBytes) : IDisposable
         Copy = null;
     }
 
+    /// <summary>The walk that a checkpoint's coordinator makes over this segment here.</summary>
+    public CheckpointWalk? Walk { get; set; }
+
+    /// <summary>The checkpoint is over, or this node heads the segment no more.</summary>
+    public void EndWalk()
+    {
+        Walk?.Dispose();
+        Walk = null;
+        foreach (TableSegment table in _tables.Values)
+        {
+            table.EndSnapshot();
+        }
+    }
+
+    /// <summary>The walk is over, and may be made anew of tables that do not aggregate.</summary>
+    public void EndSnapshots()
+    {
+        foreach (TableSegment table in _tables.Values.Where(t => t.Aggregation is null))
+        {
+            table.EndSnapshot();
+        }
+    }
+
     /// <summary>This head is asked to accept nothing more, so that the chain may be reordered (design R10).</summary>
     public bool IsSealing { get; set; }
 
@@ -213,6 +266,7 @@ internal sealed class Segment(int index, LogBytes logBytes) : IDisposable
 
     public void Dispose()
     {
+        EndWalk();
         Log.TrimThrough(Log.Last.Number);
         foreach (TableSegment table in _tables.Values)
         {

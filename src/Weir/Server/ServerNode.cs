@@ -25,6 +25,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     private readonly SealPath _seals;
     private readonly MapFollower _follower;
     private readonly AdminPath _admin;
+    private readonly CheckpointPath _checkpoints;
     private readonly HeardMembers _heard = new();
     private PaxosPath? _paxos;
     private ManagerRole? _role;
@@ -64,6 +65,7 @@ internal sealed class ServerNode : IMachine, IDisposable
         _expiry = new ExpiryPath(_state);
         _follower = new MapFollower(_state);
         _admin = new AdminPath(_state, _follower);
+        _checkpoints = new CheckpointPath(_state);
         if (register is not null)
         {
             TakeUp(register, []);
@@ -110,6 +112,9 @@ internal sealed class ServerNode : IMachine, IDisposable
 
     /// <summary>Streams of pushes that last[] remembers, over all tables and segments: they end with their sessions and jobs.</summary>
     public int RememberedStreams => _state.Held.SelectMany(s => s.Tables).Sum(t => t.Updates.Count + t.Deletes.Count);
+
+    /// <summary>Rows whose old values are kept for a checkpoint that is being written.</summary>
+    public long SavedRows => _state.Map?.Checkpoint is { IsRestore: false } ? _state.Held.SelectMany(s => s.Tables).Sum(t => (long)(t.Snapshot?.SavedRows ?? 0)) : 0;
 
     /// <summary>Pulls that are being answered and whose links have no room for the rest.</summary>
     public int UnfinishedAnswers => _pulls.UnfinishedCount;
@@ -284,7 +289,8 @@ internal sealed class ServerNode : IMachine, IDisposable
         switch (header.Kind)
         {
             case FrameKind.Push or FrameKind.Pull or FrameKind.PushPull or FrameKind.Sent or FrameKind.Clock or FrameKind.Scan
-                or FrameKind.Entries or FrameKind.EntryAck or FrameKind.Confirm or FrameKind.Confirmed or FrameKind.CopyBegin or FrameKind.CopySlice or FrameKind.CopyAck:
+                or FrameKind.Entries or FrameKind.EntryAck or FrameKind.Confirm or FrameKind.Confirmed or FrameKind.CopyBegin or FrameKind.CopySlice or FrameKind.CopyAck
+                or FrameKind.CheckpointRead or FrameKind.RestoreRows:
                 if (Admit(link, header, frame))
                 {
                     Data(link, header, frame);
@@ -445,7 +451,7 @@ internal sealed class ServerNode : IMachine, IDisposable
                 sound = ClockBody.TryRead(body, _clocks);
                 if (sound)
                 {
-                    RaiseClocks();
+                    RaiseClocks(header);
                     Outbox.Send(link, _state.Reply(FrameKind.ClockReply, header), default(EmptyBody));
                 }
 
@@ -455,6 +461,9 @@ internal sealed class ServerNode : IMachine, IDisposable
                 break;
             case FrameKind.CopyBegin or FrameKind.CopySlice or FrameKind.CopyAck:
                 sound = _copies.Handle(header, body);
+                break;
+            case FrameKind.CheckpointRead or FrameKind.RestoreRows:
+                sound = _checkpoints.Handle(link, header, body);
                 break;
             default:
                 sound = _admin.Scan(link, header, body);
@@ -480,6 +489,10 @@ internal sealed class ServerNode : IMachine, IDisposable
         else if (header.Kind == FrameKind.Scan)
         {
             _admin.RefuseScan(link, header, status);
+        }
+        else if (header.Kind is FrameKind.CheckpointRead or FrameKind.RestoreRows)
+        {
+            _checkpoints.Refuse(link, header, frame.Span[FrameHeader.Size..], status);
         }
     }
 
@@ -515,7 +528,7 @@ internal sealed class ServerNode : IMachine, IDisposable
             _heard.Heard(beat.Role, beat.Id, beat.StoredRows, header.MapVersion <= map.Version ? header.MapVersion : 0, _now);
         }
 
-        RaiseClocks();
+        RaiseClocks(header);
         (ulong term, ulong leaseVersion) = _role?.Lease ?? default;
         var reply = new HeartbeatReplyBody(member ? Status.Acked : Status.Ended, _state.Clocks.Entries(map.Version), term, leaseVersion);
         Outbox.Send(link, _state.Reply(FrameKind.HeartbeatReply, header), reply);
@@ -531,7 +544,7 @@ internal sealed class ServerNode : IMachine, IDisposable
 
         _role?.Observe(reply.Term, reply.LeaseVersion, _now);
         _follower.Want(header.MapVersion, _now);
-        RaiseClocks();
+        RaiseClocks(header);
         if (reply.Status == Status.Ended && header.MapVersion >= map.Version && map.Replicas > 0)
         {
             // Others hold what this node held: it reads the map that it is no longer in, and asks to come in again.
@@ -543,9 +556,17 @@ internal sealed class ServerNode : IMachine, IDisposable
         }
     }
 
-    /// <summary>Takes over the clocks just read whose map this node has (design R4); a newer map's are dropped and come again.</summary>
-    private void RaiseClocks()
+    /// <summary>
+    /// Takes over the clocks just read whose map this node has (design R4); a newer map's are dropped and come again. Those of another generation
+    /// are no facts of this one (R24, R26).
+    /// </summary>
+    private void RaiseClocks(in FrameHeader header)
     {
+        if (header.Generation != _state.Map!.Generation)
+        {
+            return;
+        }
+
         bool news = false;
         foreach (ClockEntry entry in _clocks)
         {
@@ -569,12 +590,22 @@ internal sealed class ServerNode : IMachine, IDisposable
         ClusterMap? older = _state.Map;
         _wasMember |= map.Member(_state.Options.Node)?.Incarnation == _state.Options.Incarnation;
         bool hasNewManager = _state.Map?.ManagerTerm != map.ManagerTerm;
+        if (map.Generation > older?.Generation)
+        {
+            _chain.EndGeneration();
+            _copies.EndGeneration();
+        }
+
         _state.Adopt(map);
         _follower.ReadsWhole = false;
         _chain.Adopt();
         _copies.Adopt();
-        if (older is not null && (!older.Sessions.AsSpan().SequenceEqual(map.Sessions) || !older.Jobs.Select(j => j.Group).SequenceEqual(map.Jobs.Select(j => j.Group))
-            || !ReferenceEquals(older.Chains, map.Chains)))
+        _checkpoints.Adopt();
+
+        // While a checkpoint is open nothing is forgotten that a redo after its restore needs (R7).
+        bool mayForget = older is not null && (older.Checkpoint is not null || !older.Sessions.AsSpan().SequenceEqual(map.Sessions)
+            || !older.Jobs.Select(j => j.Group).SequenceEqual(map.Jobs.Select(j => j.Group)) || !ReferenceEquals(older.Chains, map.Chains));
+        if (mayForget && map.Checkpoint is null)
         {
             _state.ForgetEnded();
         }

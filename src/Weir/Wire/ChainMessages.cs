@@ -30,6 +30,9 @@ internal enum EntryKind : byte
 
     /// <summary>Workers whose jobs or clients have ended are forgotten (design R7).</summary>
     Forget = 4,
+
+    /// <summary>Records of a checkpoint that is being loaded (design R24), as a CopySlice has them.</summary>
+    Load = 5,
 }
 
 /// <summary>The fixed head of one log entry in a frame, or of one fragment of it: 48 bytes, then its bytes padded to 8.</summary>
@@ -135,7 +138,7 @@ internal ref struct EntriesReader
 
         _left--;
         head = EntryHead.Read(ref _reader);
-        bool sound = head.Kind is >= EntryKind.Part and <= EntryKind.Forget && head.Position.Number > 0 && head.Bytes >= 0 && head.Offset >= 0
+        bool sound = head.Kind is >= EntryKind.Part and <= EntryKind.Load && head.Position.Number > 0 && head.Bytes >= 0 && head.Offset >= 0
             && head.EntryBytes is >= 0 and <= MaxEntryBytes && head.Offset + (long)head.Bytes <= head.EntryBytes;
         if (!sound)
         {

@@ -341,6 +341,7 @@ internal static class FrameFields
         fields.Add(8, "session", newer.Sessions[1].Session);
         fields.Add(8, "process", newer.Sessions[1].Process);
         fields.Add(4, "losses", "as they were");
+        fields.Add(4, "checkpoints", "as they were");
         fields.Add(4, "segments", 2);
         Column(fields, body, "gaps", 2);
         Chains(fields, body, 2);
@@ -403,6 +404,21 @@ internal static class FrameFields
             fields.Add(4, "segments", loss.Segments);
             fields.Add(8, "rows", loss.Rows);
             fields.Text("address", loss.Address);
+        }
+
+        fields.Add(4, "checkpoints", map.Checkpoints.Length);
+        foreach (MapCheckpoint checkpoint in map.Checkpoints)
+        {
+            fields.Hex(8, "id", checkpoint.Id);
+            fields.Add(8, "process", checkpoint.Process);
+            fields.Add(8, "began", checkpoint.Began);
+            fields.Add(4, "state", checkpoint.State);
+            fields.Add(4, "cuts", checkpoint.Cuts.Length);
+            foreach (MapCut cut in checkpoint.Cuts)
+            {
+                fields.Add(4, "group", cut.Group);
+                fields.Add(8, "iteration", cut.Iteration);
+            }
         }
     }
 
