@@ -60,6 +60,7 @@ internal static class Tool
         UpCommand.Create(console),
         StatusCommand.Create(console),
         WorkersCommand.Create(console),
+        CheckpointCommand.Create(console),
         new Command("bench", "Measures how fast Weir is on this machine.") { BenchPushPullCommand.Create(console), BenchStoreCommand.Create(console) },
         HostWorkersCommand.Create(console, signals),
         BenchSinkCommand.Create(console, signals),

@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Globalization;
-using System.Runtime.InteropServices;
 using Weir.Register;
 using Weir.World;
 
@@ -12,7 +11,7 @@ namespace Weir.Host.Disk;
 /// cluster, and to one process at a time. After the first failure every write fails: nobody knows what is on the disk (promise G13). Reading,
 /// writing and taking results are for the node's loop; the rest is thread-safe.
 /// </summary>
-internal sealed partial class RecordFolder : IDisk, IDisposable
+internal sealed class RecordFolder : IDisk, IDisposable
 {
     private const string OwnerFile = "owner";
     private const string LockFile = "lock";
@@ -177,38 +176,6 @@ internal sealed partial class RecordFolder : IDisk, IDisposable
         }
 
         File.Move(beside, path, overwrite: true);
-        FlushFolder(folder);
+        FolderFlush.Run(folder);
     }
-
-    // The new name is in the folder, and a folder is flushed like a file. .NET opens no folders; Windows needs no flush for them.
-    private static void FlushFolder(string folder)
-    {
-        if (OperatingSystem.IsWindows())
-        {
-            return;
-        }
-
-        int handle = OpenFile(folder, 0);
-        if (handle < 0)
-        {
-            throw new IOException($"folder {folder} cannot be opened to flush it (error {Marshal.GetLastPInvokeError()})");
-        }
-
-        int flushed = FlushFile(handle);
-        int error = Marshal.GetLastPInvokeError();
-        _ = CloseFile(handle);
-        if (flushed != 0)
-        {
-            throw new IOException($"folder {folder} cannot be flushed (error {error})");
-        }
-    }
-
-    [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
-    private static partial int OpenFile(string path, int flags);
-
-    [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
-    private static partial int FlushFile(int handle);
-
-    [LibraryImport("libc", EntryPoint = "close")]
-    private static partial int CloseFile(int handle);
 }
