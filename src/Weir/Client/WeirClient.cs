@@ -73,13 +73,14 @@ public sealed class WeirClient : IAsyncDisposable
 
     /// <summary>Opens a table, creating it where the cluster has none of this name.</summary>
     /// <exception cref="ArgumentOutOfRangeException">ExpireAfterClocks or AdmitAfterSightings is out of its range.</exception>
-    /// <exception cref="WeirException">Conflict: a table of this name has another shape; the message shows both.</exception>
+    /// <exception cref="WeirException">Conflict: a table of this name has another shape, the message shows both; or a durable table is asked for and a server,
+    /// which the message names, has no journal.</exception>
     public async Task<WeirTable> OpenTableAsync(TableOptions options, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(options);
         var body = new OpenTableBody(
             options.Name, options.Width, options.Rule, options.InitialValue, options.Aggregate, options.Job?.Group ?? 0,
-            new KeyLifetime(options.ExpireAfterClocks, options.AdmitAfterSightings));
+            new KeyLifetime(options.ExpireAfterClocks, options.AdmitAfterSightings)) { Durable = options.Durable };
         AdminReplyBody reply = await ChangeAsync(FrameKind.OpenTable, body, cancellation);
         uint id = (uint)reply.First;
         lock (State.Gate)

@@ -3,10 +3,27 @@ using Weir.Keys;
 namespace Weir.Placement;
 
 /// <summary>A server node as the map knows it. Another incarnation under the same id is no member (design R5).</summary>
-internal readonly record struct MapMember(ulong Node, ulong Incarnation, string Address, uint WeightPercent, string Zone);
+internal readonly record struct MapMember(ulong Node, ulong Incarnation, string Address, uint WeightPercent, string Zone)
+{
+    /// <summary>It has a journal, so it may hold segments of durable tables and come back with them (design R5, R23).</summary>
+    public bool HasJournal { get; init; }
+}
 
 /// <summary>A table as declared. Group 0: no clocks govern it.</summary>
-internal sealed record MapTable(uint Id, string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group, KeyLifetime Lifetime);
+internal sealed record MapTable(uint Id, string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group, KeyLifetime Lifetime)
+{
+    /// <summary>A push is acknowledged once every member of the chain has it in its journal, flushed (design R23).</summary>
+    public bool Durable { get; init; }
+
+    /// <summary>
+    /// A segment came back from journals, which hold no rows of this table: it is StateLost until it is dropped. It never becomes false again.
+    /// </summary>
+    public bool IsLost { get; init; }
+
+    /// <summary>What whoever asks a lost table for something is told.</summary>
+    public string LossText =>
+        $"the rows of table {Name} are lost: it is not durable, and all servers that held a part of it stopped. Drop it and open it anew, as a durable table if it is to survive that";
+}
 
 /// <summary>
 /// One logical worker of a job: who hosts it under which session (0: nobody); the first iteration that it takes part in and, once a leave was
@@ -62,6 +79,18 @@ internal readonly record struct MapSession(ulong Session, ulong Process);
 /// </summary>
 internal readonly record struct ChainMember(int Member, ulong Appended)
 {
+    // The first map has version 1 and all its members are complete: no append ever has it.
+    private const ulong Restarted = 1;
+
+    /// <summary>
+    /// A complete member that was started again on its journal (R5): it holds what was acknowledged of durable tables and nothing else. It takes
+    /// no part in the chain until the map has it lead, or takes it out (docs/decisions/0076).
+    /// </summary>
+    public bool IsRestarted => Appended == Restarted;
+
+    /// <summary>A complete member that came back with its journal.</summary>
+    public static ChainMember Back(int member) => new(member, Restarted);
+
     /// <summary>The map's writer knew that it holds every entry that was ever acknowledged.</summary>
     public bool IsComplete => Appended == 0;
 
@@ -182,6 +211,9 @@ internal sealed record ClusterMap
         int index = IndexOf(node);
         return index < 0 ? null : Members[index];
     }
+
+    /// <summary>The index of this very start of a node among the members; -1 where the map names none of it or another (design R5).</summary>
+    public int IndexOf(ulong node, ulong incarnation) => Array.FindIndex(Members, m => m.Node == node && m.Incarnation == incarnation);
 
     /// <summary>A node's index among the members; -1 where it is none.</summary>
     public int IndexOf(ulong node) => Array.FindIndex(Members, m => m.Node == node);

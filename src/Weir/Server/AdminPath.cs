@@ -52,12 +52,12 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
     public void Tick(Instant now)
     {
         ServerOptions options = node.Options;
-        bool joined = node.Map?.Member(options.Node)?.Incarnation == options.Incarnation;
-        if (Membership is null && !joined && now >= _nextJoin && follower.Source(_joins) is { } source)
+        bool joined = node.Self >= 0;
+        if (Membership is null && !joined && node.Journal is null or { Replay: null } && now >= _nextJoin && follower.Source(_joins) is { } source)
         {
             _joins++;
             _nextJoin = now.AfterMs(JoinRetryMs);
-            var join = new JoinNodeBody(options.Node, options.Incarnation, options.WeightPercent, options.Address, options.Zone);
+            JoinNodeBody join = node.Joining();
             node.Outbox.Send(node.Outbox.Open(source), node.Header(FrameKind.JoinNode), join);
         }
     }
@@ -84,6 +84,12 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
         if (node.Headed(scan.Segment) is not { } segment || node.Map!.Table(scan.Table) is not { } table)
         {
             RefuseScan(link, header, node.Headed(scan.Segment) is null ? Keys.Status.NotOwner : Keys.Status.UnknownTable);
+            return true;
+        }
+
+        if (table.IsLost)
+        {
+            RefuseScan(link, header, Keys.Status.StateLost);
             return true;
         }
 
@@ -260,7 +266,7 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
             return false;
         }
 
-        if (Membership is not null || node.Map?.Member(node.Options.Node)?.Incarnation == node.Options.Incarnation)
+        if (Membership is not null || node.Self >= 0)
         {
             // A member asks for nothing.
             return true;

@@ -20,6 +20,11 @@ internal static class ChainChanges
     {
         MapChain chain = map.Chains[step.Segment];
         int member = map.IndexOf(step.Node);
+        if (step.Kind == PlannedKind.Lead)
+        {
+            return new Decision(chain.Epoch == epoch && member >= 0 ? Returns.Lead(map, step.Segment, member) ?? map : map, Status.Acked);
+        }
+
         MapChain? next = chain.Epoch != epoch || member < 0 ? null : step.Kind switch
         {
             PlannedKind.MarkComplete => Marked(chain, member),

@@ -26,6 +26,7 @@ internal sealed class ChainPlan(NodeState node) : IChainReports
     private ClusterMap? _planned;
     private bool _hasNews;
     private Instant _repeatAt;
+    private Instant _waitsSince = Instant.Never;
 
     private sealed record Report(ulong Incarnation, ulong MapVersion, Dictionary<(int Segment, ClaimKind Kind), ulong> Claims);
 
@@ -73,6 +74,9 @@ internal sealed class ChainPlan(NodeState node) : IChainReports
         }
 
         (_planned, _hasNews, _repeatAt) = (map, false, now.AfterMs(RepeatMs));
+        bool waits = Array.Exists(map.Chains, c => c.IsDown && c.Members.Length > 0 && c.Members[0].IsRestarted);
+        _waitsSince = !waits ? Instant.Never : _waitsSince == Instant.Never ? now : _waitsSince;
+        IsPatienceOver = waits && now.MsSince(_waitsSince) > node.Limits.RecoveryWaitMs;
         List<PlannedStep> steps = Planner.Next(map, _wanted, this, MostCopies, MostSeals);
         Note(steps, map);
         return steps;
@@ -85,6 +89,16 @@ internal sealed class ChainPlan(NodeState node) : IChainReports
 
     bool IChainReports.HasDiverged(int segment, ulong id, ulong epoch) =>
         Claims(id) is { } report && report.Claims.TryGetValue((segment, ClaimKind.Diverged), out ulong claimed) && claimed == epoch;
+
+    /// <inheritdoc/>
+    public bool IsPatienceOver { get; private set; }
+
+    bool IChainReports.IsServing(int segment, ulong id, ulong epoch) => Claims(id)?.Claims.GetValueOrDefault((segment, ClaimKind.Serving)) == epoch;
+
+    (ulong Epoch, ulong Number)? IChainReports.BackAt(int segment, ulong id) =>
+        Claims(id) is { } report && report.Claims.TryGetValue((segment, ClaimKind.BackEpoch), out ulong epoch) && report.Claims.TryGetValue((segment, ClaimKind.BackNumber), out ulong number)
+            ? (epoch, number)
+            : null;
 
     bool IChainReports.IsSealed(int segment, ulong id, ulong version) => Claims(id)?.Claims.GetValueOrDefault((segment, ClaimKind.Sealed)) == version;
 

@@ -15,9 +15,13 @@ internal sealed class EntryApplication(NodeState node)
     private readonly HashSet<WorkerId> _forgotten = [];
     private float[] _values = [];
 
+    /// <summary>The entry that was just applied changes durable tables.</summary>
+    public bool IsDurable { get; private set; }
+
     /// <summary>False where the entry makes no sense here or finds no room: this copy counts for nothing then.</summary>
     public bool Apply(Segment segment, EntryKind kind, ReadOnlySpan<byte> payload, ulong number)
     {
+        IsDurable = false;
         var reader = new ByteReader(payload);
         return kind switch
         {
@@ -47,6 +51,7 @@ internal sealed class EntryApplication(NodeState node)
             return true;
         }
 
+        IsDurable = table.Durable;
         TableSegment rows = node.TableSegment(segment, table);
         Dictionary<WorkerId, LastPush> lastOf = rows.Last(part.Operation == PartOperation.Delete);
         if (entry.Outcome == Status.Acked
@@ -74,11 +79,11 @@ internal sealed class EntryApplication(NodeState node)
                 && rows.Rows.Apply(keys, values, operation, clock) == StoreResult.Ok;
         }
 
-        segment.Copy?.Touched(rows.Table.Id, keys);
+        segment.Touched(rows.Table.Id, keys);
         return applied;
     }
 
-    private static bool Expiry(Segment segment, ref ByteReader reader)
+    private bool Expiry(Segment segment, ref ByteReader reader)
     {
         uint table = reader.UInt32();
         int count = reader.Int32();
@@ -90,8 +95,9 @@ internal sealed class EntryApplication(NodeState node)
 
         if (segment.Find(table) is { } rows)
         {
+            IsDurable = rows.Table.Durable;
             rows.Rows.Delete(keys);
-            segment.Copy?.Touched(table, keys);
+            segment.Touched(table, keys);
         }
 
         return true;
@@ -110,6 +116,7 @@ internal sealed class EntryApplication(NodeState node)
             return node.Map.Table(entry.Table) is null;
         }
 
+        IsDurable = table.Durable;
         TableSegment rows = node.TableSegment(segment, table);
         for (int i = 0; i < entry.Contributors; i++)
         {
@@ -131,13 +138,14 @@ internal sealed class EntryApplication(NodeState node)
             return false;
         }
 
-        segment.Copy?.Touched(table.Id, keys);
+        segment.Touched(table.Id, keys);
         rows.Aggregation!.Closed = Math.Max(rows.Aggregation.Closed, entry.Iteration);
         return true;
     }
 
     private bool Forget(Segment segment, ref ByteReader reader)
     {
+        IsDurable = node.HasDurable;
         _forgotten.Clear();
         while (reader.Left >= sizeof(ulong))
         {

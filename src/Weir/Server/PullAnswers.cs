@@ -233,6 +233,12 @@ internal sealed class PullAnswers(NodeState node)
             return false;
         }
 
+        if (table.IsLost)
+        {
+            (status, text) = (Status.StateLost, table.LossText);
+            return false;
+        }
+
         if (item.Group != 0 && map.Job(item.Group) is null)
         {
             (status, text) = (Status.Ended, $"job {item.Group} has ended");

@@ -55,9 +55,10 @@ internal sealed class ServerNode : IMachine, IDisposable
         Outbox = new Outbox(network) { Pool = pool ?? FramePool.Shared };
         _state = new NodeState(options, Outbox);
         _chain = new ChainPath(_state);
+        _state.Journal?.Flushed = _chain.Flushed;
         _copies = new CopyPath(_state, _chain);
         _seals = new SealPath(_state, _chain);
-        _state.Entries = new EntryWriter(_chain);
+        _state.Entries = new EntryWriter(_chain, _state);
         _pushes = new PushPath(_state);
         _pulls = new PullPath(_state);
         _iterations = new IterationPath(_state);
@@ -92,6 +93,10 @@ internal sealed class ServerNode : IMachine, IDisposable
     public ulong? ManagerTerm => _role?.Membership is { IsReady: true } membership ? membership.Term : null;
 
     public ClusterMap? Map => _state.Map;
+
+    public ulong Id => _state.Options.Node;
+
+    public ulong Incarnation => _state.Options.Incarnation;
 
     public NodeCounters Counters => _state.Counters;
 
@@ -169,6 +174,12 @@ internal sealed class ServerNode : IMachine, IDisposable
             _follower.Preferred = manager;
         }
 
+        if (_state is { Map: not null, Journal: { Replay: not null } journal })
+        {
+            journal.ReadOn();
+            _follower.Want(journal.Replay?.Needs ?? 0, now);
+        }
+
         _follower.Tick(now);
         _admin.Tick(now);
         _expiry.Tick();
@@ -221,10 +232,12 @@ internal sealed class ServerNode : IMachine, IDisposable
 
             _iterations.Close();
             _copies.EndTurn();
+            _state.Journal?.EndTurn();
             _chain.EndTurn();
             _pulls.Serve(_now);
         }
 
+        StopReason ??= _state.Fault ?? _state.Journal?.Fault;
         Outbox.Flush();
     }
 
@@ -241,7 +254,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     private void Report()
     {
         ClusterMap map = _state.Map!;
-        if (map.IndexOf(_state.Options.Node) < 0)
+        if (_state.Self < 0)
         {
             return;
         }
@@ -567,9 +580,9 @@ internal sealed class ServerNode : IMachine, IDisposable
         }
 
         ClusterMap? older = _state.Map;
-        _wasMember |= map.Member(_state.Options.Node)?.Incarnation == _state.Options.Incarnation;
         bool hasNewManager = _state.Map?.ManagerTerm != map.ManagerTerm;
         _state.Adopt(map);
+        _wasMember |= _state.Self >= 0;
         _follower.ReadsWhole = false;
         _chain.Adopt();
         _copies.Adopt();
