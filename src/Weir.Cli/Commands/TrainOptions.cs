@@ -131,6 +131,12 @@ internal sealed class TrainOptions
         Description = "Every server and every worker's host is a process of its own. Default: all in this process, which starts sooner and copies less.",
     };
 
+    private readonly Option<bool> _continueWithout = new("--continue-without")
+    {
+        Description = "When a process that hosts workers dies, go on without them. Default: another hosts them, so that all rows are gone through and the "
+            + "model is the same.",
+    };
+
     private readonly Option<Transport> _transport = TransportOption.Create(
         "What the processes of --processes talk over: tcp, or unix for sockets in a temporary folder. Default tcp: what a cluster of many machines uses. "
         + "Without --processes no sockets are used, and it makes no difference.");
@@ -156,7 +162,7 @@ internal sealed class TrainOptions
     /// <summary>All of them, in the order of the help page.</summary>
     public IEnumerable<Option> All =>
         [_train, _test, _out, _report, _seed, _rule, _alpha, _beta, _l1, _l2, _admitAfter, _expireAfter, _passes, _batch, _servers, _replicas, _workers, _delay, _aggregate, _segments,
-            _processes, _transport, _cluster, _filters, _initFrom, _evaluateEvery, _rows, _testRows];
+            _processes, _continueWithout, _transport, _cluster, _filters, _initFrom, _evaluateEvery, _rows, _testRows];
 
     /// <summary>The option of a cluster's segments; its value is their number in bits.</summary>
     public static Option<int?> SegmentsOption(string help) => new("--segments")
@@ -236,6 +242,7 @@ internal sealed class TrainOptions
             Workers = (int)parsed.GetValue(_workers),
             SegmentBits = parsed.GetValue(_segments),
             Processes = parsed.GetValue(_processes),
+            ContinueWithout = parsed.GetValue(_continueWithout),
             Transport = parsed.GetValue(_transport),
             // The parser's own default for a list is an empty one.
             Cluster = parsed.GetValue(_cluster) is { Length: > 0 } addresses ? addresses : null,

@@ -5,28 +5,34 @@ using Weir.Client;
 namespace Weir.Cli.Processes;
 
 /// <summary>
-/// Hosts the workers in processes of their own. One that dies does not end the run: the cluster has its workers hosted by another.
+/// Hosts the workers in processes of their own. One that dies does not end the run: the cluster has its workers hosted by another, or goes on
+/// without them.
 /// </summary>
 internal sealed class WorkerProcesses : IWorkerHosts, IAsyncDisposable
 {
+    private const int MostReplaced = 3;
+
     private readonly List<Child> _children = [];
     private readonly List<Task> _following = [];
     private readonly Lock _lock = new();
     private readonly string _order;
+    private readonly bool _continuesWithout;
     private readonly TrainingMeter _meter;
     private readonly Action<string> _note;
     private readonly TaskCompletionSource _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile bool _stopping;
     private int _lifted;
+    private int _replaced;
 
     /// <summary>Starts the processes; they begin to train once all of them have offered to host.</summary>
     /// <param name="count">How many.</param>
     /// <param name="order">What they are told.</param>
+    /// <param name="continuesWithout">Whether the run goes on without the workers of one that dies.</param>
     /// <param name="meter">Gets their steps.</param>
     /// <param name="note">Called with lines for people.</param>
-    public WorkerProcesses(int count, HostOrder order, TrainingMeter meter, Action<string> note)
+    public WorkerProcesses(int count, HostOrder order, bool continuesWithout, TrainingMeter meter, Action<string> note)
     {
-        (_order, _meter, _note) = (HostLineJson.Write(order), meter, note);
+        (_order, _continuesWithout, _meter, _note) = (HostLineJson.Write(order), continuesWithout, meter, note);
         for (int child = 0; child < count; child++)
         {
             Start();
@@ -82,13 +88,7 @@ internal sealed class WorkerProcesses : IWorkerHosts, IAsyncDisposable
         {
             while (_children.Count < workers && !_stopping && _following.Count > 0)
             {
-                Child child = Start();
-                if (_lifted > 0)
-                {
-                    child.Process.Send(_lifted.ToString(CultureInfo.InvariantCulture));
-                }
-
-                _following.Add(FollowAsync(child));
+                StartLate();
             }
         }
     }
@@ -120,6 +120,17 @@ internal sealed class WorkerProcesses : IWorkerHosts, IAsyncDisposable
         return child;
     }
 
+    private void StartLate()
+    {
+        Child child = Start();
+        if (_lifted > 0)
+        {
+            child.Process.Send(_lifted.ToString(CultureInfo.InvariantCulture));
+        }
+
+        _following.Add(FollowAsync(child));
+    }
+
     private Task[] Unfinished()
     {
         lock (_lock)
@@ -138,6 +149,7 @@ internal sealed class WorkerProcesses : IWorkerHosts, IAsyncDisposable
             failure = line?.Failure ?? failure;
             if (line?.Step is { } step)
             {
+                child.HasBegun = true;
                 _meter.Add(step, child.Process.Id);
             }
         }
@@ -145,7 +157,7 @@ internal sealed class WorkerProcesses : IWorkerHosts, IAsyncDisposable
         int code = await child.Process.Exited;
         child.Ended = true;
         child.Finished = code == ExitCode.Done;
-        if (child.Finished || _stopping)
+        if (child.Finished || _stopping || (failure is null && !child.HasBegun && TryReplace(child)))
         {
             return;
         }
@@ -156,7 +168,24 @@ internal sealed class WorkerProcesses : IWorkerHosts, IAsyncDisposable
         }
         else if (!_children.TrueForAll(other => other.Ended))
         {
-            _note($"worker process {child.Process.Id} died; its workers go on elsewhere");
+            _note($"worker process {child.Process.Id} died; {(_continuesWithout ? "the run goes on without its workers" : "its workers go on elsewhere")}");
+        }
+    }
+
+    /// <summary>The job waits for as many hosts as it was opened for: where one died before it hosted any worker another is started, a few times.</summary>
+    private bool TryReplace(Child dead)
+    {
+        lock (_lock)
+        {
+            if (_stopping || _replaced == MostReplaced)
+            {
+                return false;
+            }
+
+            _replaced++;
+            _note($"worker process {dead.Process.Id} died before it had a worker; another is started");
+            StartLate();
+            return true;
         }
     }
 
@@ -174,6 +203,9 @@ internal sealed class WorkerProcesses : IWorkerHosts, IAsyncDisposable
         public ToolProcess Process => process;
 
         public ClientCounters Wire { get; set; }
+
+        /// <summary>It has had a worker.</summary>
+        public bool HasBegun { get; set; }
 
         public bool Ended { get; set; }
 

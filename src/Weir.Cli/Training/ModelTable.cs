@@ -36,7 +36,13 @@ internal sealed class ModelTable : IAsyncDisposable
         WeirClient client, LogisticTraining training, TrainSettings settings, CancellationToken cancellation)
     {
         string name = $"train-{Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(8))}";
-        var options = new JobOptions { Name = name, Workers = settings.Workers, Hosts = settings.Processes ? settings.Workers : 1 };
+        var options = new JobOptions
+        {
+            Name = name,
+            Workers = settings.Workers,
+            Hosts = settings.Processes ? settings.Workers : 1,
+            ContinueWithout = settings.ContinueWithout,
+        };
         Job job = await client.OpenJobAsync(options, cancellation);
         WeirTable table = await client.OpenTableAsync(training.Table(name, job), cancellation);
         return new ModelTable(client, job, table, training);

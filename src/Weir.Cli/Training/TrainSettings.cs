@@ -39,6 +39,9 @@ internal sealed record TrainSettings
     /// <summary>Whether servers and workers' hosts are processes of their own.</summary>
     public bool Processes { get; init; }
 
+    /// <summary>Whether the run goes on without the workers of a process that dies.</summary>
+    public bool ContinueWithout { get; init; }
+
     /// <summary>What kind of sockets those processes talk over; servers in this process use none.</summary>
     public Transport Transport { get; init; }
 

@@ -116,7 +116,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
             Filters = settings.Filters,
             Pauses = pauses,
         };
-        return new WorkerProcesses(settings.Workers, order, meter, _display.Note);
+        return new WorkerProcesses(settings.Workers, order, settings.ContinueWithout, meter, _display.Note);
     }
 
     /// <summary>Iterations after which the model is measured; the end is measured in any case.</summary>

@@ -123,6 +123,14 @@ public sealed record JobOptions
 
     /// <summary>Begin once so many processes have offered to host workers. Default 1.</summary>
     public int Hosts { get; init; } = 1;
+
+    /// <summary>
+    /// Go on without the workers of a process that dies, instead of having them hosted by another: what they would have done is not done (PS-7,
+    /// "the task scheduler may go on without a failed worker"). Such a worker counts through the last iteration that it is known to have ended;
+    /// nobody waits for more of it, and where a table aggregates, what it had sent of later iterations is dropped. The workers of the last
+    /// process are kept for another to come. Default false.
+    /// </summary>
+    public bool ContinueWithout { get; init; }
 }
 
 /// <summary>A running job.</summary>

@@ -101,7 +101,7 @@ public sealed class WeirClient : IAsyncDisposable
     public async Task<Job> OpenJobAsync(JobOptions options, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(options);
-        var body = new OpenJobBody(options.Name, options.Workers, options.Hosts, State.Nonce());
+        var body = new OpenJobBody(options.Name, options.Workers, options.Hosts, options.ContinueWithout, State.Nonce());
         AdminReplyBody reply = await ChangeAsync(FrameKind.OpenJob, body, cancellation);
         return new Job((uint)reply.First, options.Workers);
     }

@@ -121,6 +121,12 @@ internal sealed class WorkerHosting(WeirClient client, Job job, Func<Worker, Can
         lock (state.Gate)
         {
             client.Core.ThrowIfClosed();
+            if (state.Map!.Job(job.Group)?.Workers[index].Session != session)
+            {
+                // A newer map came with the answer: the worker is another's by now, and of its iterations this process would know nothing.
+                throw new WeirException(Status.Ended, $"worker {index} is no longer hosted here");
+            }
+
             client.Core.Pushes.Add(push);
             worker = new Worker(client, push, index, job.Workers);
             if (push.Clock > 0)

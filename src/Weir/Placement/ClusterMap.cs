@@ -27,11 +27,13 @@ internal sealed record MapTable(uint Id, string Name, int Width, UpdateRule Rule
 
 /// <summary>
 /// One logical worker of a job: who hosts it under which session (0: nobody); the first iteration that it takes part in and, once a leave was
-/// planned, the last (design R8), either of them <see cref="Undecided"/> while it is announced; and, once it finished, its last iteration.
+/// planned, the last (design R8), either of them <see cref="Undecided"/> while it is announced; and, once it finished, its last iteration, or
+/// <see cref="Lost"/> while its process is gone and the job, which goes on without it, has yet to decide how far it counts.
 /// </summary>
 internal readonly record struct MapWorker(ulong Process, ulong Session, long From, long Through, long FinishedThrough)
 {
     public const long Working = -1;
+    public const long Lost = -2;
     public const long Undecided = 0;
     public const long NoEnd = long.MaxValue;
 
@@ -43,6 +45,17 @@ internal readonly record struct MapWorker(ulong Process, ulong Session, long Fro
 
     public bool IsFinished => FinishedThrough >= 0;
 
+    public bool IsLost => FinishedThrough == Lost;
+
+    /// <summary>Somebody hosts it and it has work to do.</summary>
+    public bool IsHosted => Process != 0 && !IsFinished;
+
+    /// <summary>It has work to do and nobody hosts it.</summary>
+    public bool NeedsHost => Process == 0 && HasFirst && FinishedThrough == Working;
+
+    /// <summary>Its last iteration, or how far it counts, is about to be decided.</summary>
+    public bool IsChanging => !HasFirst || Through == Undecided || IsLost;
+
     /// <summary>False while its join is announced and nobody knows from when on.</summary>
     public bool HasFirst => From != Undecided;
 
@@ -51,7 +64,7 @@ internal readonly record struct MapWorker(ulong Process, ulong Session, long Fro
 }
 
 /// <summary>
-/// The planned join or leave of a job's workers that is under way (design R8): the version of the map that announced it, 0 for none; the nonce
+/// The join, leave or loss of a job's workers that is under way (design R8): the version of the map that announced it, 0 for none; the nonce
 /// of the last request to add workers, so that a retry adds none; and the first iteration that it may take effect at.
 /// </summary>
 internal readonly record struct MapChange(ulong Announced, ulong Nonce, long NotBefore)
@@ -64,8 +77,11 @@ internal readonly record struct MapChange(ulong Announced, ulong Nonce, long Not
     public const long MarginIterations = 4;
 }
 
-/// <summary>A job: a group of workers whose clocks govern its tables. Hosting begins once <paramref name="Hosts"/> processes have offered.</summary>
-internal sealed record MapJob(uint Group, string Name, int Hosts, ulong Nonce, MapChange Change, MapWorker[] Workers);
+/// <summary>
+/// A job: a group of workers whose clocks govern its tables. Hosting begins once <paramref name="Hosts"/> processes have offered. With
+/// <paramref name="ContinuesWithout"/> the workers of a process that dies are done, and not hosted by another (design R8).
+/// </summary>
+internal sealed record MapJob(uint Group, string Name, int Hosts, bool ContinuesWithout, ulong Nonce, MapChange Change, MapWorker[] Workers);
 
 /// <summary>A process that hosts workers of a job (group above 0) or has sessions of its own.</summary>
 internal readonly record struct MapProcess(ulong Process, ulong Incarnation, uint Group, string Name);

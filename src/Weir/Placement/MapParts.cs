@@ -33,8 +33,8 @@ internal static class MapParts
         new MapList<MapJob>(
             m => m.Jobs,
             (m, jobs) => m with { Jobs = jobs },
-            44 + TextBytes,
-            j => 44 + ByteWriter.TextBytes(j.Name) + (j.Workers.Length * WorkerBytes),
+            48 + TextBytes,
+            j => 48 + ByteWriter.TextBytes(j.Name) + (j.Workers.Length * WorkerBytes),
             WriteJob,
             ReadJob),
         new MapList<MapProcess>(
@@ -117,6 +117,7 @@ internal static class MapParts
     {
         writer.UInt32(job.Group);
         writer.Int32(job.Hosts);
+        writer.UInt32(job.ContinuesWithout ? 1u : 0u);
         writer.UInt64(job.Nonce);
         writer.UInt64(job.Change.Announced);
         writer.UInt64(job.Change.Nonce);
@@ -137,6 +138,7 @@ internal static class MapParts
     {
         uint group = reader.UInt32();
         int hosts = reader.Int32();
+        uint continues = reader.UInt32();
         ulong nonce = reader.UInt64();
         var change = new MapChange(reader.UInt64(), reader.UInt64(), reader.Int64());
         string name = reader.Text();
@@ -146,7 +148,7 @@ internal static class MapParts
             workers[w] = new MapWorker(reader.UInt64(), reader.UInt64(), reader.Int64(), reader.Int64(), reader.Int64());
         }
 
-        return new MapJob(group, name, hosts, nonce, change, workers);
+        return new MapJob(group, name, hosts, continues != 0, nonce, change, workers);
     }
 
     private static void WriteProcess(ref ByteWriter writer, MapProcess process)

@@ -142,7 +142,7 @@ internal static class MapSoundness
         foreach (MapJob job in map.Jobs)
         {
             sound &= job.Group != 0 && job.Group < map.NextGroup && groups.Add(job.Group) && job.Workers.Length > 0;
-            sound &= job.Change.Announced <= map.Version && job.Change.NotBefore >= 0 && (job.Change.Announced != 0) == Array.Exists(job.Workers, w => !w.HasFirst || w.Through == MapWorker.Undecided);
+            sound &= job.Change.Announced <= map.Version && job.Change.NotBefore >= 0 && (job.Change.Announced != 0) == Array.Exists(job.Workers, w => w.IsChanging);
             foreach (MapWorker worker in job.Workers)
             {
                 sound &= SpanIsSound(worker) && (worker.Session == 0 || (worker.Session < map.NextSession && sessions.Add(worker.Session)));
@@ -166,5 +166,5 @@ internal static class MapSoundness
     private static bool SpanIsSound(MapWorker worker) => !worker.HasFirst
         ? worker == MapWorker.Announced
         : worker.From > 0 && (worker.Through == MapWorker.Undecided || worker.Through >= worker.From)
-            && (worker.FinishedThrough == MapWorker.Working || (worker.FinishedThrough >= worker.From - 1 && worker.FinishedThrough <= worker.Last));
+            && (worker.FinishedThrough == MapWorker.Working || (worker.IsLost && worker.Session == 0) || (worker.FinishedThrough >= worker.From - 1 && worker.FinishedThrough <= worker.Last));
 }

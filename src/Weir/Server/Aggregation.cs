@@ -217,10 +217,20 @@ internal sealed class Aggregation
             _waitingSents.Remove(worker);
         }
 
-        foreach (List<Contribution> held in _open.Values)
+        Drop(c => ended(c.Worker));
+    }
+
+    /// <summary>Drops held contributions.</summary>
+    public void Drop(Predicate<Contribution> isDropped)
+    {
+        foreach ((long iteration, List<Contribution> held) in _open.ToArray())
         {
-            HeldBytes -= held.Where(c => ended(c.Worker)).Sum(c => c.Bytes);
-            held.RemoveAll(c => ended(c.Worker));
+            HeldBytes -= held.FindAll(isDropped).Sum(c => c.Bytes);
+            held.RemoveAll(isDropped);
+            if (held.Count == 0)
+            {
+                _open.Remove(iteration);
+            }
         }
     }
 

@@ -225,7 +225,7 @@ internal sealed class ChainPath
                 ulong known = follower == segment.Successor && segment.Acknowledged < segment.Log.Last.Number
                     ? Math.Min(follower.Received, segment.Log.Last.Number - 1)
                     : follower.Received;
-                if (follower == segment.Successor && segment.Flushed < segment.JournaledThrough)
+                if (follower == segment.Successor && _node.HasDurable && segment.Flushed < segment.FlushedHere)
                 {
                     // What it has flushed may have been said and lost: it is asked.
                     follower.ResendAt = _node.Now.AfterMs(_node.Limits.ResendMs);

@@ -159,28 +159,33 @@ internal static class MapChanges
 
         MapProcess process = new(body.Process, body.Incarnation, body.Group, body.Name);
         map = map with { Processes = [.. map.Processes.Where(p => p.Process != body.Process), process] };
-        return Done(HostWorkers(map with { Jobs = [.. map.Jobs.Select(job => job.Group == body.Group ? LeaveJoined(job, body.Process, map) : job)] }));
+        return Done(HostWorkers(map with { Jobs = [.. map.Jobs.Select(job => job.Group == body.Group ? MakeRoom(job, body.Process, map) : job)] }));
     }
 
     /// <summary>
-    /// A process that comes for a worker that joined: it gets the newest one of a process that hosts several, where it would otherwise host none.
-    /// Workers that the job opened with stay where they are.
+    /// A process comes to host: those with the most workers give it their newest, one each time, until it has as many as they have or one less.
+    /// Who hosts such a worker next redoes its unfinished iteration, as after a death.
     /// </summary>
-    private static MapJob LeaveJoined(MapJob job, ulong process, ClusterMap map)
+    private static MapJob MakeRoom(MapJob job, ulong process, ClusterMap map)
     {
-        bool IsHosted(MapWorker worker) => worker.Process != 0 && !worker.IsFinished;
-        int moved = Array.FindLastIndex(job.Workers, w => IsHosted(w) && w.From > 1 && job.Workers.Count(o => IsHosted(o) && o.Process == w.Process) > 1);
-        if (moved < 0 || Array.Exists(job.Workers, w => !w.IsFinished && (w.Process == process || (w.Process == 0 && w.HasFirst))))
+        var workers = (MapWorker[])job.Workers.Clone();
+        int own = workers.Count(w => w.NeedsHost || (w.IsHosted && w.Process == process));
+        bool hasMoved = false;
+        while (workers.Where(w => w.IsHosted && w.Process != process).GroupBy(w => w.Process).MaxBy(host => host.Count()) is { } most && most.Count() > own + 1)
         {
-            return job;
+            int newest = Array.FindLastIndex(workers, w => w.IsHosted && w.Process == most.Key);
+            workers[newest] = workers[newest] with { Process = 0, Session = 0 };
+            own++;
+            hasMoved = true;
         }
 
-        var workers = (MapWorker[])job.Workers.Clone();
-        workers[moved] = workers[moved] with { Process = 0, Session = 0 };
-        return WorkerChanges.AnnounceAnew(job with { Workers = workers }, map);
+        return hasMoved ? WorkerChanges.AnnounceAnew(job with { Workers = workers }, map) : job;
     }
 
-    /// <summary>A process is gone, said goodbye or silent: its sessions end and its unfinished workers are hosted by others (design R7).</summary>
+    /// <summary>
+    /// A process is gone, said goodbye or silent: its sessions end and its unfinished workers are hosted by others (design R7), or are done
+    /// where the job goes on without them.
+    /// </summary>
     public static Decision RemoveProcess(ClusterMap map, ulong process)
     {
         if (!Array.Exists(map.Processes, p => p.Process == process))
@@ -188,14 +193,11 @@ internal static class MapChanges
             return Done(map);
         }
 
-        bool Hosted(MapWorker worker) => worker.Process == process && !worker.IsFinished;
-        MapJob[] jobs = [.. map.Jobs.Select(job => !Array.Exists(job.Workers, Hosted) ? job : WorkerChanges.AnnounceAnew(
-            job with { Workers = [.. job.Workers.Select(w => Hosted(w) ? w with { Process = 0, Session = 0 } : w)] }, map))];
         map = map with
         {
             Processes = [.. map.Processes.Where(p => p.Process != process)],
             Sessions = [.. map.Sessions.Where(s => s.Process != process)],
-            Jobs = jobs,
+            Jobs = [.. map.Jobs.Select(job => WorkerChanges.LoseHost(job, process, map))],
         };
         return Done(HostWorkers(map));
     }
@@ -275,7 +277,7 @@ internal static class MapChanges
         }
 
         MapWorker[] workers = [.. Enumerable.Repeat(MapWorker.Opened, body.Workers)];
-        var job = new MapJob(map.NextGroup, body.Name, body.Hosts, body.Nonce, default, workers);
+        var job = new MapJob(map.NextGroup, body.Name, body.Hosts, body.ContinuesWithout, body.Nonce, default, workers);
         return Done(map with { Jobs = [.. map.Jobs, job], NextGroup = map.NextGroup + 1 }, job.Group);
     }
 
@@ -345,10 +347,10 @@ internal static class MapChanges
             }
 
             var workers = (MapWorker[])job.Workers.Clone();
-            Dictionary<ulong, int> hosted = hosts.ToDictionary(h => h, h => workers.Count(w => w.Process == h && !w.IsFinished));
+            Dictionary<ulong, int> hosted = hosts.ToDictionary(h => h, h => workers.Count(w => w.IsHosted && w.Process == h));
             for (int i = 0; i < workers.Length; i++)
             {
-                if (workers[i].Process == 0 && workers[i].HasFirst && !workers[i].IsFinished)
+                if (workers[i].NeedsHost)
                 {
                     ulong host = hosts.MinBy(h => hosted[h]);
                     hosted[host]++;

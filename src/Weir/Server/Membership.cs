@@ -255,7 +255,7 @@ internal sealed class Membership(
         Dictionary<ulong, long> begun = _begun.GetValueOrDefault((group, announced)) ?? [];
         if (WorkerChanges.IsAnswered(job, begun))
         {
-            _queued.Add(new Change(m => WorkerChanges.Decide(m, group, begun, node.Clocks.Maximum(group)), LinkId.None, default));
+            _queued.Add(new Change(m => WorkerChanges.Decide(m, group, begun, node.Clocks.Group(group)), LinkId.None, default));
         }
     }
 

@@ -171,7 +171,20 @@ internal sealed class NodeState : IDisposable
 
         KeyLists.Drop(list => map.Generation != older?.Generation || map.Table(list.Table) is null || Find(list.Segment) is null);
         Clocks.Adopt(map);
+        DropWhatTheLostSentBeyond(map);
         HeldBytes = Held.SelectMany(s => s.Tables).Sum(t => t.Aggregation?.HeldBytes ?? 0);
+    }
+
+    /// <summary>Where a job goes on without the workers of a process that died, what is held of them above the iteration they count through is dropped (design R8).</summary>
+    private void DropWhatTheLostSentBeyond(ClusterMap map)
+    {
+        foreach (MapJob job in map.Jobs.Where(j => j.ContinuesWithout))
+        {
+            foreach (Aggregation aggregation in Held.SelectMany(s => s.Tables).Where(t => t.Table.Group == job.Group).Select(t => t.Aggregation).OfType<Aggregation>())
+            {
+                aggregation.Drop(c => job.Workers[c.Worker.Index] is { IsFinished: true } worker && c.Seq.Iteration > worker.FinishedThrough);
+            }
+        }
     }
 
     /// <summary>The rows of a table in a segment that this node holds, created at the first push.</summary>

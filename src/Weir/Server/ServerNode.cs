@@ -168,9 +168,9 @@ internal sealed class ServerNode : IMachine, IDisposable
         _now = _state.Now = now;
         _paxos?.Tick(now);
         _role?.Tick(now);
-        if (_state.Map is null && _state.Options.Join is null && _role is { Membership: null, Address: { } manager })
+        if (_state.Map is null && (_state.Options.Join is null || _state.Journal is { HasPast: true }) && _role is { Membership: null, Address: { } manager })
         {
-            // A first node that came back finds that its cluster goes on: it joins as a newcomer.
+            // A first node that came back, or one with its journal, finds that its cluster goes on: it asks whoever decides there.
             _follower.Preferred = manager;
         }
 

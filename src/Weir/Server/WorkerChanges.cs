@@ -6,8 +6,8 @@ using static Weir.Server.Membership;
 namespace Weir.Server;
 
 /// <summary>
-/// Planned joins and leaves of a job's workers (design R8), as pure functions of the map: a request announces the change, and once every host
-/// has answered how far its workers have begun, it is decided at an iteration above all of that.
+/// Joins, leaves and losses of a job's workers (design R8), as pure functions of the map: a request or a death announces the change, and once
+/// every host has answered how far its workers have begun, it is decided at an iteration above all of that.
 /// </summary>
 internal static class WorkerChanges
 {
@@ -90,21 +90,53 @@ internal static class WorkerChanges
     }
 
     /// <summary>
+    /// A process is gone: who it hosted waits for another host, or, where the job goes on without those of the dead and others are at work, is
+    /// lost: how far it counts is announced to be decided.
+    /// </summary>
+    public static MapJob LoseHost(MapJob job, ulong process, ClusterMap map)
+    {
+        bool IsGone(MapWorker worker) => worker.IsHosted && worker.Process == process;
+        if (!Array.Exists(job.Workers, IsGone))
+        {
+            return job;
+        }
+
+        if (!job.ContinuesWithout || !Array.Exists(job.Workers, w => w.IsHosted && w.Process != process))
+        {
+            return AnnounceAnew(job with { Workers = [.. job.Workers.Select(w => IsGone(w) ? w with { Process = 0, Session = 0 } : w)] }, map);
+        }
+
+        MapWorker Lose(MapWorker worker) => worker with
+        {
+            Process = 0,
+            Session = 0,
+            Through = worker.Through == MapWorker.NoEnd ? MapWorker.Undecided : worker.Through,
+            FinishedThrough = MapWorker.Lost,
+        };
+        return job with
+        {
+            Workers = [.. job.Workers.Select(w => IsGone(w) ? Lose(w) : w)],
+            Change = new MapChange(map.Version + 1, job.Change.Nonce, job.Change.Announced == 0 ? 1 : job.Change.NotBefore),
+        };
+    }
+
+    /// <summary>
     /// Decides the change under way, once the host of every worker has answered: the workers that it names join at, or leave before, the first
-    /// iteration above all that was begun, finished or clocked, and the margin. The map as it is where an answer is missing.
+    /// iteration above all that was begun, finished or clocked, and the margin. Lost ones have their place in the schedule until then, so that
+    /// nobody's share of the data changes under it, and count through their last known clock. The map as it is where an answer is missing.
     /// </summary>
     /// <param name="map">The map.</param>
     /// <param name="group">The job.</param>
     /// <param name="begun">Of each session, the last iteration that it has begun, as answered to this announcement.</param>
-    /// <param name="clocked">The largest clock that any node has told.</param>
-    public static Decision Decide(ClusterMap map, uint group, IReadOnlyDictionary<ulong, long> begun, long clocked)
+    /// <param name="clocks">The clocks of the job's workers as all nodes have told them; null where none has.</param>
+    public static Decision Decide(ClusterMap map, uint group, IReadOnlyDictionary<ulong, long> begun, VectorClock? clocks)
     {
         if (map.Job(group) is not { Change.Announced: not 0 } job || !IsAnswered(job, begun))
         {
             return Done(map);
         }
 
-        long last = Math.Min(clocked, Seq.MaxIteration);
+        long last = Math.Min(clocks?.Maximum ?? 0, Seq.MaxIteration);
         foreach (MapWorker worker in job.Workers)
         {
             last = Math.Max(last, worker.IsFinished ? worker.FinishedThrough : begun.GetValueOrDefault(worker.Session));
@@ -116,8 +148,14 @@ internal static class WorkerChanges
             iteration = Math.Max(iteration, Math.Max(leaves.From, leaves.FinishedThrough) + 1);
         }
 
-        MapWorker[] workers = [.. job.Workers.Select(w =>
-            !w.HasFirst ? w with { From = iteration } : w.Through == MapWorker.Undecided ? w with { Through = iteration - 1 } : w)];
+        MapWorker Decided(MapWorker worker, int index)
+        {
+            worker = !worker.HasFirst ? worker with { From = iteration } : worker.Through == MapWorker.Undecided ? worker with { Through = iteration - 1 } : worker;
+            long clock = clocks is not null && index < clocks.Workers ? clocks[index] : 0;
+            return worker.IsLost ? worker with { FinishedThrough = Math.Clamp(clock, worker.From - 1, worker.Last) } : worker;
+        }
+
+        MapWorker[] workers = [.. job.Workers.Select(Decided)];
         return Done(MapChanges.HostWorkers(Replace(map, job with { Workers = workers, Change = job.Change with { Announced = 0 } })));
     }
 

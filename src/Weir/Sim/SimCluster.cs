@@ -242,7 +242,7 @@ internal sealed class SimCluster : IDisposable
             {
                 Node = (ulong)index + 1,
                 Incarnation = _rng.Next(),
-                Cluster = isFounder || disk is not null ? Seed | 1 : 0,
+                Cluster = isFounder || disk is not null || _hasJournals ? Seed | 1 : 0,
                 Address = port.Address,
                 Join = isFounder ? null : AddressOf(index == 0 ? 1 : 0),
                 Acceptor = disk is null ? null : new AcceptorOptions(disk, (ulong)index + 1, start),

@@ -170,15 +170,19 @@ internal readonly record struct OpenTableBody(
     }
 }
 
-/// <summary>OpenJob: a job of so many workers, to begin when so many processes have offered to host them. The nonce makes a retry the same job.</summary>
-internal readonly record struct OpenJobBody(string Name, int Workers, int Hosts, ulong Nonce) : IBody
+/// <summary>
+/// OpenJob: a job of so many workers, to begin when so many processes have offered to host them; whether it goes on without those of a process
+/// that dies. The nonce makes a retry the same job.
+/// </summary>
+internal readonly record struct OpenJobBody(string Name, int Workers, int Hosts, bool ContinuesWithout, ulong Nonce) : IBody
 {
-    public int Bytes => 16 + ByteWriter.TextBytes(Name);
+    public int Bytes => 20 + ByteWriter.TextBytes(Name);
 
     public void Write(ref ByteWriter writer)
     {
         writer.Int32(Workers);
         writer.Int32(Hosts);
+        writer.UInt32(ContinuesWithout ? 1u : 0u);
         writer.UInt64(Nonce);
         writer.Text(Name);
     }
@@ -186,9 +190,11 @@ internal readonly record struct OpenJobBody(string Name, int Workers, int Hosts,
     public static bool TryRead(ReadOnlySpan<byte> body, out OpenJobBody message)
     {
         var reader = new ByteReader(body);
-        message = new OpenJobBody("", reader.Int32(), reader.Int32(), reader.UInt64());
-        message = message with { Name = reader.Text() };
-        return reader.AtEnd;
+        int workers = reader.Int32(), hosts = reader.Int32();
+        uint continues = reader.UInt32();
+        ulong nonce = reader.UInt64();
+        message = new OpenJobBody(reader.Text(), workers, hosts, continues == 1, nonce);
+        return reader.AtEnd && continues <= 1;
     }
 }
 

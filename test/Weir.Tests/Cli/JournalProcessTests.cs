@@ -124,6 +124,6 @@ public sealed class JournalProcessTests : IDisposable
         }
 
         Assert.All(rows, row => Assert.True(row.Value == 1 && row.Key < next, $"token {row.Key} is there {row.Value} times"));
-        Assert.Empty(acknowledged.Where(token => !rows.ContainsKey(token)));
+        Assert.DoesNotContain(acknowledged, token => !rows.ContainsKey(token));
     }
 }

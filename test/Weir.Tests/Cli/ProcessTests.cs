@@ -50,11 +50,34 @@ public sealed class ProcessTests : IDisposable
         int victim = ToolChild.Processes(await tool.LineAsync("worker processes"), "worker")[1];
 
         // The first line of progress: they are under way, and far from the end.
-        await tool.LineAsync("rows/s");
+        await tool.ProgressAsync();
         Process.GetProcessById(victim).Kill();
         Assert.True(await tool.ExitAsync() == ExitCode.Done, tool.Text);
         Assert.Contains($"weir: worker process {victim} died; its workers go on elsewhere", tool.Text);
         Assert.Equal(Model("undisturbed"), Model("disturbed"));
+    }
+
+    [Fact]
+    public async Task A_worker_process_that_dies_before_it_hosts_anybody_is_replaced_since_the_run_waits_for_as_many_as_were_to_come()
+    {
+        await using var tool = new ToolChild([.. Small, "--workers", "3", "--processes", "--out", _folder["model"]]);
+        int victim = ToolChild.Processes(await tool.LineAsync("worker processes"), "worker")[1];
+        Process.GetProcessById(victim).Kill();
+        Assert.True(await tool.ExitAsync() == ExitCode.Done, tool.Text);
+        Assert.Contains($"worker process {victim} died before it had a worker; another is started", tool.Text);
+    }
+
+    [Fact]
+    public async Task A_run_that_goes_on_without_a_killed_process_ends_though_its_workers_never_do()
+    {
+        await using var tool = new ToolChild(
+            [.. Small, "--delay", "0", "--workers", "3", "--passes", "30", "--processes", "--continue-without", "--out", _folder["model"], "--report", _folder["r.json"]]);
+        int victim = ToolChild.Processes(await tool.LineAsync("worker processes"), "worker")[1];
+        await tool.ProgressAsync();
+        Process.GetProcessById(victim).Kill();
+        Assert.True(await tool.ExitAsync() == ExitCode.Done, tool.Text);
+        Assert.Contains($"weir: worker process {victim} died; the run goes on without its workers", tool.Text);
+        Assert.True(ModelFile.Read(_folder["model/model.weir"]).Count > 0);
     }
 
     [Fact]
@@ -63,7 +86,7 @@ public sealed class ProcessTests : IDisposable
         await using var tool = new ToolChild([.. Small, "--processes", "--passes", "100000", "--out", _folder["model"]]);
         string line = await tool.LineAsync("worker processes");
         int[] servers = ToolChild.Processes(line, "server");
-        await tool.LineAsync("rows/s");
+        await tool.ProgressAsync();
         Process.GetProcessById(servers[1]).Kill();
         Assert.Equal(ExitCode.Failed, await tool.ExitAsync());
         Assert.Contains("lost", tool.Text);
@@ -82,7 +105,7 @@ public sealed class ProcessTests : IDisposable
         (await ToolRun.Of([.. run, "--out", _folder["undisturbed"]])).IsDone();
         await using var tool = new ToolChild([.. run, "--processes", "--replicas", "1", "--out", _folder["disturbed"]]);
         int[] servers = ToolChild.Processes(await tool.LineAsync("worker processes"), "server");
-        await tool.LineAsync("rows/s");
+        await tool.ProgressAsync();
         Process.GetProcessById(servers[victim]).Kill();
         Assert.True(await tool.ExitAsync() == ExitCode.Done, tool.Text);
         Assert.Contains($"server process {servers[victim]} at ", tool.Text);
@@ -113,7 +136,7 @@ public sealed class ProcessTests : IDisposable
         // Without an L1 penalty the first batches already leave weights that are not zero, however soon the interrupt comes.
         await using var tool = new ToolChild([.. Small, "--processes", "--passes", "100000", "--l1", "0", "--out", _folder["model"]]);
         string line = await tool.LineAsync("worker processes");
-        await tool.LineAsync("rows/s");
+        await tool.ProgressAsync();
         tool.Interrupt();
         Assert.Equal(ExitCode.Failed, await tool.ExitAsync());
         Assert.Contains("the model so far is in", tool.Text);

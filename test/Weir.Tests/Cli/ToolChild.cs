@@ -28,17 +28,23 @@ internal sealed partial class ToolChild : IAsyncDisposable
     public string Text => string.Join('\n', _lines);
 
     /// <summary>The first line with these words, when it comes.</summary>
-    public async Task<string> LineAsync(string words)
+    public Task<string> LineAsync(string words) => LineAsync(words, line => line.Contains(words, StringComparison.Ordinal));
+
+    /// <summary>The first line of progress of a training run whose workers have begun.</summary>
+    public Task<string> ProgressAsync() =>
+        LineAsync("rows/s", line => line.Contains(" rows/s", StringComparison.Ordinal) && !line.Contains(" 0 rows/s", StringComparison.Ordinal));
+
+    private async Task<string> LineAsync(string words, Func<string, bool> isIt)
     {
         var found = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
         lock (_awaited)
         {
-            if (_lines.FirstOrDefault(Is) is { } line)
+            if (_lines.FirstOrDefault(isIt) is { } line)
             {
                 return line;
             }
 
-            _awaited.Add((Is, found));
+            _awaited.Add((isIt, found));
         }
 
         if (await Task.WhenAny(found.Task, _reading, Task.Delay(PatienceMs, TestContext.Current.CancellationToken)) != found.Task)
@@ -47,8 +53,6 @@ internal sealed partial class ToolChild : IAsyncDisposable
         }
 
         return await found.Task;
-
-        bool Is(string line) => line.Contains(words, StringComparison.Ordinal);
     }
 
     /// <summary>The exit code, when it has ended.</summary>

@@ -52,7 +52,7 @@ public sealed class WorkersTests : IDisposable
         (await ToolRun.Of("workers", "remove", "--cluster", address, "--job", "x", "--worker", "0")).Complains(ExitCode.Failed, "there is no job x; none runs");
         (await ToolRun.Of("workers", "remove", "--cluster", address, "--job", "x")).Complains(ExitCode.Usage, "--worker");
         await using var train = new ToolChild([.. Run, "--passes", "1000000", "--cluster", address, "--out", _folder["model"]]);
-        await train.LineAsync("rows/s");
+        await train.ProgressAsync();
         (await ToolRun.Of("workers", "remove", "--cluster", address, "--worker", "7")).Complains(ExitCode.Failed, "has no worker 7: its workers are 0 to 1");
         ToolRun removed = await ToolRun.Of("workers", "remove", "--cluster", address, "--worker", "1");
         Assert.Matches(@"^worker 1 leaves after iteration \d+\n$", removed.Output);

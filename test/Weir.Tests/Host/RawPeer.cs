@@ -39,7 +39,7 @@ internal sealed class RawPeer : IDisposable
         // The map's reply says which cluster this is.
         Send(FrameKind.ReadMap, default(EmptyBody));
         Receive(FrameKind.ReadMapReply);
-        _group = ofJob ? (uint)Ask(FrameKind.OpenJob, new OpenJobBody("job", 1, 1, 1)) : 0;
+        _group = ofJob ? (uint)Ask(FrameKind.OpenJob, new OpenJobBody("job", 1, 1, false, 1)) : 0;
         _table = (uint)Ask(FrameKind.OpenTable, new OpenTableBody("raw", 1, UpdateRule.Add, 0, false, _group, KeyLifetime.Default));
         if (ofJob)
         {

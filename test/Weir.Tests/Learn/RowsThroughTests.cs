@@ -10,7 +10,7 @@ public class RowsThroughTests
 {
     /// <summary>Jobs of one to four workers that stay and up to three that join or leave.</summary>
     private static readonly Gen<WorkerSchedule> Schedules = Gen.Select(Gen.Int[1, 4], Gen.Select(Gen.Long[1, 12], Gen.Long[0, 12], Gen.Bool).Array[0, 3]).Select((stay, others) =>
-        new WorkerSchedule(new MapJob(1, "j", 1, 1, default,
+        new WorkerSchedule(new MapJob(1, "j", 1, false, 1, default,
         [
             .. others.Select(o => MapWorker.Opened with { From = o.Item1, Through = o.Item3 ? MapWorker.NoEnd : o.Item1 + o.Item2 }),
             .. Enumerable.Repeat(MapWorker.Opened, stay),

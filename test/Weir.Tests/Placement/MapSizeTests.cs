@@ -102,7 +102,7 @@ public class MapSizeTests
             SegmentBits = ClusterMap.MaxSegmentBits,
             Members = [.. Enumerable.Range(1, Nodes).Select(n => new MapMember((ulong)n, 0x1234_5678_9ABC_DEF0, $"weir-server-{n:d4}.training.example.org:47000", 100, $"zone-{n % 40}"))],
             Tables = [.. Enumerable.Range(1, 64).Select(t => new MapTable((uint)t, $"layer {t} weights", 64, UpdateRule.Adam(), 0, false, 0, KeyLifetime.Default))],
-            Jobs = [new MapJob(1, "job", 1, 1, default, [.. Enumerable.Range(1, Nodes).Select(w => MapWorker.Opened with { Process = (ulong)w, Session = (ulong)w })])],
+            Jobs = [new MapJob(1, "job", 1, false, 1, default, [.. Enumerable.Range(1, Nodes).Select(w => MapWorker.Opened with { Process = (ulong)w, Session = (ulong)w })])],
             Processes = [.. Enumerable.Range(1, Nodes).Select(p => new MapProcess((ulong)p, 99, 1, $"trainer-{p:d4}"))],
             NextTable = 65,
             NextGroup = 2,

@@ -11,7 +11,8 @@ namespace Weir.Tests.Scenarios;
 /// One simulated run in which workers join and leave in mid-run (design R8) while frames are lost, late, twice and out of order, processes
 /// die or are cut off between an announcement and its decision, and another comes late. Every worker counts its iterations in the table; every
 /// pull is kept with what it showed and judged at the end by the schedule that was decided: no pull broke its bound, every host knew the
-/// workers of the iterations that it began, and every iteration of every worker stands exactly once.
+/// workers of the iterations that it began, and every iteration of every worker stands exactly once. Some jobs go on without the workers of a
+/// process that dies: of those what they are known to have ended stands, and of later iterations nothing twice.
 /// </summary>
 internal sealed class JoinLeaveRun : IDisposable
 {
@@ -29,7 +30,7 @@ internal sealed class JoinLeaveRun : IDisposable
     private readonly HashSet<WeirClient> _dead = [];
     private readonly int _servers, _hosts, _workers, _changes;
     private readonly int? _bound;
-    private readonly bool _aggregate, _kills, _cuts, _comesLate;
+    private readonly bool _aggregate, _kills, _cuts, _comesLate, _goesOnWithout;
     private bool _struck;
     private ulong _announced;
     private Job? _job;
@@ -49,6 +50,7 @@ internal sealed class JoinLeaveRun : IDisposable
         _kills = _rng.Chance(1, 2);
         _cuts = !_kills && _rng.Chance(1, 2);
         _comesLate = _rng.Chance(1, 2);
+        _goesOnWithout = _rng.Chance(1, 2);
         _cluster = new SimCluster(seed, _servers);
         _cluster.Scheduler.Stepped = CheckStep;
     }
@@ -69,10 +71,12 @@ internal sealed class JoinLeaveRun : IDisposable
 
     public bool MovedToLateProcess { get; private set; }
 
+    public bool WentOnWithout { get; private set; }
+
     public long Superseded => _cluster.Nodes.Sum(n => n.Counters.Superseded);
 
     public string Describe() =>
-        $"servers {_servers}, hosts {_hosts}, workers {_workers}, changes {_changes}, bound {_bound?.ToString() ?? "none"}, aggregate {_aggregate}, kills {_kills}, cuts {_cuts}, late {_comesLate}";
+        $"servers {_servers}, hosts {_hosts}, workers {_workers}, changes {_changes}, bound {_bound?.ToString() ?? "none"}, aggregate {_aggregate}, kills {_kills}, cuts {_cuts}, late {_comesLate}, goes on without {_goesOnWithout}";
 
     public void Run()
     {
@@ -108,7 +112,7 @@ internal sealed class JoinLeaveRun : IDisposable
         }
 
         WeirClient asker = await _cluster.ConnectAsync("asker");
-        _job = await asker.OpenJobAsync(new JobOptions { Name = "tokens", Workers = _workers, Hosts = _hosts });
+        _job = await asker.OpenJobAsync(new JobOptions { Name = "tokens", Workers = _workers, Hosts = _hosts, ContinueWithout = _goesOnWithout });
         _table = await asker.OpenTableAsync(new TableOptions { Name = "t", Job = _job, Aggregate = _aggregate });
         _cluster.Network.Faults = new SimFaults
         {
@@ -181,7 +185,7 @@ internal sealed class JoinLeaveRun : IDisposable
 
     private async Task WorkAsync(Worker worker, CancellationToken stop)
     {
-        MovedToLateProcess |= worker.FirstIteration > 1 && _processes.Count > _hosts && _hosting[^1].Process.State.Process == MapJob.Workers[worker.Index].Process;
+        MovedToLateProcess |= _processes.Count > _hosts && _hosting[^1].Process.State.Process == MapJob.Workers[worker.Index].Process;
         bool goesOn = true;
         while (goesOn && worker.Clock < Iterations)
         {
@@ -203,7 +207,9 @@ internal sealed class JoinLeaveRun : IDisposable
     private async Task JudgeAsync(WeirClient reader)
     {
         MapJob job = MapJob;
-        long End(int worker) => Math.Min(Iterations, job.Workers[worker].Last);
+        long Planned(int worker) => Math.Max(Math.Min(Iterations, job.Workers[worker].Last), job.Workers[worker].From - 1);
+        bool IsLost(int worker) => _goesOnWithout && _struck && job.Workers[worker].FinishedThrough < Planned(worker);
+        long End(int worker) => IsLost(worker) ? job.Workers[worker].FinishedThrough : Math.Min(Iterations, job.Workers[worker].Last);
         Invariant.That(job.Change.Announced == 0 && Array.TrueForAll(job.Workers, w => w.IsFinished), "every change was decided and every worker has finished");
         WorkerSchedule schedule = new(job);
         for (int worker = 0; worker < job.Workers.Length; worker++)
@@ -244,7 +250,15 @@ internal sealed class JoinLeaveRun : IDisposable
                 Invariant.That(rows.Remove(Token(worker, t), out float times) && times == 1, $"iteration {t} of worker {worker} stands once, not {times} times");
             }
 
-            Invariant.That(rows.GetValueOrDefault(Counters[worker]) == Math.Max(0, End(worker) - job.Workers[worker].From + 1), $"worker {worker} counted its iterations once each");
+            // A push that its host never saw acknowledged, or ended no iteration with, stands once or not at all.
+            for (long t = End(worker) + 1; t <= Iterations && IsLost(worker); t++)
+            {
+                Invariant.That(!rows.Remove(Token(worker, t), out float times) || times == 1, $"iteration {t} of the lost worker {worker} stands at most once, not {times} times");
+            }
+
+            WentOnWithout |= IsLost(worker);
+            float counted = rows.GetValueOrDefault(Counters[worker]) - Math.Max(0, End(worker) - job.Workers[worker].From + 1);
+            Invariant.That(IsLost(worker) ? counted is 0 or 1 or 2 : counted == 0, $"worker {worker} counted its iterations once each; {counted} too many");
             rows.Remove(Counters[worker]);
         }
 

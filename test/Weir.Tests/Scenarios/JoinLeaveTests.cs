@@ -25,7 +25,7 @@ public class JoinLeaveTests
             {
                 ("join in mid-run", run.Joins > 0), ("leave in mid-run", run.Leaves > 0), ("both", run.Joins > 0 && run.Leaves > 0),
                 ("death during an announcement", run.DiedDuringAnnouncement), ("a living process cut off during an announcement", run.WasCutOffDuringAnnouncement),
-                ("a change announced anew", run.AnnouncedAnew), ("an iteration held back", run.HeldBack), ("a worker that joined moved to a process that came for it", run.MovedToLateProcess),
+                ("a change announced anew", run.AnnouncedAnew), ("an iteration held back", run.HeldBack), ("workers moved to a process that came late", run.MovedToLateProcess), ("lost workers that the job went on without", run.WentOnWithout),
                 ("redo superseded", run.Superseded > 0), ("loss", run.Tally.Lost > 0), ("duplicate", run.Tally.Duplicated > 0), ("reorder", run.Tally.Reordered > 0),
             })
             {

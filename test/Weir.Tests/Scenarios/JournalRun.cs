@@ -1,7 +1,5 @@
 using Weir.Client;
 using Weir.Keys;
-using Weir.Placement;
-using Weir.Register;
 using Weir.Server;
 using Weir.Sim;
 using Weir.World;

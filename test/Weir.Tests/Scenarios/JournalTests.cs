@@ -109,6 +109,13 @@ public class JournalTests
     public void Seed_25_the_only_acceptors_server_comes_back_without_its_journal() => Run(25, []);
 
     /// <summary>
+    /// A push that came again to a head that was read from its journal waited for what the successor has flushed, and the only frame that said so was
+    /// lost: nothing was journalled since, so nobody asked.
+    /// </summary>
+    [Fact]
+    public void Seed_163_what_a_successor_has_flushed_is_asked_for_though_nothing_was_journalled_since() => Run(163, []);
+
+    /// <summary>
     /// Entries that came while the base of a newcomer's segment was being flushed were neither in the base nor in the journal, and were missing once
     /// the newcomer came back with it.
     /// </summary>

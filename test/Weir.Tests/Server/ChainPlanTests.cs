@@ -39,6 +39,23 @@ public sealed class ChainPlanTests : IDisposable
         Assert.True(ChainChanges.Take(_node.Map!, step, 4, 4, []).Map!.Chains[0].Members[1].IsComplete);
     }
 
+    /// <summary>Who leads and should not makes way only while it is sealed under the very map that the reorder follows (design R10).</summary>
+    [Fact]
+    public void A_chain_is_reordered_on_a_seal_under_the_newest_map_and_not_under_another()
+    {
+        RingMember[] ring = [new RingMember(1, 100, ""), new RingMember(Second, 100, "rack 1")];
+        int segment = Array.FindIndex(new Ring(ring).Place(FrameSamples.SegmentBits, 1), nodes => nodes[0] == 1);
+        Adopt(new MapChain(2, [ChainMember.Complete(1), ChainMember.Complete(0)]), segment);
+        PlannedStep? Reorder(params Claim[] claims) => Planned(claims).Select(s => (PlannedStep?)s).FirstOrDefault(s => s!.Value.Kind == PlannedKind.Reorder);
+        Assert.Null(Reorder());
+        Assert.Null(Reorder(new Claim((uint)segment, ClaimKind.Sealed, 3)));
+        Assert.Null(Reorder(new Claim((uint)segment, ClaimKind.Sealed, 0)));
+        PlannedStep step = Reorder(new Claim((uint)segment, ClaimKind.Sealed, 4))!.Value;
+        MapChain reordered = ChainChanges.Take(_node.Map!, step, 2, 4, [1, Second]).Map!.Chains[segment];
+        Assert.Equal((0, 5UL), (reordered.Head, reordered.Epoch));
+        Assert.Same(_node.Map, ChainChanges.Take(_node.Map!, step, 2, 3, [1, Second]).Map);
+    }
+
     [Fact]
     public void A_member_is_complete_by_the_map_or_under_the_append_that_it_was_told_of()
     {
@@ -57,18 +74,21 @@ public sealed class ChainPlanTests : IDisposable
         Assert.True(IsComplete(5, 0));
     }
 
-    private void Adopt(MapChain first)
+    private void Adopt(MapChain chain, int segment = 0)
     {
         ClusterMap map = FrameSamples.Map(FrameSamples.Names.Default);
 
         // All other segments have nobody, so that nothing is planned for them.
-        _node.Adopt(map with { Replicas = 1, Version = 4, Chains = [first, .. map.Chains[1..].Select(_ => new MapChain(1, []))] });
+        _node.Adopt(map with { Replicas = 1, Version = 4, Chains = [.. map.Chains.Select((_, index) => index == segment ? chain : new MapChain(1, []))] });
     }
 
-    private List<(PlannedKind Kind, ulong Node)> Steps(params Claim[] claims)
+    private List<PlannedStep> Planned(Claim[] claims)
     {
         ChainPlan plan = new(_node);
         plan.Reported(new ChainSender(Second, 22, claims.Length), 4, claims);
-        return [.. plan.Next(default, out _).Where(s => s.Kind is PlannedKind.MarkComplete or PlannedKind.Remove).Select(s => (s.Kind, s.Node))];
+        return plan.Next(default, out _);
     }
+
+    private List<(PlannedKind Kind, ulong Node)> Steps(params Claim[] claims) =>
+        [.. Planned(claims).Where(s => s.Kind is PlannedKind.MarkComplete or PlannedKind.Remove).Select(s => (s.Kind, s.Node))];
 }

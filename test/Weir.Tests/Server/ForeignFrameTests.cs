@@ -42,7 +42,7 @@ public sealed class ForeignFrameTests : IDisposable
     {
         const int Bits = 16, Segments = 40_000, PartsAFrame = 16_000;
         FuzzPeer peer = First(new ServerLimits(), Bits);
-        uint group = (uint)peer.Change(FrameKind.OpenJob, new OpenJobBody("job", 1, 1, 5)).First;
+        uint group = (uint)peer.Change(FrameKind.OpenJob, new OpenJobBody("job", 1, 1, false, 5)).First;
         peer.Change(FrameKind.JoinProcess, new JoinProcessBody(20, 21, group, ""));
         uint table = (uint)peer.Change(FrameKind.OpenTable, new OpenTableBody("sums", 1, UpdateRule.Add, 0, true, group, KeyLifetime.Default)).First;
         ulong session = Node.Map!.Job(group)!.Workers[0].Session;
@@ -64,7 +64,7 @@ public sealed class ForeignFrameTests : IDisposable
     public void A_change_whose_map_would_not_fit_a_frame_is_refused()
     {
         FuzzPeer peer = First();
-        AdminReplyBody reply = Admin(peer.Send(FrameSamples.Frame(FrameKind.OpenJob, new OpenJobBody("job", 100_000, 1, 5), Names)));
+        AdminReplyBody reply = Admin(peer.Send(FrameSamples.Frame(FrameKind.OpenJob, new OpenJobBody("job", 100_000, 1, false, 5), Names)));
         Assert.Equal(Status.Full, reply.Status);
         Assert.Equal(FrameKind.ReadMapReply, Kind(Assert.Single(peer.Send(FrameSamples.Frame(FrameKind.ReadMap, default(EmptyBody), Names)))));
     }

@@ -28,7 +28,7 @@ internal sealed class FuzzPeer(ServerNode node, FramePool pool, FuzzNetwork netw
     public FrameSamples.Names OpenEverything()
     {
         uint plain = (uint)Change(FrameKind.OpenTable, new OpenTableBody("weights", FrameSamples.Width, UpdateRule.Add, 0.5f, false, 0, KeyLifetime.Default)).First;
-        uint group = (uint)Change(FrameKind.OpenJob, new OpenJobBody("job", 2, 1, 5)).First;
+        uint group = (uint)Change(FrameKind.OpenJob, new OpenJobBody("job", 2, 1, false, 5)).First;
         Change(FrameKind.JoinProcess, new JoinProcessBody(20, 21, group, "host 20"));
         uint aggregating = (uint)Change(
             FrameKind.OpenTable, new OpenTableBody("sums", FrameSamples.Width, UpdateRule.Sgd(0.1f), 0, true, group, KeyLifetime.Default)).First;

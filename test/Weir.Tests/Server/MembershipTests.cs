@@ -124,7 +124,7 @@ public class MembershipTests
     public void Workers_are_shared_evenly_once_the_stated_hosts_are_there_and_sessions_are_never_used_again()
     {
         using var node = new NodeHarness();
-        uint group = (uint)node.Admin(FrameKind.OpenJob, new OpenJobBody("job", 5, 2, 1)).First;
+        uint group = (uint)node.Admin(FrameKind.OpenJob, new OpenJobBody("job", 5, 2, false, 1)).First;
         node.Admin(FrameKind.JoinProcess, new JoinProcessBody(10, 1, group, ""));
         Assert.All(node.Node.Map!.Job(group)!.Workers, w => Assert.Equal(0UL, w.Session));
         node.Admin(FrameKind.JoinProcess, new JoinProcessBody(11, 1, group, ""));
@@ -200,9 +200,9 @@ public class MembershipTests
     public void A_job_is_opened_once_however_often_its_request_arrives()
     {
         using var node = new NodeHarness();
-        ulong first = node.Admin(FrameKind.OpenJob, new OpenJobBody("job", 2, 1, 9)).First;
-        Assert.Equal(first, node.Admin(FrameKind.OpenJob, new OpenJobBody("job", 2, 1, 9)).First);
-        AdminReplyBody other = node.Admin(FrameKind.OpenJob, new OpenJobBody("job", 2, 1, 10));
+        ulong first = node.Admin(FrameKind.OpenJob, new OpenJobBody("job", 2, 1, false, 9)).First;
+        Assert.Equal(first, node.Admin(FrameKind.OpenJob, new OpenJobBody("job", 2, 1, false, 9)).First);
+        AdminReplyBody other = node.Admin(FrameKind.OpenJob, new OpenJobBody("job", 2, 1, false, 10));
         Assert.Equal((Status.Conflict, "job job is running already"), (other.Status, other.Text));
     }
 

@@ -65,9 +65,9 @@ internal sealed class NodeHarness : INetwork, IDisposable
     public ulong OpenSession(ulong process = 5) => Admin(FrameKind.OpenSession, new OpenSessionBody(process, 1, 0, 0, 0)).First;
 
     /// <summary>A job whose workers are hosted by one process each (process w + 10); gives its group.</summary>
-    public uint OpenJob(int workers, string name = "job", ulong firstProcess = 10)
+    public uint OpenJob(int workers, string name = "job", ulong firstProcess = 10, bool continuesWithout = false)
     {
-        uint group = (uint)Admin(FrameKind.OpenJob, new OpenJobBody(name, workers, workers, 1)).First;
+        uint group = (uint)Admin(FrameKind.OpenJob, new OpenJobBody(name, workers, workers, continuesWithout, 1)).First;
         for (ulong worker = 0; worker < (ulong)workers; worker++)
         {
             Admin(FrameKind.JoinProcess, new JoinProcessBody(firstProcess + worker, 1, group, ""));

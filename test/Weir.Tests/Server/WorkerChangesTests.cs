@@ -247,6 +247,70 @@ public class WorkerChangesTests
     }
 
     [Fact]
+    public void A_process_that_comes_gets_workers_of_those_who_host_more_until_they_are_even()
+    {
+        using var node = new NodeHarness();
+        uint group = (uint)node.Admin(FrameKind.OpenJob, new OpenJobBody("job", 7, 2, false, 1)).First;
+        int[] Shares(params ulong[] processes)
+        {
+            Array.ForEach(processes, process => node.Admin(FrameKind.JoinProcess, new JoinProcessBody(process, 1, group, "")));
+            return [.. Job(node, group).Workers.GroupBy(w => w.Process).OrderBy(g => g.Key).Select(g => g.Count())];
+        }
+
+        Assert.Equal([4, 3], Shares(10, 11));
+        ulong[] before = [.. Job(node, group).Workers.Select(w => w.Session)];
+        Assert.Equal([3, 2, 2], Shares(12).OrderDescending());
+        Assert.All(Job(node, group).Workers, (w, index) => Assert.Equal(w.Process == 12, w.Session != before[index]));
+        Assert.Equal([2, 2, 2, 1], Shares(13));
+        Assert.Equal([2, 2, 2, 1], Shares(13));
+        node.Admin(FrameKind.Leave, new LeaveBody(MemberRole.Process, 10, 1));
+        Assert.Equal([3, 2, 2], Shares().OrderDescending());
+    }
+
+    /// <summary>The worker had ended iteration 12 and sent a part of 13 and 14; others have begun 14 with it in view.</summary>
+    [Fact]
+    public void A_job_that_goes_on_without_the_dead_counts_them_through_their_last_known_clock_and_drops_what_they_sent_beyond()
+    {
+        using var node = new NodeHarness();
+        uint group = node.OpenJob(3, continuesWithout: true);
+        uint table = node.OpenTable(aggregate: true, group: group);
+        ulong[] sessions = [.. Job(node, group).Workers.Select(w => w.Session)];
+        Clock(node, group, 0, 13);
+        Clock(node, group, 1, 12);
+        Clock(node, group, 2, 13);
+        Assert.Equal(Status.Held, node.Push(sessions[1], 1, new Seq(13, 0, 0), Key, 100).Status);
+        Assert.Equal(Status.Held, node.Push(sessions[1], 2, new Seq(14, 0, 0), Key, 1000).Status);
+        Assert.Null(node.Pull(Key, group, 14, 0));
+        node.Admin(FrameKind.Leave, new LeaveBody(MemberRole.Process, 11, 1));
+        Assert.Equal((MapWorker.Lost, MapWorker.Undecided, 0UL), (Job(node, group).Workers[1].FinishedThrough, Job(node, group).Workers[1].Through, Job(node, group).Workers[1].Process));
+        Assert.Equal(Status.Ended, node.Push(sessions[1], 3, new Seq(15, 0, 0), Key, 10_000).Status);
+        Begun(node, group, 0, 14);
+        Begun(node, group, 2, 14);
+        MapWorker lost = Job(node, group).Workers[1];
+        Assert.Equal((12, 14 + Margin), (lost.FinishedThrough, lost.Through));
+        Assert.Equal(3, new Weir.Client.WorkerSchedule(Job(node, group)).CountAt(14));
+        foreach (uint worker in new uint[] { 0, 2 })
+        {
+            Assert.Equal(Status.Held, node.Push(sessions[worker], 1, new Seq(14, 0, 0), Key, 1).Status);
+            node.Receive(FrameKind.Sent, new SentBody(group, worker, 14, 0, 63, [new SentEntry(table, (uint)Mix.Segment(Key, 6), 1)]), sessions[worker]);
+        }
+
+        Assert.Equal(2, node.Pull(Key)!.Value.Value);
+    }
+
+    [Fact]
+    public void The_workers_of_the_last_process_wait_for_another_even_where_the_job_goes_on_without_the_dead()
+    {
+        using var node = new NodeHarness();
+        uint group = node.OpenJob(2, continuesWithout: true);
+        node.Admin(FrameKind.Leave, new LeaveBody(MemberRole.Process, 10, 1));
+        Begun(node, group, 1, 1);
+        node.Admin(FrameKind.Leave, new LeaveBody(MemberRole.Process, 11, 1));
+        node.Admin(FrameKind.JoinProcess, new JoinProcessBody(12, 1, group, ""));
+        Assert.Equal([(0UL, 0L), (12UL, MapWorker.Working)], Job(node, group).Workers.Select(w => (w.Process, w.FinishedThrough)));
+    }
+
+    [Fact]
     public void A_process_that_comes_late_gets_a_worker_that_joined_from_one_that_hosts_several()
     {
         using var node = new NodeHarness();

@@ -364,6 +364,7 @@ internal static class FrameFields
         {
             fields.Add(4, "group", job.Group);
             fields.Add(4, "hosts", job.Hosts);
+            fields.Add(4, "continuesWithout", job.ContinuesWithout ? 1 : 0);
             fields.Hex(8, "nonce", job.Nonce);
             fields.Add(8, "announced", job.Change.Announced);
             fields.Hex(8, "changeNonce", job.Change.Nonce);

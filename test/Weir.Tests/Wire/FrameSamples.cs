@@ -157,7 +157,7 @@ internal static class FrameSamples
     {
         frames.Add(Frame(FrameKind.OpenTable, new OpenTableBody("weights", Width, UpdateRule.Add, 0.5f, false, 0, KeyLifetime.Default), names));
         frames.Add(Frame(FrameKind.OpenTable, new OpenTableBody("moments", 3, UpdateRule.Adam(), 0, false, names.Group, new KeyLifetime(7, 3)), names));
-        frames.Add(Frame(FrameKind.OpenJob, new OpenJobBody("job", 2, 1, 5), names));
+        frames.Add(Frame(FrameKind.OpenJob, new OpenJobBody("job", 2, 1, false, 5), names));
         frames.Add(Frame(FrameKind.OpenSession, new OpenSessionBody(20, 21, 0, 0, 0), names));
         frames.Add(Frame(FrameKind.OpenSession, new OpenSessionBody(20, 21, names.Group, 0, names.WorkerSession), names));
         frames.Add(Frame(FrameKind.EndSession, new EndSessionBody(names.OwnSession, 0, 0, 0), names));
@@ -242,6 +242,7 @@ internal static class FrameSamples
             names.Group,
             "job",
             1,
+            false,
             5,
             new MapChange(names.MapVersion, 6, 9),
             [MapWorker.Opened with { Process = 20, Session = names.WorkerSession }, MapWorker.Opened with { Process = 20, Session = 40, Through = 70 }, MapWorker.Announced])],
