@@ -23,6 +23,12 @@ public sealed record ServeOptions
     /// </summary>
     public string Listen { get; init; } = "127.0.0.1:0";
 
+    /// <summary>
+    /// Where others reach it, where that is not where it listens: behind a router, or listening on every interface (0.0.0.0). Port 0 stands for the
+    /// one listened on. Null, the default: as <see cref="Listen"/> says.
+    /// </summary>
+    public string? Advertise { get; init; }
+
     /// <summary>A member of the cluster to join; null starts a new cluster.</summary>
     public string? Join { get; init; }
 
@@ -74,6 +80,9 @@ public sealed record ServeOptions
     /// <summary>Bounds and times of the process.</summary>
     public HostOptions Host { get; init; } = HostOptions.Default;
 
+    /// <summary>The node's id, for a benchmark that has to know beforehand what its place on the ring is. Null, the default: a random one.</summary>
+    internal ulong? Node { get; init; }
+
     /// <summary>The smallest <see cref="SegmentBits"/> that gives a server 100 segments, so that they can be shared out evenly.</summary>
     /// <param name="servers">Servers of the largest size expected, at least 1.</param>
     /// <returns>6 to 17.</returns>
@@ -102,7 +111,7 @@ public sealed class WeirServer : IAsyncDisposable
         Id = id.ToString("x16");
     }
 
-    /// <summary>Where it is reached.</summary>
+    /// <summary>Where it is reached: what it advertises, or listens on.</summary>
     public string Address { get; }
 
     /// <summary>Its id in the map.</summary>
@@ -142,10 +151,20 @@ public sealed class WeirServer : IAsyncDisposable
             throw new ArgumentException(fault, nameof(options));
         }
 
+        if (options.Advertise is not null && (!HostAddress.TryParse(options.Advertise, out HostAddress told, out fault) || told.IsAnyPort))
+        {
+            throw new ArgumentException(fault ?? $"{nameof(options.Advertise)} is '{options.Advertise}': nobody can be reached at port 0", nameof(options));
+        }
+
         EndPoint listen = parsed.ToEndPoint();
         if (listen is DnsEndPoint name)
         {
             listen = new IPEndPoint((await Dns.GetHostAddressesAsync(name.Host, cancellation))[0], name.Port);
+        }
+
+        if (options.Advertise is { } advertise && !HostAddress.TryParse(advertise, out _, out string? advertiseFault))
+        {
+            throw new ArgumentException(advertiseFault, nameof(options));
         }
 
         var hosted = new HostedNode(log, options.Listen);
@@ -159,7 +178,7 @@ public sealed class WeirServer : IAsyncDisposable
         EtcdRegister? etcd = etcdAddress is null ? null : new EtcdRegister(etcdAddress, EtcdOptions.Default, log, loop.Wake);
         try
         {
-            string address = network.Listen(listen);
+            string address = Advertised(options.Advertise, network.Listen(listen));
             AcceptorOptions? acceptor = null;
             if (options.Register is { Folder: { } folder } register)
             {
@@ -169,7 +188,7 @@ public sealed class WeirServer : IAsyncDisposable
             }
 
             ulong cluster = options.Register?.Cluster ?? etcdAddress?.ClusterNumber ?? (options.Join is null ? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1 : 0);
-            ulong id = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1;
+            ulong id = options.Node ?? (BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1);
             if (options.Journal is not null)
             {
                 journal = JournalFolder.Open(options.Journal, cluster, id, loop.Wake);
@@ -214,7 +233,50 @@ public sealed class WeirServer : IAsyncDisposable
         }
     }
 
-    /// <summary>Stops accepting, finishes what is being sent, and ends. The rows are gone.</summary>
+    /// <summary>Whether the cluster goes on without this server and misses nothing: it has left, or it was drained and an operator had it forgotten.</summary>
+    public bool HasLeft => _node.HasLeft;
+
+    /// <summary>
+    /// Leaves the cluster by plan: others take over what this server holds, while pushes and pulls go on, and then the map lets it go. Call
+    /// <see cref="DisposeAsync"/> afterwards, whatever this gave. May be called while another call waits.
+    /// </summary>
+    /// <param name="atMostMs">How long to wait, in milliseconds; what has not been handed over by then is not.</param>
+    /// <param name="cancellation">Ends the waiting.</param>
+    /// <returns>Null once it has left; else why it has not: nobody can take over, or it took too long.</returns>
+    public async Task<string?> LeaveAsync(long atMostMs, CancellationToken cancellation = default)
+    {
+        const int LookMs = 20;
+        long ends = Environment.TickCount64 + atMostMs;
+        try
+        {
+            await _loop.AskAsync(_ =>
+            {
+                _node.Leave();
+                return true;
+            });
+            while (true)
+            {
+                (bool left, string? refusal, int segments) = await _loop.AskAsync(_ => (_node.HasLeft, _node.LeaveRefusal, _node.SegmentsToLeave));
+                if (left || refusal is not null)
+                {
+                    return left ? null : refusal;
+                }
+
+                if (Environment.TickCount64 >= ends)
+                {
+                    return $"it still stands in the chains of {segments} segments after {atMostMs / 1000.0:0.#} s";
+                }
+
+                await Task.Delay(LookMs, cancellation);
+            }
+        }
+        catch (ObjectDisposedException)
+        {
+            return HasLeft ? null : "it has stopped";
+        }
+    }
+
+    /// <summary>Stops accepting, finishes what is being sent, and ends at once: what it held is gone, unless <see cref="LeaveAsync"/> handed it over.</summary>
     public async ValueTask DisposeAsync()
     {
         NodeMeters.Forget(_node);
@@ -227,6 +289,16 @@ public sealed class WeirServer : IAsyncDisposable
     }
 
     private static ValueTask EndAsync(EtcdRegister? etcd) => etcd?.DisposeAsync() ?? ValueTask.CompletedTask;
+
+    private static string Advertised(string? advertise, string bound)
+    {
+        if (advertise is null || !advertise.EndsWith(":0", StringComparison.Ordinal))
+        {
+            return advertise ?? bound;
+        }
+
+        return advertise[..^1] + bound[(bound.LastIndexOf(':') + 1)..];
+    }
 
     /// <summary>An acceptor's number is its place among the acceptors, from 1.</summary>
     private static ulong AcceptorAt(RegisterOptions register, string address)
@@ -278,6 +350,10 @@ public sealed class WeirServer : IAsyncDisposable
             {
                 throw new WeirException(
                     Status.Unreachable, $"this first node could not reach a majority of the register's acceptors within {joinMs / 1000.0:0.#} s: are the other servers that host one running?");
+            }
+            catch (OperationCanceledException) when (!cancellation.IsCancellationRequested && node.JoinRefusal is { } refusal)
+            {
+                throw new WeirException(Status.Conflict, $"the cluster at {join} refused this node: {refusal}", join);
             }
             catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
             {

@@ -4,6 +4,7 @@ using Weir.Cli.Processes;
 using Weir.Cli.Reports;
 using Weir.Client;
 using Weir.Host;
+using Weir.Host.Etcd;
 
 namespace Weir.Cli.Commands;
 
@@ -72,6 +73,13 @@ internal static class UpCommand
 
         JsonFile.Check(reportPath);
         using var loggers = new StandardErrorLog(console.Error, LogLevel.Warning);
+        if (EtcdAddress.TryParse(set.EtcdRegister, out EtcdAddress? etcd, out _) && await EtcdPrefix.IsUsedAsync(etcd, loggers.CreateLogger("Weir.Server"), cancellation))
+        {
+            // Its servers would be joined where they live, and taken for dead where they do not, with all they held.
+            throw new ToolException(
+                $"{set.EtcdRegister} has the map of a cluster already. If that runs, `weir add --cluster ADDRESS` adds servers to it; if it is gone for good, take another prefix, or `etcdctl del --prefix {etcd.Prefix}/`");
+        }
+
         await using ServerProcesses cluster = await ServerProcesses.StartAsync(set, console, loggers, cancellation);
         await using (WeirClient client = await cluster.ConnectAsync(Filters.None, cancellation))
         {

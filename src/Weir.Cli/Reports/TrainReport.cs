@@ -97,5 +97,8 @@ internal sealed record ModelOfFile(long NonZero, string Path);
 [JsonSerializable(typeof(EvaluateReport))]
 [JsonSerializable(typeof(PushPullReport))]
 [JsonSerializable(typeof(StoreReport))]
+[JsonSerializable(typeof(SimReport))]
 [JsonSerializable(typeof(StatusReport))]
+[JsonSerializable(typeof(FailoverReport))]
+[JsonSerializable(typeof(JoinReport))]
 internal sealed partial class ReportJson : JsonSerializerContext;

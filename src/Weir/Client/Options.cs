@@ -85,6 +85,14 @@ public sealed record TableOptions
     /// <summary>Sum the workers' pushes of an iteration and run the rule once on the sum (design R19). Needs <see cref="Job"/>.</summary>
     public bool Aggregate { get; init; }
 
+    /// <summary>
+    /// Pulls see acknowledged pushes alone (design R22): what was seen once is never gone again, as long as no more servers die than there are replicas.
+    /// They are answered by the last server of a segment's chain, and wait a moment where that has just changed. Without it, the default, a pull
+    /// may see a push that is not yet acknowledged, and that vanishes if the first server of the chain dies at once.
+    /// <see cref="WeirClient.ScanAsync(WeirTable, CancellationToken)"/> reads the first server in either case.
+    /// </summary>
+    public bool Committed { get; init; }
+
     /// <summary>The job whose workers' clocks govern pulls of the table; null for none.</summary>
     public Job? Job { get; init; }
 

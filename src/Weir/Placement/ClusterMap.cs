@@ -2,15 +2,19 @@ using Weir.Keys;
 
 namespace Weir.Placement;
 
-/// <summary>A server node as the map knows it. Another incarnation under the same id is no member (design R5).</summary>
-internal readonly record struct MapMember(ulong Node, ulong Incarnation, string Address, uint WeightPercent, string Zone)
+/// <summary>
+/// A server node as the map knows it. Another incarnation under the same id is no member (design R5). One that is draining gets no segments and
+/// hands over those it has, so that it may be stopped.
+/// </summary>
+internal readonly record struct MapMember(ulong Node, ulong Incarnation, string Address, uint WeightPercent, string Zone, bool IsDraining = false)
 {
     /// <summary>It has a journal, so it may hold segments of durable tables and come back with them (design R5, R23).</summary>
     public bool HasJournal { get; init; }
 }
 
-/// <summary>A table as declared. Group 0: no clocks govern it.</summary>
-internal sealed record MapTable(uint Id, string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group, KeyLifetime Lifetime)
+/// <summary>A table as declared. Group 0: no clocks govern it. Committed: it is pulled from the tails of its chains (design R22).</summary>
+internal sealed record MapTable(
+    uint Id, string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group, KeyLifetime Lifetime, bool IsCommitted = false)
 {
     /// <summary>A push is acknowledged once every member of the chain has it in its journal, flushed (design R23).</summary>
     public bool Durable { get; init; }
@@ -117,8 +121,9 @@ internal readonly record struct ChainMember(int Member, ulong Appended)
 /// <summary>
 /// Who holds a segment: the head first, then those that follow it; nobody once what it held was given up. The epoch is the version of the
 /// map that last changed the order. <paramref name="IsDown"/>: no complete member is within reach, so the segment waits for one to return.
+/// <paramref name="Emptied"/>: the version in which an operator gave up what it held (R6); whatever was held of it before counts for nothing. 0 is never.
 /// </summary>
-internal readonly record struct MapChain(ulong Epoch, ChainMember[] Members, bool IsDown = false)
+internal readonly record struct MapChain(ulong Epoch, ChainMember[] Members, bool IsDown = false, ulong Emptied = 0)
 {
     public int Head => Members.Length == 0 ? ClusterMap.Nobody : Members[0].Member;
 
@@ -204,6 +209,9 @@ internal sealed record ClusterMap
 
     public int Segments => 1 << SegmentBits;
 
+    /// <summary>How many members a whole chain has: k + 1, as far as there are members that stay.</summary>
+    public int Copies => Math.Clamp(Members.Count(m => !m.IsDraining), 1, Replicas + 1);
+
     /// <summary>The chains as they are written: most changes of a map leave them as they are, and for the largest cluster they are most of it.</summary>
     public byte[] ChainBytes
     {
@@ -222,6 +230,12 @@ internal sealed record ClusterMap
     /// <summary>Who is asked for the next map: the node that decided this one, or where it has left its likeliest successor.</summary>
     public MapMember Manager => Member(ManagerNode) ?? Members[0];
 
+    /// <summary>
+    /// Whether segments may be placed anew without anything being copied: nobody has accepted a part of them that counts. Where there are replicas the
+    /// log of a table that was dropped still counts, as members of a chain compare their last entries (design R16).
+    /// </summary>
+    public bool IsUntouched => Tables.Length == 0 && (Replicas == 0 || NextTable == 1);
+
     public MapMember? Member(ulong node)
     {
         int index = IndexOf(node);
@@ -234,8 +248,14 @@ internal sealed record ClusterMap
     /// <summary>A node's index among the members; -1 where it is none.</summary>
     public int IndexOf(ulong node) => Array.FindIndex(Members, m => m.Node == node);
 
+    /// <summary>The index of a node that came back only if it is the same start of it; another is no member, however quickly it came back (design R5).</summary>
+    public int IndexOf(ulong node, ulong incarnation) => Array.FindIndex(Members, m => m.Node == node && m.Incarnation == incarnation);
+
     /// <summary>The head of a segment, or null where its only copy is gone.</summary>
     public MapMember? Head(int segment) => Chains[segment].Head is >= 0 and int head ? Members[head] : null;
+
+    /// <summary>The last of a segment's chain, from whom committed pulls are answered, or null where its only copy is gone.</summary>
+    public MapMember? Tail(int segment) => Chains[segment].Members is [.., ChainMember tail] ? Members[tail.Member] : null;
 
     /// <summary>Whether another node, or another start of it, heads a segment by this map than by an older one.</summary>
     public bool HasMoved(int segment, ClusterMap older) =>

@@ -98,7 +98,7 @@ internal static class MapSoundness
 
         foreach (MapChain chain in map.Chains)
         {
-            if (chain.Epoch > map.Version || chain.Members.Length > MaxChainMembers)
+            if (chain.Epoch > map.Version || chain.Emptied > chain.Epoch || chain.Members.Length > MaxChainMembers)
             {
                 return false;
             }

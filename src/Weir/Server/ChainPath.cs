@@ -221,6 +221,13 @@ internal sealed class ChainPath
                     continue;
                 }
 
+                if (follower is { HasAnswered: false } && follower == segment.Successor && segment.IsConfirmed)
+                {
+                    // That its last entry stands here may have been lost on the way, or its answer to that.
+                    follower.ResendAt = _node.Now.AfterMs(_node.Limits.ResendMs);
+                    _words.Add(follower.Link, FrameKind.Confirmed, new ConfirmEntry((uint)segment.Index, segment.Log.Last, true, segment.IsComplete));
+                }
+
                 // Where it has everything and the tail's word is missing, the last entry again asks for it.
                 ulong known = follower == segment.Successor && segment.Acknowledged < segment.Log.Last.Number
                     ? Math.Min(follower.Received, segment.Log.Last.Number - 1)
@@ -482,7 +489,7 @@ internal sealed class ChainPath
                 continue;
             }
 
-            follower.Room = ack.Room;
+            (follower.Room, follower.HasAnswered) = (ack.Room, true);
             if (ack.Received.Number >= follower.Received && segment.Log.Contains(ack.Received))
             {
                 follower.MovedAt = ack.Received.Number > follower.Received || ack.Received.Number == segment.Log.Last.Number ? _node.Now : follower.MovedAt;

@@ -24,15 +24,17 @@ internal sealed class IterationPath(NodeState node)
     /// <summary>A clock rose or a worker finished: more may close.</summary>
     public void ClocksRose() => _dirtyGroups.UnionWith(node.Map!.Jobs.Select(j => j.Group));
 
-    public void Sent(in FrameHeader header, in SentBody sent)
+    /// <summary>Takes note of a Sent. False where it says nothing of a segment that it should: the worker has yet to read the map by which this node heads that.</summary>
+    public bool Sent(in FrameHeader header, in SentBody sent)
     {
         if (node.Map!.Job(sent.Group) is not { } job || sent.Worker >= job.Workers.Length)
         {
-            return;
+            return true;
         }
 
         var worker = WorkerId.OfJob(sent.Group, sent.Worker);
         Dictionary<(uint, uint), ulong> last = [];
+        bool isWhole = true;
         foreach (SentEntry entry in sent.Entries)
         {
             last[(entry.Table, entry.Segment)] = entry.N;
@@ -42,6 +44,13 @@ internal sealed class IterationPath(NodeState node)
         {
             if (segment.Index < sent.FirstSegment || segment.Index > sent.LastSegment)
             {
+                continue;
+            }
+
+            // That worker has counted its parts for another head: not listed is not none.
+            if (segment.Chain.Epoch > header.MapVersion)
+            {
+                isWhole = false;
                 continue;
             }
 
@@ -58,6 +67,7 @@ internal sealed class IterationPath(NodeState node)
         }
 
         _dirtyGroups.Add(sent.Group);
+        return isWhole;
     }
 
     /// <summary>At the end of a turn: closes what may close. True where anything did.</summary>

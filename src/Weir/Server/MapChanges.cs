@@ -46,15 +46,21 @@ internal static class MapChanges
         }
 
         map = map with { Members = [.. map.Members, member] };
-        return Done(map.Tables.Length == 0 ? Place(map) : map, map.Cluster);
+        return Done(map.IsUntouched ? Place(map) : map, map.Cluster);
     }
 
     /// <summary>
     /// A node is silent, or gone for good: out of its chains it goes, in one change, as far as a complete member is left to lead them (R6).
     /// Where it held the only copy of a cluster without replicas, or is gone for good, what it held is lost.
     /// </summary>
-    public static Decision RemoveNode(ClusterMap map, ulong node, ulong rows, bool isGone = false)
+    /// <param name="map">The map to change.</param>
+    /// <param name="node">The node.</param>
+    /// <param name="rows">What it held, for people.</param>
+    /// <param name="isGone">It will never come back as what it was.</param>
+    /// <param name="silent">Who else is silent: one of them may be dead, so they are not left alone with what this one holds too.</param>
+    public static Decision RemoveNode(ClusterMap map, ulong node, ulong rows, bool isGone = false, IReadOnlySet<ulong>? silent = null)
     {
+        bool IsHeard(ChainMember member) => isGone || silent?.Contains(map.Members[member.Member].Node) != true;
         int index = Array.FindIndex(map.Members, m => m.Node == node);
         if (index < 0)
         {
@@ -67,7 +73,7 @@ internal static class MapChanges
             return Refuse($"server {gone.Address} has the register's only acceptor: the cluster ends with it and not before");
         }
 
-        if (map.Tables.Length == 0)
+        if (map.IsUntouched)
         {
             return Done(Place(map with { Members = [.. map.Members.Where((_, i) => i != index)] }));
         }
@@ -84,7 +90,8 @@ internal static class MapChanges
             }
 
             MapChain left = chain with { Members = [.. chain.Members.Where(m => m.Member != index)], Epoch = map.Version + 1, IsDown = false };
-            if (left.Members.Length > 0 ? left.Members[0].IsComplete : (map.Replicas == 0 && !gone.HasJournal) || isGone)
+            bool mayGo = left.Members.Length > 0 ? left.Members[0].IsComplete && Array.Exists(left.Members, m => m.IsComplete && IsHeard(m)) : (map.Replicas == 0 && !gone.HasJournal) || isGone;
+            if (mayGo)
             {
                 lost += left.Members.Length == 0 ? 1 : 0;
                 chains[segment] = left;
@@ -127,16 +134,24 @@ internal static class MapChanges
         }
 
         MapLoss[] losses = lost == 0 ? map.Losses : [.. map.Losses.TakeLast(KeptLosses - 1), new MapLoss(node, gone.Address, lost, rows)];
-        return Done(without with { Losses = losses });
+        without = without with { Losses = losses };
+
+        // Without a table there is nothing that segments would have to wait for.
+        return Done(without.Tables.Length == 0 && Array.Exists(without.Chains, c => c.IsDown || c.Members.Length == 0) ? Place(without) : without);
     }
 
     /// <summary>A silent node is heard again, as the same incarnation: the segments that waited for it have a complete member again (R6).</summary>
     public static Decision ReturnNode(ClusterMap map, ulong node)
     {
         int index = map.IndexOf(node);
-        bool Waits(MapChain chain) => chain.IsDown && Array.Exists(chain.Members, m => m.Member == index && m.IsComplete);
-        return Done(index < 0 || !Array.Exists(map.Chains, Waits) ? map : map with { Chains = [.. map.Chains.Select(c => Waits(c) ? c with { IsDown = false } : c)] });
+        return Done(index < 0 || !Array.Exists(map.Chains, c => Awaits(c, index)) ? map : map with { Chains = [.. map.Chains.Select(c => Awaits(c, index) ? c with { IsDown = false } : c)] });
     }
+
+    /// <summary>The nodes that a segment waits for: by the map, so that a manager knows them that did not see them go.</summary>
+    public static HashSet<ulong> Awaited(ClusterMap map) =>
+        [.. map.Chains.Where(c => c.IsDown).SelectMany(c => c.Members).Where(m => m.IsComplete).Select(m => map.Members[m.Member].Node)];
+
+    private static bool Awaits(in MapChain chain, int member) => chain.IsDown && chain.PlaceOf(member) is >= 0 and int place && chain.Members[place].IsComplete;
 
     public static Decision AddProcess(ClusterMap map, in JoinProcessBody join)
     {
@@ -242,7 +257,7 @@ internal static class MapChanges
             return Refuse($"table {body.Name} is to be durable, so every server of the cluster needs a journal, and server {map.Members[without].Address} has none: start the servers with one");
         }
 
-        var wanted = new MapTable(map.NextTable, body.Name, body.Width, body.Rule, body.InitialValue, body.Aggregate, body.Group, body.Lifetime) { Durable = body.Durable };
+        var wanted = new MapTable(map.NextTable, body.Name, body.Width, body.Rule, body.InitialValue, body.Aggregate, body.Group, body.Lifetime, body.IsCommitted) { Durable = body.Durable };
         if (Array.Find(map.Tables, t => t.Name == body.Name) is { } known)
         {
             return known == wanted with { Id = known.Id, IsLost = known.IsLost }
@@ -365,8 +380,8 @@ internal static class MapChanges
         return session == map.NextSession ? map : map with { Jobs = [.. jobs], NextSession = session };
     }
 
-    /// <summary>The ring over all members; only while no table stands, so that nothing has to move.</summary>
-    private static ClusterMap Place(ClusterMap map)
+    /// <summary>The ring over the members that stay; only while no table stands, so that nothing has to move.</summary>
+    public static ClusterMap Place(ClusterMap map)
     {
         Dictionary<ulong, int> index = [];
         for (int i = 0; i < map.Members.Length; i++)
@@ -374,8 +389,7 @@ internal static class MapChanges
             index.Add(map.Members[i].Node, i);
         }
 
-        RingMember[] members = [.. map.Members.Select(m => new RingMember(m.Node, (int)m.WeightPercent, m.Zone))];
-        ulong[][] placed = new Ring(members).Place(map.SegmentBits, map.Replicas);
+        ulong[][] placed = WantedChains.Of(map);
         MapChain[] chains = [.. placed.Select((nodes, segment) =>
         {
             // All members of a segment's first chain are complete (R9).
@@ -389,7 +403,7 @@ internal static class MapChanges
     }
 
     private static string Describe(MapTable table) =>
-        $"width {table.Width}, {table.Rule}, initial value {table.InitialValue}{(table.Aggregate ? ", aggregating" : "")}{(table.Durable ? ", durable" : "")}, group {table.Group}"
+        $"width {table.Width}, {table.Rule}, initial value {table.InitialValue}{(table.Aggregate ? ", aggregating" : "")}{(table.IsCommitted ? ", committed" : "")}{(table.Durable ? ", durable" : "")}, group {table.Group}"
         + (table.Lifetime.AdmitAfterSightings > 1 ? $", rows with push {table.Lifetime.AdmitAfterSightings}" : "")
         + (table.Lifetime.ExpireAfterClocks is { } clocks ? $", for {clocks} clocks" : "");
 

@@ -143,10 +143,16 @@ internal sealed class NodeState : IDisposable
 
         int self = Self = map.IndexOf(Options.Node, Options.Incarnation);
         HasDurable = Array.Exists(map.Tables, t => t.Durable);
-        int complete = Math.Min(map.Replicas + 1, map.Members.Length);
+        int complete = map.Copies;
         for (int index = 0; index < map.Segments; index++)
         {
             MapChain chain = map.Chains[index];
+            if (_segments[index] is { } held && held.Chain.Epoch < chain.Emptied)
+            {
+                // What it held was given up, and it begins anew without rows (R6).
+                Drop(held);
+            }
+
             if (self >= 0 && chain.PlaceOf(self) >= 0)
             {
                 _segments[index] ??= new Segment(index, LogBytes);

@@ -221,9 +221,17 @@ internal sealed class PullAnswers(NodeState node)
         rows = null!;
         text = "";
         ClusterMap map = node.Map!;
-        if (node.Headed(item.Segment) is not { } segment)
+        bool isCommitted = item.Committed || map.Table(item.Table) is { IsCommitted: true };
+        if (node.Find(item.Segment) is not { } segment || !(isCommitted ? segment.IsTail : segment.IsHead))
         {
             status = Status.NotOwner;
+            return false;
+        }
+
+        if (isCommitted && (!segment.IsConfirmed || !segment.IsComplete || segment.IsDiverged))
+        {
+            // Only what is known to stand in this epoch is the acknowledged state (R16, R22).
+            status = Status.Moving;
             return false;
         }
 

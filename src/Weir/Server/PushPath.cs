@@ -304,7 +304,7 @@ internal sealed class PushPath(NodeState node)
             return Reply(part, Status.Held, closed, "");
         }
 
-        if (segment.IsSealing && part.Seq.Iteration > aggregation.LastOpen)
+        if (segment.IsSealing && part.Seq.Iteration > segment.LastOpen(rows.Table.Group))
         {
             // The open iterations end, and no other begins here (R10).
             return Reply(part, Status.Moving, 0, "");

@@ -62,20 +62,21 @@ internal static class Returns
     /// The member whose journal has most leads. Who else came back follows once it has shown that it has the same; who is still away was waited
     /// for long enough, and comes in anew.
     /// </summary>
-    public static ClusterMap? Lead(ClusterMap map, int segment, int member)
+    /// <param name="chain">The chain that waits.</param>
+    /// <param name="member">Who leads.</param>
+    /// <param name="version">The version of the map that says so.</param>
+    /// <param name="hasGivenUp">Somebody who had the rows of all tables is not waited for any longer: what is in no journal is lost.</param>
+    /// <returns>The chain, or null where it no longer waits for that member.</returns>
+    public static MapChain? Lead(in MapChain chain, int member, ulong version, out bool hasGivenUp)
     {
-        MapChain chain = map.Chains[segment];
+        hasGivenUp = false;
         if (!chain.IsDown || chain.PlaceOf(member) is not (>= 0 and int place) || !chain.Members[place].IsRestarted)
         {
             return null;
         }
 
-        ulong version = map.Version + 1;
-        var chains = (MapChain[])map.Chains.Clone();
-        chains[segment] = new MapChain(
-            version,
-            [ChainMember.Complete(member), .. chain.Members.Where(m => m.Member != member && !m.IsComplete).Select(m => new ChainMember(m.Member, version))]);
-        bool hasGivenUp = Array.Exists(chain.Members, m => m.IsComplete);
-        return map with { Chains = chains, Tables = hasGivenUp ? OnlyInJournals(map.Tables) : map.Tables };
+        hasGivenUp = Array.Exists(chain.Members, m => m.IsComplete);
+        return new MapChain(
+            version, [ChainMember.Complete(member), .. chain.Members.Where(m => m.Member != member && !m.IsComplete).Select(m => new ChainMember(m.Member, version))]) { Emptied = chain.Emptied };
     }
 }

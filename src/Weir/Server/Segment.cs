@@ -72,6 +72,9 @@ internal sealed class Follower(ulong node, ulong incarnation, LinkId link)
     /// <summary>It has said what it has and that stands here too: entries go to it (design R16).</summary>
     public bool IsReady { get; set; }
 
+    /// <summary>It has acknowledged in this epoch, if only what it had: so it knows that it is confirmed.</summary>
+    public bool HasAnswered { get; set; }
+
     /// <summary>What it said it has before this node could answer.</summary>
     public LogPosition? Asks { get; set; }
 
@@ -247,6 +250,18 @@ internal sealed class Segment(int index, LogBytes logBytes) : IDisposable
     /// <summary>The seal ends, or the chain is another.</summary>
     public void Unseal() => (IsSealing, IsSealed, SealReported) = (false, false, 0);
 
+    /// <summary>The last iteration of a job of which any of its tables holds a part here; 0 for none.</summary>
+    public long LastOpen(uint group)
+    {
+        long last = 0;
+        foreach (TableSegment table in _tables.Values)
+        {
+            last = table.Aggregation is { } aggregation && table.Table.Group == group ? Math.Max(last, aggregation.LastOpen) : last;
+        }
+
+        return last;
+    }
+
     public TableSegment? Find(uint table) => _tables.GetValueOrDefault(table);
 
     public void Add(TableSegment table) => _tables.Add(table.Table.Id, table);
@@ -275,5 +290,8 @@ internal sealed class Segment(int index, LogBytes logBytes) : IDisposable
         EndCopy();
         _tables.Clear();
         Waiting.Clear();
+
+        // Who still has it on a list finds that it is nobody's neighbour any more.
+        (Place, Target, Successor, Newcomer) = (-1, null, null, null);
     }
 }

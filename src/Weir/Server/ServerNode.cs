@@ -37,6 +37,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     private readonly List<Claim> _readClaims = [];
     private readonly List<Step> _readSteps = [];
     private bool _wasMember;
+    private bool _isDismissed;
     private long _keysInTurn;
 
     /// <param name="options">What the node is told.</param>
@@ -89,6 +90,11 @@ internal sealed class ServerNode : IMachine, IDisposable
 
     public Outbox Outbox { get; }
 
+    /// <summary>What the node holds: for those who check it from outside, in a simulation.</summary>
+    public NodeState State => _state;
+
+    public ulong Incarnation => _state.Options.Incarnation;
+
     /// <summary>The term under which this node decides the map; null where another node does.</summary>
     public ulong? ManagerTerm => _role?.Membership is { IsReady: true } membership ? membership.Term : null;
 
@@ -119,8 +125,29 @@ internal sealed class ServerNode : IMachine, IDisposable
     /// <summary>Pulls that are being answered and whose links have no room for the rest.</summary>
     public int UnfinishedAnswers => _pulls.UnfinishedCount;
 
+    /// <summary>Asks the cluster to take over what this node holds, and then to let it go; <see cref="HasLeft"/> says when it has.</summary>
+    public void Leave() => _admin.Leaving.Begin();
+
+    /// <summary>The cluster goes on without this node, by its own wish or an operator's, and misses nothing: it may end.</summary>
+    public bool HasLeft => _admin.Leaving.IsOver || _isDismissed;
+
+    /// <summary>Why the cluster last refused to take this node in; null where it has not.</summary>
+    public string? JoinRefusal => _admin.JoinRefusal;
+
+    /// <summary>Why the cluster does not let this node go, where it has asked to leave; null where it does.</summary>
+    public string? LeaveRefusal => _admin.Leaving.Refusal;
+
+    /// <summary>Chains that name this node yet, once it has asked to leave.</summary>
+    public int SegmentsToLeave => _admin.Leaving.SegmentsLeft;
+
     /// <summary>Why this node must stop: it is no member any more. Null while it is well.</summary>
     public string? StopReason { get; private set; }
+
+    /// <summary>The register's acceptor that it hosts knows what it promised, and answers.</summary>
+    public bool HostsAcceptor => _paxos is { Answers: true };
+
+    /// <summary>It stops because its acceptor's disk failed.</summary>
+    public bool HasDiskFailed => _paxos is { HasFailed: true };
 
     /// <summary>Where the node stands, in a line for people: its map, clocks, waiting pulls and open iterations.</summary>
     public string Describe()
@@ -447,9 +474,9 @@ internal sealed class ServerNode : IMachine, IDisposable
                 break;
             case FrameKind.Sent:
                 sound = SentBody.TryRead(body, out SentBody sent);
-                if (sound)
+                if (sound && _iterations.Sent(header, sent))
                 {
-                    _iterations.Sent(header, sent);
+                    // What was not whole comes again, by a newer map.
                     Outbox.Send(link, _state.Reply(FrameKind.SentReply, header), default(EmptyBody));
                 }
 
@@ -543,8 +570,14 @@ internal sealed class ServerNode : IMachine, IDisposable
         }
 
         _role?.Observe(reply.Term, reply.LeaseVersion, _now);
-        _follower.Want(header.MapVersion, _now);
+        _follower.Want(header.MapVersion, _now, link);
         RaiseClocks();
+        if (_isDismissed || map.Member(_state.Options.Node) is { IsDraining: true })
+        {
+            // It is about to go, or may: that the cluster has let it go is what it reads in the map.
+            return;
+        }
+
         if (reply.Status == Status.Ended && header.MapVersion >= map.Version && map.Replicas > 0)
         {
             // Others hold what this node held: it reads the map that it is no longer in, and asks to come in again.
@@ -580,6 +613,12 @@ internal sealed class ServerNode : IMachine, IDisposable
         }
 
         ClusterMap? older = _state.Map;
+        if (older?.Member(_state.Options.Node) is { IsDraining: true } drained && drained.Incarnation == _state.Options.Incarnation && map.IndexOf(_state.Options.Node) < 0)
+        {
+            _isDismissed = true;
+            StopReason ??= _admin.Leaving.HasBegun ? null : "the cluster has forgotten this server, which was drained: it holds nothing and nobody misses it";
+        }
+
         bool hasNewManager = _state.Map?.ManagerTerm != map.ManagerTerm;
         _state.Adopt(map);
         _wasMember |= _state.Self >= 0;
@@ -603,8 +642,9 @@ internal sealed class ServerNode : IMachine, IDisposable
             TakeUpPaxos(map.Acceptors, null);
         }
 
-        // A change of workers waits until every node has said that it has read of it (design R8); a new manager hears everybody at once.
-        _nextHeartbeat = hasNewManager || Array.Exists(map.Jobs, j => j.Change.Announced != 0) ? now : _nextHeartbeat;
+        // A change of workers waits until every node has said that it has read of it (design R8); a new manager hears everybody at once; and the
+        // manager's next map is not left to the next heartbeat: who leads now what somebody led that is gone, or was sealed, is waited for.
+        _nextHeartbeat = hasNewManager || _role?.Membership is not null || Array.Exists(map.Jobs, j => j.Change.Announced != 0) ? now : _nextHeartbeat;
         _admin.Announce(map);
     }
 

@@ -80,6 +80,8 @@ internal sealed class SimCluster : IDisposable
 
     public ulong Seed { get; }
 
+    public int SegmentBits => _options.SegmentBits;
+
     public SimScheduler Scheduler { get; } = new();
 
     public SimNetwork Network { get; }
@@ -97,6 +99,15 @@ internal sealed class SimCluster : IDisposable
     public IReadOnlyList<SimJournal> Journals => _journals;
 
     public ulong Trace => Network.Trace;
+
+    /// <summary>The servers' places in the network, in the order of the nodes.</summary>
+    public IReadOnlyList<SimPort> Servers => _servers;
+
+    /// <summary>The disks of the servers that host the register's acceptors.</summary>
+    public IReadOnlyList<SimDisk> Disks => _disks;
+
+    /// <summary>The clients, each with its place in the network.</summary>
+    public IReadOnlyDictionary<WeirClient, SimPort> Clients => _clients;
 
     /// <summary>Whether a server runs: neither dead nor stopped.</summary>
     public bool Runs(int server) => !_servers[server].IsDead && _servers[server].Stopped is null;
@@ -192,8 +203,23 @@ internal sealed class SimCluster : IDisposable
     {
         Network.Note($"restart of {_servers[index].Address}");
         _buried.Add(_nodes[index]);
+        Tally.Restarts++;
         _servers[index].IsDead = false;
         _nodes[index] = Begin(index, start);
+    }
+
+    /// <summary>A server leaves by plan: it hands over what it holds, says goodbye and ends, which <see cref="Runs"/> then says.</summary>
+    public void LeaveServer(int index)
+    {
+        Network.Note($"{_servers[index].Address} leaves");
+        _nodes[index].Leave();
+    }
+
+    /// <summary>An operator has a server drained; done once it holds nothing.</summary>
+    public Task DrainServerAsync(WeirClient client, int index, CancellationToken cancellation = default)
+    {
+        Network.Note($"{_servers[index].Address} is drained");
+        return client.DrainServerAsync(AddressOf(index), cancellation: cancellation);
     }
 
     /// <summary>The disk of a server that died is lost, and its acceptor's records with it.</summary>
@@ -244,7 +270,7 @@ internal sealed class SimCluster : IDisposable
                 Incarnation = _rng.Next(),
                 Cluster = isFounder || disk is not null || _hasJournals ? Seed | 1 : 0,
                 Address = port.Address,
-                Join = isFounder ? null : AddressOf(index == 0 ? 1 : 0),
+                Join = isFounder ? null : AddressOf(AnyOther(index)),
                 Acceptor = disk is null ? null : new AcceptorOptions(disk, (ulong)index + 1, start),
                 Journal = index < _journals.Count ? _journals[index] : null,
             },
@@ -269,6 +295,20 @@ internal sealed class SimCluster : IDisposable
         return node;
     }
 
+    /// <summary>Whom a server asks to come in: the first of the others that runs.</summary>
+    private int AnyOther(int index)
+    {
+        for (int other = 0; other < _servers.Count; other++)
+        {
+            if (other != index && _servers[other].Machine is not null && Runs(other))
+            {
+                return other;
+            }
+        }
+
+        return index == 0 ? 1 : 0;
+    }
+
     // Machines tick at their own phase, so that ticks do not always meet.
     private void Tick(SimPort port)
     {
@@ -291,6 +331,7 @@ internal sealed class SimCluster : IDisposable
 
         port.Machine.Tick(Scheduler.Now);
         port.Machine.EndTurn();
+        Network.Turned?.Invoke(port);
         if (port.Machine is ServerNode node)
         {
             while (node.Outbox.Notes.TryDequeue(out string? note))
@@ -299,8 +340,9 @@ internal sealed class SimCluster : IDisposable
                 Network.Note(note);
             }
 
-            if (node.StopReason is { } reason)
+            if (node.StopReason is not null || node.HasLeft)
             {
+                string reason = node.StopReason ?? "it has left the cluster";
                 Network.Note($"{port.Address} stops: {reason}");
                 port.IsDead = true;
                 CrashDisks(_servers.IndexOf(port));

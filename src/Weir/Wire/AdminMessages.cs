@@ -138,12 +138,9 @@ internal readonly record struct JoinProcessBody(ulong Process, ulong Incarnation
 
 /// <summary>OpenTable: declares a table; the same declaration again gives the same table.</summary>
 internal readonly record struct OpenTableBody(
-    string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group, KeyLifetime Lifetime) : IBody
+    string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group, KeyLifetime Lifetime, bool IsCommitted = false, bool Durable = false) : IBody
 {
-    private const uint Aggregates = 1, IsDurable = 4;
-
-    /// <summary>A push is acknowledged once every member has it in its journal, flushed (design R23).</summary>
-    public bool Durable { get; init; }
+    private const uint Aggregates = 1, Committed = 2, IsDurable = 4;
 
     public int Bytes => 16 + UpdateRule.EncodedBytes + KeyLifetime.EncodedBytes + ByteWriter.TextBytes(Name);
 
@@ -151,7 +148,7 @@ internal readonly record struct OpenTableBody(
     {
         writer.Int32(Width);
         writer.Single(InitialValue);
-        writer.UInt32((Aggregate ? Aggregates : 0) | (Durable ? IsDurable : 0));
+        writer.UInt32((Aggregate ? Aggregates : 0) | (IsCommitted ? Committed : 0) | (Durable ? IsDurable : 0));
         writer.UInt32(Group);
         Rule.Write(ref writer);
         Lifetime.Write(ref writer);
@@ -165,8 +162,8 @@ internal readonly record struct OpenTableBody(
         float initial = reader.Single();
         uint flags = reader.UInt32(), group = reader.UInt32();
         bool sound = UpdateRule.TryRead(ref reader, out UpdateRule rule) & KeyLifetime.TryRead(ref reader, out KeyLifetime lifetime);
-        message = new OpenTableBody(reader.Text(), width, rule, initial, (flags & Aggregates) != 0, group, lifetime) { Durable = (flags & IsDurable) != 0 };
-        return sound && reader.AtEnd && (flags & ~(Aggregates | IsDurable)) == 0;
+        message = new OpenTableBody(reader.Text(), width, rule, initial, (flags & Aggregates) != 0, group, lifetime, (flags & Committed) != 0, (flags & IsDurable) != 0);
+        return sound && reader.AtEnd && (flags & ~(Aggregates | Committed | IsDurable)) == 0;
     }
 }
 
@@ -277,6 +274,47 @@ internal readonly record struct LeaveBody(MemberRole Role, ulong Id, ulong Incar
         ulong role = reader.UInt64();
         message = new LeaveBody((MemberRole)role, reader.UInt64(), reader.UInt64());
         return reader.AtEnd && role <= 1;
+    }
+}
+
+/// <summary>Drain: a server is to hand over its segments and get no others, or that is taken back. Incarnation 0 stands for any.</summary>
+internal readonly record struct DrainBody(ulong Node, ulong Incarnation, bool IsTakenBack) : IBody
+{
+    public int Bytes => 24;
+
+    public void Write(ref ByteWriter writer)
+    {
+        writer.UInt64(Node);
+        writer.UInt64(Incarnation);
+        writer.UInt64(IsTakenBack ? 1u : 0);
+    }
+
+    public static bool TryRead(ReadOnlySpan<byte> body, out DrainBody message)
+    {
+        var reader = new ByteReader(body);
+        ulong node = reader.UInt64(), incarnation = reader.UInt64(), isTakenBack = reader.UInt64();
+        message = new DrainBody(node, incarnation, isTakenBack == 1);
+        return reader.AtEnd && isTakenBack <= 1;
+    }
+}
+
+/// <summary>Forget: a server that is dead or drained leaves the map for good; with the operator's word what nobody else holds is given up (design R6).</summary>
+internal readonly record struct ForgetBody(ulong Node, bool GivesUp) : IBody
+{
+    public int Bytes => 16;
+
+    public void Write(ref ByteWriter writer)
+    {
+        writer.UInt64(Node);
+        writer.UInt64(GivesUp ? 1u : 0);
+    }
+
+    public static bool TryRead(ReadOnlySpan<byte> body, out ForgetBody message)
+    {
+        var reader = new ByteReader(body);
+        ulong node = reader.UInt64(), givesUp = reader.UInt64();
+        message = new ForgetBody(node, givesUp == 1);
+        return reader.AtEnd && givesUp <= 1;
     }
 }
 

@@ -156,7 +156,7 @@ internal static class FrameSamples
     private static void AddChanges(List<byte[]> frames, Names names)
     {
         frames.Add(Frame(FrameKind.OpenTable, new OpenTableBody("weights", Width, UpdateRule.Add, 0.5f, false, 0, KeyLifetime.Default), names));
-        frames.Add(Frame(FrameKind.OpenTable, new OpenTableBody("moments", 3, UpdateRule.Adam(), 0, false, names.Group, new KeyLifetime(7, 3)), names));
+        frames.Add(Frame(FrameKind.OpenTable, new OpenTableBody("moments", 3, UpdateRule.Adam(), 0, false, names.Group, new KeyLifetime(7, 3), IsCommitted: true), names));
         frames.Add(Frame(FrameKind.OpenJob, new OpenJobBody("job", 2, 1, false, 5), names));
         frames.Add(Frame(FrameKind.OpenSession, new OpenSessionBody(20, 21, 0, 0, 0), names));
         frames.Add(Frame(FrameKind.OpenSession, new OpenSessionBody(20, 21, names.Group, 0, names.WorkerSession), names));
@@ -170,6 +170,9 @@ internal static class FrameSamples
         frames.Add(Frame(FrameKind.JoinProcess, new JoinProcessBody(30, 31, names.Group, "host 30"), names));
         frames.Add(Frame(FrameKind.Leave, new LeaveBody(MemberRole.Process, 30, 31), names));
         frames.Add(Frame(FrameKind.Leave, new LeaveBody(MemberRole.Node, 1, 1), names));
+        frames.Add(Frame(FrameKind.Drain, new DrainBody(2, 22, false), names));
+        frames.Add(Frame(FrameKind.Drain, new DrainBody(2, 0, true), names));
+        frames.Add(Frame(FrameKind.Forget, new ForgetBody(3, true), names));
     }
 
     private static void AddNodes(List<byte[]> frames, Names names)
@@ -190,7 +193,7 @@ internal static class FrameSamples
         frames.Add(Frame(FrameKind.JoinNode, new JoinNodeBody(2, 22, 100, "10.0.0.2:4000", "rack 1"), names));
         frames.Add(Frame(FrameKind.JoinNode, new JoinNodeBody(1, 99, 100, "10.0.0.3:4000", ""), names));
         frames.Add(Frame(FrameKind.JoinNode, new JoinNodeBody(3, 33, 100, "10.0.0.4:4000", "") { HasJournal = true, IsBack = true }, names));
-        frames.Add(Frame(FrameKind.OpenTable, new OpenTableBody("kept", Width, UpdateRule.Add, 0, false, 0, KeyLifetime.Default) { Durable = true }, names));
+        frames.Add(Frame(FrameKind.OpenTable, new OpenTableBody("kept", Width, UpdateRule.Add, 0, false, 0, KeyLifetime.Default, Durable: true), names));
     }
 
     /// <summary>What the members of a chain say to one another, from the second node of the map to the first.</summary>
@@ -209,7 +212,7 @@ internal static class FrameSamples
 
     public static ClockEntry[] Clocks(Names names) => [new(names.Group, 0, 1, names.MapVersion), new(names.Group, 1, 2, names.MapVersion - 1)];
 
-    /// <summary>The map after <see cref="Map"/>: a node came, one chain has it at its tail and another is down, a session began and the job's first worker leaves.</summary>
+    /// <summary>The map after <see cref="Map"/>: a node came and is to be drained, one chain has it at its tail, another is down, one began anew, a session began and the job's first worker leaves.</summary>
     public static ClusterMap NextMap(Names names)
     {
         ClusterMap map = Map(names);
@@ -217,12 +220,12 @@ internal static class FrameSamples
         return map with
         {
             Version = map.Version + 1,
-            Members = [.. map.Members, new MapMember(5, 55, "10.0.0.5:4000", 50, "")],
+            Members = [.. map.Members, new MapMember(5, 55, "10.0.0.5:4000", 50, "", IsDraining: true)],
             Jobs = [job with { Workers = [job.Workers[0] with { Through = 60 }, .. job.Workers[1..]] }],
             Sessions = [.. map.Sessions, new MapSession(map.NextSession, 20)],
             NextSession = map.NextSession + 1,
             Replicas = map.Replicas + 1,
-            Chains = [.. map.Chains.Select((c, s) => s == 5 ? new MapChain(map.Version + 1, [.. c.Members, new ChainMember(2, map.Version + 1)]) : s == 6 ? c with { IsDown = true } : c)],
+            Chains = [.. map.Chains.Select((c, s) => s == 5 ? new MapChain(map.Version + 1, [.. c.Members, new ChainMember(2, map.Version + 1)]) : s == 6 ? c with { IsDown = true } : s == 7 ? new MapChain(map.Version + 1, [ChainMember.Complete(0)], Emptied: map.Version + 1) : c)],
         };
     }
 
