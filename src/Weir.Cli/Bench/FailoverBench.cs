@@ -3,7 +3,6 @@ using System.Globalization;
 using Microsoft.Extensions.Logging.Abstractions;
 using Weir.Cli.Processes;
 using Weir.Cli.Reports;
-using Weir.Cli.Training;
 using Weir.Client;
 using Weir.Placement;
 

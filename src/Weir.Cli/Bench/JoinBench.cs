@@ -128,7 +128,7 @@ internal sealed class JoinBench(JoinSettings settings, ToolConsole console)
     private static bool Stands(ClusterMap map, ulong[][] wanted) =>
         Enumerable.Range(0, map.Segments).All(segment => map.Chains[segment].Members.Select(member => map.Members[member.Member].Node).SequenceEqual(wanted[segment]));
 
-    private JoinReport Report(ClusterMap before, ClusterMap after, double bytesBefore, double bytesDuring, double seconds)
+    private static JoinReport Report(ClusterMap before, ClusterMap after, double bytesBefore, double bytesDuring, double seconds)
     {
         int led = 0, held = 0, others = 0;
         for (int segment = 0; segment < after.Segments; segment++)

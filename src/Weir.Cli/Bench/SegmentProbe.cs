@@ -16,10 +16,10 @@ internal sealed class SegmentProbe
     private readonly WeirTable _table;
     private readonly ulong[] _keys;
     private readonly float[] _ones;
-    private readonly CancellationTokenSource _stop = new();
     private readonly Lock _gate = new();
     private readonly List<TaskCompletionSource<long>> _waiting = [];
     private readonly Task _run;
+    private volatile bool _isOver;
     private int _sent;
     private long _longestTicks;
 
@@ -68,18 +68,17 @@ internal sealed class SegmentProbe
     /// <returns>Probes of a segment that were sent and are not there, and such as are there more than once.</returns>
     public async Task<(long Lost, long Doubled)> EndAsync(CancellationToken cancellation)
     {
-        await _stop.CancelAsync();
+        _isOver = true;
         await _run;
         float[] counted = new float[_keys.Length];
         await _client.PullAsync(_table, _keys, counted, cancellation);
-        _stop.Dispose();
         return ((long)counted.Sum(count => Math.Max(0.0, _sent - count)), (long)counted.Sum(count => Math.Max(0.0, count - _sent)));
     }
 
     private async Task RunAsync()
     {
         List<Task> probes = [];
-        while (!_stop.IsCancellationRequested)
+        while (!_isOver)
         {
             probes.Add(ProbeAsync());
             foreach (Task ended in probes.Where(probe => probe.IsCompleted).ToArray())

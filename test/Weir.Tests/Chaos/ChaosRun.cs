@@ -3,7 +3,6 @@ using System.Globalization;
 using Weir.Cli;
 using Weir.Cli.Bench;
 using Weir.Client;
-using Weir.Keys;
 using Weir.Wire;
 using Weir.World;
 

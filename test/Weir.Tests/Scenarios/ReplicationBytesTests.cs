@@ -1,6 +1,5 @@
 using System.Globalization;
 using Weir.Client;
-using Weir.Keys;
 using Weir.Sim;
 using Weir.Wire;
 
