@@ -58,10 +58,17 @@ internal static class Tool
         ExportCommand.Create(console),
         ServeCommand.Create(console, signals),
         UpCommand.Create(console),
+        AddCommand.Create(console, signals),
+        DrainCommand.Create(console),
+        ForgetCommand.Create(console),
         StatusCommand.Create(console),
         WorkersCommand.Create(console),
         CheckpointCommand.Create(console),
-        new Command("bench", "Measures how fast Weir is on this machine.") { BenchPushPullCommand.Create(console), BenchStoreCommand.Create(console) },
+        new Command("bench", "Measures how fast Weir is on this machine.")
+        {
+            BenchPushPullCommand.Create(console), BenchStoreCommand.Create(console), BenchFailoverCommand.Create(console), BenchJoinCommand.Create(console),
+        },
+        new Command("sim", "Plays clusters in simulated time.") { SimClusterCommand.Create(console) },
         HostWorkersCommand.Create(console, signals),
         BenchSinkCommand.Create(console, signals),
     };

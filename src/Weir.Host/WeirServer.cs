@@ -23,6 +23,12 @@ public sealed record ServeOptions
     /// </summary>
     public string Listen { get; init; } = "127.0.0.1:0";
 
+    /// <summary>
+    /// Where others reach it, where that is not where it listens: behind a router, or listening on every interface (0.0.0.0). Port 0 stands for the
+    /// one listened on. Null, the default: as <see cref="Listen"/> says.
+    /// </summary>
+    public string? Advertise { get; init; }
+
     /// <summary>A member of the cluster to join; null starts a new cluster.</summary>
     public string? Join { get; init; }
 
@@ -64,8 +70,18 @@ public sealed record ServeOptions
     /// </summary>
     public long NodeTimeoutMs { get; init; } = 5000;
 
+    /// <summary>
+    /// A folder for this server's journal, its own and empty at its first start; every server of a cluster with durable tables needs one. A server that is
+    /// started again on its journal comes back under its id, with what it held of durable tables. Needs <see cref="Register"/> or
+    /// <see cref="EtcdRegister"/>: without the map nobody knows what the rows belong to. Null, the default, for none.
+    /// </summary>
+    public string? Journal { get; init; }
+
     /// <summary>Bounds and times of the process.</summary>
     public HostOptions Host { get; init; } = HostOptions.Default;
+
+    /// <summary>The node's id, for a benchmark that has to know beforehand what its place on the ring is. Null, the default: a random one.</summary>
+    internal ulong? Node { get; init; }
 
     /// <summary>The smallest <see cref="SegmentBits"/> that gives a server 100 segments, so that they can be shared out evenly.</summary>
     /// <param name="servers">Servers of the largest size expected, at least 1.</param>
@@ -74,24 +90,28 @@ public sealed record ServeOptions
 }
 
 /// <summary>
-/// One server node of a cluster, over sockets, in this process. It holds rows in memory only: when it stops, what it held is gone.
+/// One server node of a cluster, over sockets, in this process. When it stops, what it held is gone, but for durable tables where it has a journal.
 /// </summary>
 public sealed class WeirServer : IAsyncDisposable
 {
+    // One that comes back may have much to read, and to wait for the others.
+    private const long ComeBackMs = 60_000;
+
     private readonly SocketNetwork _network;
     private readonly NodeLoop _loop;
     private readonly ServerNode _node;
 
     private readonly RecordFolder? _records;
+    private readonly JournalFolder? _journal;
     private readonly EtcdRegister? _etcd;
 
-    private WeirServer(SocketNetwork network, NodeLoop loop, ServerNode node, RecordFolder? records, EtcdRegister? etcd, string address, ulong id)
+    private WeirServer(SocketNetwork network, NodeLoop loop, ServerNode node, RecordFolder? records, JournalFolder? journal, EtcdRegister? etcd, string address, ulong id)
     {
-        (_network, _loop, _node, _records, _etcd, Address) = (network, loop, node, records, etcd, address);
+        (_network, _loop, _node, _records, _journal, _etcd, Address) = (network, loop, node, records, journal, etcd, address);
         Id = id.ToString("x16");
     }
 
-    /// <summary>Where it is reached.</summary>
+    /// <summary>Where it is reached: what it advertises, or listens on.</summary>
     public string Address { get; }
 
     /// <summary>Its id in the map.</summary>
@@ -104,7 +124,8 @@ public sealed class WeirServer : IAsyncDisposable
     /// <exception cref="WeirException">The address cannot be listened on, or the cluster did not admit the node in time; the message says what
     /// to do.</exception>
     /// <exception cref="ArgumentException">An option is out of range; the message lists all faults.</exception>
-    /// <exception cref="IOException">The acceptor's folder belongs to somebody else, is in use, or is not as <see cref="RegisterOptions.Start"/> says.</exception>
+    /// <exception cref="IOException">The acceptor's folder or the journal's belongs to somebody else, is in use, or is damaged; the acceptor's is not as
+    /// <see cref="RegisterOptions.Start"/> says.</exception>
     public static async Task<WeirServer> StartAsync(ServeOptions options, ILoggerFactory? loggers = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(options);
@@ -114,6 +135,9 @@ public sealed class WeirServer : IAsyncDisposable
         faults.That(
             options.Register is null || options.EtcdRegister is null,
             $"{nameof(options.Register)} and {nameof(options.EtcdRegister)} are both given: either servers of the cluster keep its map, or etcd does");
+        faults.That(
+            options.Journal is null || options.Register is not null || options.EtcdRegister is not null,
+            $"{nameof(options.Journal)} needs {nameof(options.Register)} or {nameof(options.EtcdRegister)}: without the cluster's map nobody knows what a journal's rows belong to");
         EtcdAddress? etcdAddress = null;
         if (options.EtcdRegister is not null)
         {
@@ -127,10 +151,20 @@ public sealed class WeirServer : IAsyncDisposable
             throw new ArgumentException(fault, nameof(options));
         }
 
+        if (options.Advertise is not null && (!HostAddress.TryParse(options.Advertise, out HostAddress told, out fault) || told.IsAnyPort))
+        {
+            throw new ArgumentException(fault ?? $"{nameof(options.Advertise)} is '{options.Advertise}': nobody can be reached at port 0", nameof(options));
+        }
+
         EndPoint listen = parsed.ToEndPoint();
         if (listen is DnsEndPoint name)
         {
             listen = new IPEndPoint((await Dns.GetHostAddressesAsync(name.Host, cancellation))[0], name.Port);
+        }
+
+        if (options.Advertise is { } advertise && !HostAddress.TryParse(advertise, out _, out string? advertiseFault))
+        {
+            throw new ArgumentException(advertiseFault, nameof(options));
         }
 
         var hosted = new HostedNode(log, options.Listen);
@@ -140,10 +174,11 @@ public sealed class WeirServer : IAsyncDisposable
         network.Attach(loop);
         ServerNode? node = null;
         RecordFolder? records = null;
+        JournalFolder? journal = null;
         EtcdRegister? etcd = etcdAddress is null ? null : new EtcdRegister(etcdAddress, EtcdOptions.Default, log, loop.Wake);
         try
         {
-            string address = network.Listen(listen);
+            string address = Advertised(options.Advertise, network.Listen(listen));
             AcceptorOptions? acceptor = null;
             if (options.Register is { Folder: { } folder } register)
             {
@@ -152,13 +187,21 @@ public sealed class WeirServer : IAsyncDisposable
                 acceptor = new AcceptorOptions(records, identity, register.Start);
             }
 
-            ulong id = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1;
+            ulong cluster = options.Register?.Cluster ?? etcdAddress?.ClusterNumber ?? (options.Join is null ? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1 : 0);
+            ulong id = options.Node ?? (BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1);
+            if (options.Journal is not null)
+            {
+                journal = JournalFolder.Open(options.Journal, cluster, id, loop.Wake);
+                id = journal.Node;
+            }
+
             node = new ServerNode(
                 new ServerOptions
                 {
                     Node = id,
                     Incarnation = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1,
-                    Cluster = options.Register?.Cluster ?? etcdAddress?.ClusterNumber ?? (options.Join is null ? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1 : 0),
+                    Cluster = cluster,
+                    Journal = journal,
                     Acceptors = options.Register?.Acceptors ?? [],
                     Acceptor = acceptor,
                     Limits = LimitsFor(options.NodeTimeoutMs),
@@ -174,9 +217,9 @@ public sealed class WeirServer : IAsyncDisposable
                 network,
                 etcd);
             await loop.AskAsync(_ => hosted.Node = node);
-            await Membership.WaitAsync(loop, node, id, options.Join, options.JoinMs, cancellation, etcdAddress?.ToString());
+            await Membership.WaitAsync(loop, node, id, options.Join, journal is { HasPast: true } ? Math.Max(options.JoinMs, ComeBackMs) : options.JoinMs, cancellation, etcdAddress?.ToString());
             NodeMeters.Watch(node, address);
-            return new WeirServer(network, loop, node, records, etcd, address, id);
+            return new WeirServer(network, loop, node, records, journal, etcd, address, id);
         }
         catch
         {
@@ -184,12 +227,56 @@ public sealed class WeirServer : IAsyncDisposable
             await loop.DisposeAsync();
             node?.Dispose();
             records?.Dispose();
+            journal?.Dispose();
             await EndAsync(etcd);
             throw;
         }
     }
 
-    /// <summary>Stops accepting, finishes what is being sent, and ends. The rows are gone.</summary>
+    /// <summary>Whether the cluster goes on without this server and misses nothing: it has left, or it was drained and an operator had it forgotten.</summary>
+    public bool HasLeft => _node.HasLeft;
+
+    /// <summary>
+    /// Leaves the cluster by plan: others take over what this server holds, while pushes and pulls go on, and then the map lets it go. Call
+    /// <see cref="DisposeAsync"/> afterwards, whatever this gave. May be called while another call waits.
+    /// </summary>
+    /// <param name="atMostMs">How long to wait, in milliseconds; what has not been handed over by then is not.</param>
+    /// <param name="cancellation">Ends the waiting.</param>
+    /// <returns>Null once it has left; else why it has not: nobody can take over, or it took too long.</returns>
+    public async Task<string?> LeaveAsync(long atMostMs, CancellationToken cancellation = default)
+    {
+        const int LookMs = 20;
+        long ends = Environment.TickCount64 + atMostMs;
+        try
+        {
+            await _loop.AskAsync(_ =>
+            {
+                _node.Leave();
+                return true;
+            });
+            while (true)
+            {
+                (bool left, string? refusal, int segments) = await _loop.AskAsync(_ => (_node.HasLeft, _node.LeaveRefusal, _node.SegmentsToLeave));
+                if (left || refusal is not null)
+                {
+                    return left ? null : refusal;
+                }
+
+                if (Environment.TickCount64 >= ends)
+                {
+                    return $"it still stands in the chains of {segments} segments after {atMostMs / 1000.0:0.#} s";
+                }
+
+                await Task.Delay(LookMs, cancellation);
+            }
+        }
+        catch (ObjectDisposedException)
+        {
+            return HasLeft ? null : "it has stopped";
+        }
+    }
+
+    /// <summary>Stops accepting, finishes what is being sent, and ends at once: what it held is gone, unless <see cref="LeaveAsync"/> handed it over.</summary>
     public async ValueTask DisposeAsync()
     {
         NodeMeters.Forget(_node);
@@ -197,10 +284,21 @@ public sealed class WeirServer : IAsyncDisposable
         await _loop.DisposeAsync();
         _node.Dispose();
         _records?.Dispose();
+        _journal?.Dispose();
         await EndAsync(_etcd);
     }
 
     private static ValueTask EndAsync(EtcdRegister? etcd) => etcd?.DisposeAsync() ?? ValueTask.CompletedTask;
+
+    private static string Advertised(string? advertise, string bound)
+    {
+        if (advertise is null || !advertise.EndsWith(":0", StringComparison.Ordinal))
+        {
+            return advertise ?? bound;
+        }
+
+        return advertise[..^1] + bound[(bound.LastIndexOf(':') + 1)..];
+    }
 
     /// <summary>An acceptor's number is its place among the acceptors, from 1.</summary>
     private static ulong AcceptorAt(RegisterOptions register, string address)
@@ -233,10 +331,14 @@ public sealed class WeirServer : IAsyncDisposable
             deadline.CancelAfter(TimeSpan.FromMilliseconds(joinMs));
             try
             {
-                while (!await loop.AskAsync(_ => node.Map?.Member(id) is not null))
+                while (!await loop.AskAsync(_ => node.Map?.IndexOf(id, node.Incarnation) >= 0))
                 {
                     await Task.Delay(5, deadline.Token);
                 }
+            }
+            catch (ObjectDisposedException) when (loop.Completion.Exception?.InnerException is NodeStoppedException stopped)
+            {
+                throw new WeirException(Status.Conflict, stopped.Message);
             }
             catch (OperationCanceledException) when (!cancellation.IsCancellationRequested && join is null && etcd is not null)
             {
@@ -248,6 +350,10 @@ public sealed class WeirServer : IAsyncDisposable
             {
                 throw new WeirException(
                     Status.Unreachable, $"this first node could not reach a majority of the register's acceptors within {joinMs / 1000.0:0.#} s: are the other servers that host one running?");
+            }
+            catch (OperationCanceledException) when (!cancellation.IsCancellationRequested && node.JoinRefusal is { } refusal)
+            {
+                throw new WeirException(Status.Conflict, $"the cluster at {join} refused this node: {refusal}", join);
             }
             catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
             {

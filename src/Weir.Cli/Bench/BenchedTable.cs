@@ -80,6 +80,23 @@ internal sealed class BenchedTable
         times.AddRound([.. ticks.SelectMany(slot => slot)], elapsed);
     }
 
+    /// <summary>Makes requests of one kind, a window of them at once, until it is told to stop.</summary>
+    /// <param name="kind">The kind.</param>
+    /// <param name="done">Called after each, from any thread.</param>
+    /// <param name="stop">Tells it; requests under way are waited for.</param>
+    /// <exception cref="ToolException">As of <see cref="MeasureAsync"/>.</exception>
+    public Task RunAsync(RequestKind kind, Action done, CancellationToken stop) =>
+        Task.WhenAll(Enumerable.Range(0, _settings.Window).Select(slot => Task.Run(
+            async () =>
+            {
+                while (!stop.IsCancellationRequested)
+                {
+                    await OneAsync(kind, slot, CancellationToken.None);
+                    done();
+                }
+            },
+            CancellationToken.None)));
+
     private static void Draw(Random random, float[] values)
     {
         foreach (ref float value in values.AsSpan())
@@ -93,17 +110,22 @@ internal sealed class BenchedTable
         List<long> ticks = [];
         do
         {
-            ReadOnlyMemory<ulong> keys = NextKeys();
             long sent = Stopwatch.GetTimestamp();
-            int found = await RequestAsync(kind, slot, keys, cancellation);
+            await OneAsync(kind, slot, cancellation);
             ticks.Add(Stopwatch.GetTimestamp() - sent);
-            if (found != keys.Length)
-            {
-                throw new ToolException($"a request found {found} of its {keys.Length} rows, though the table holds all of them");
-            }
         }
         while (Stopwatch.GetElapsedTime(begin).TotalSeconds < seconds);
         return ticks;
+    }
+
+    private async Task OneAsync(RequestKind kind, int slot, CancellationToken cancellation)
+    {
+        ReadOnlyMemory<ulong> keys = NextKeys();
+        int found = await RequestAsync(kind, slot, keys, cancellation);
+        if (found != keys.Length)
+        {
+            throw new ToolException($"a request found {found} of its {keys.Length} rows, though the table holds all of them");
+        }
     }
 
     private async Task<int> RequestAsync(RequestKind kind, int slot, ReadOnlyMemory<ulong> keys, CancellationToken cancellation)

@@ -29,11 +29,11 @@ internal sealed class PushPullBench(PushPullSettings settings, ToolConsole conso
     public async Task<PushPullReport> RunAsync(CancellationToken cancellation)
     {
         await using ServerProcesses servers = await ServerProcesses.StartAsync(
-            new ServerSet(1, settings.SegmentBits, settings.Transport), console, NullLoggerFactory.Instance, cancellation);
+            new ServerSet(1 + settings.Replicas, settings.SegmentBits, settings.Transport, settings.Replicas), console, NullLoggerFactory.Instance, cancellation);
         await using RawLink raw = await RawLink.StartAsync(settings.Transport, console.Error.WriteLine, cancellation);
         console.Say(string.Create(
             CultureInfo.InvariantCulture,
-            $"{servers.Description}, {1 << settings.SegmentBits} segments; {settings.Keys:N0} keys of {settings.Width:N0} {(settings.Width == 1 ? "float" : "floats")}, rule {settings.RuleName}; {settings.RequestKeys:N0} keys a request, window {settings.Window}{(settings.Filters == Filters.None ? "" : $", filters {FilterOption.Text(settings.Filters)}")}"));
+            $"{servers.Description}, {1 << settings.SegmentBits} segments{(settings.Replicas == 0 ? "" : $" on {1 + settings.Replicas} of them each")}; {settings.Keys:N0} keys of {settings.Width:N0} {(settings.Width == 1 ? "float" : "floats")}, rule {settings.RuleName}; {settings.RequestKeys:N0} keys a request, window {settings.Window}{(settings.Filters == Filters.None ? "" : $", filters {FilterOption.Text(settings.Filters)}")}"));
         await using WeirClient client = await servers.ConnectAsync(settings.Filters, cancellation);
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         Task work = MeasureAsync(client, raw, ended.Token);
@@ -50,6 +50,11 @@ internal sealed class PushPullBench(PushPullSettings settings, ToolConsole conso
 
     private async Task MeasureAsync(WeirClient client, RawLink raw, CancellationToken cancellation)
     {
+        if (settings.Replicas > 0)
+        {
+            await RepairedCluster.AwaitAsync(client, 1 + settings.Replicas, cancellation);
+        }
+
         BenchedTable table = await BenchedTable.FillAsync(client, settings, cancellation);
         double seconds = settings.Seconds / Rounds;
         foreach (RequestKind kind in Kinds)

@@ -31,6 +31,9 @@ internal sealed record PushPullSettings
     /// <summary>What kind of sockets the two processes talk over.</summary>
     public required Transport Transport { get; init; }
 
+    /// <summary>How many servers hold each segment beside the one that leads it; there is one server more than that.</summary>
+    public int Replicas { get; init; }
+
     /// <summary>Slices of the key space, as a power of two.</summary>
     public required int SegmentBits { get; init; }
 

@@ -32,6 +32,8 @@ internal static class BenchPushPullCommand
         Option<long> window = CheckedOption.Whole(
             "--window", "Requests under way at a time. Default 4: the next are on their way while one is served.", 4, 1, 1024, "W");
         Option<Filters> filters = FilterOption.Create("What makes requests and answers shorter. Default none: every request carries its keys.");
+        Option<long> replicas = CheckedOption.Whole(
+            "--replicas", "How many servers hold each segment beside the one that leads it, each a process more. Default 0: one server, single copies.", 0, 0, 7, "K");
         Option<int?> segments = TrainOptions.SegmentsOption("Slices of the key space, a power of two from 64 to 131072. Default 128: the smallest that gives a server 100.");
         Option<Transport> transport = TransportOption.Create("What the two processes talk over, and the bare socket too. Default tcp: what two machines use.");
         Option<double?> seconds = CheckedOption.Real(
@@ -42,7 +44,7 @@ internal static class BenchPushPullCommand
             "Measures push, pull and push-pull between this process and a server process on this machine, and in turn with them the bare socket. "
             + "GB/s are of values, of a push-pull those of both directions; a push is done when it was applied.")
         {
-            keys, width, rule, requestKeys, window, filters, segments, transport, seconds, report,
+            keys, width, rule, requestKeys, window, filters, replicas, segments, transport, seconds, report,
         };
         command.Validators.Add(result => CheckTogether(result, keys, width, requestKeys));
         command.SetAction((parsed, cancellation) =>
@@ -58,6 +60,7 @@ internal static class BenchPushPullCommand
                 Filters = parsed.GetValue(filters),
                 Window = (int)parsed.GetValue(window),
                 Transport = parsed.GetValue(transport),
+                Replicas = (int)parsed.GetValue(replicas),
                 SegmentBits = parsed.GetValue(segments) ?? StandardSegmentBits,
                 Seconds = parsed.GetValue(seconds) ?? StandardSeconds,
             };

@@ -22,6 +22,9 @@ internal static class ServeCommand
         Option<string?> listen = CheckedOption.Address(
             "--listen", "Where to listen; port 0 takes a free one. The default is reached from this machine only: others are a decision.", anyPort: true);
         listen.DefaultValueFactory = _ => standard.Listen;
+        Option<string?> advertise = AdvertiseOption();
+        Option<string?> zone = ZoneOption();
+        Option<long> leaveTimeout = LeaveTimeoutOption();
         Option<Transport> transport = TransportOption.Create(
             "What to listen with where --listen is not given: tcp, or unix for a socket in the temporary folder. Default tcp: what other machines can reach.");
         Option<string?> join = CheckedOption.Address("--join", "A server of the cluster to join. Default: none, this is the first server of a new cluster.", anyPort: false);
@@ -30,6 +33,8 @@ internal static class ServeCommand
         Option<string?> report = CheckedOption.Text("--report", "Write the node's id, process and address as JSON once it serves. Default: no file.", "FILE.json");
         Option<int?> segments = TrainOptions.SegmentsOption("Slices of the key space of a new cluster, a power of two from 64 to 131072.");
         segments.Hidden = true;
+        Option<string?> node = CheckedOption.Text("--node", "", "HEX");
+        node.Hidden = true;
         Option<long> replicas = ReplicasOption("How many servers hold each segment beside the one that leads it; the first server's word counts. Default 0: single copies.");
         Option<long?> failureTimeout = CheckedOption.WholeOrNone(
             "--failure-timeout", "Silence after which a server counts as gone, the same at every server. Default 5000, or 500 with --replicas: then a false alarm costs a copy and not the run.", 500, 60_000, "MS");
@@ -39,13 +44,18 @@ internal static class ServeCommand
             "--register", "An etcd that keeps the cluster's map instead, the same prefix at every server and no other cluster's. A server then finds the cluster there, without --join.");
         Option<string?> number = CheckedOption.Text("--cluster-number", "With --acceptors: the cluster's number, 1 to 16 hexadecimal digits, the same at every server.", "HEX");
         Option<string?> folder = CheckedOption.Text("--acceptor-folder", "Where this server, one of --acceptors, keeps what it promised. Default: it hosts none.", "DIR");
+        Option<string?> journal = CheckedOption.Text(
+            "--journal", "A folder for this server's journal, its own: durable tables survive the loss of all servers at once, and this one comes back with what it held of them. Needs --acceptors or --register. Default: none.", "DIR");
         Option<string> start = CheckedOption.Word(
             "--acceptor-start", "What is known of that folder: again, first (the very first start) or replaced (its records were lost). Default again.", ["again", "first", "replaced"], [], "again");
+        Option<string> log = CheckedOption.Word(
+            "--log", "The least that it logs to the error stream: each step of a repair or a move is information. Default information.", [.. Levels.Keys], [], "information");
         var withParent = new Option<bool>("--with-parent") { Hidden = true };
         var command = new Command(
-            "serve", $"Runs one server. It prints '{ServingAt}ADDRESS' once it serves, logs to the error stream, and stops at Ctrl+C or SIGTERM. What it held is then gone.")
+            "serve",
+            $"Runs one server. It prints '{ServingAt}ADDRESS' once it serves, logs to the error stream, and at Ctrl+C or SIGTERM hands what it holds over to the others, leaves the cluster and ends. A second signal ends it at once: what it held is then gone, but for durable tables where it has a --journal.")
         {
-            listen, transport, join, memory, replicas, failureTimeout, register, acceptors, number, folder, start, report, segments, withParent,
+            listen, advertise, transport, zone, join, leaveTimeout, memory, replicas, failureTimeout, register, acceptors, number, folder, start, journal, log, report, segments, node, withParent,
         };
         command.Validators.Add(result => CheckTogether(result, listen, transport));
         command.Validators.Add(result =>
@@ -58,6 +68,11 @@ internal static class ServeCommand
             if (result.IsGiven(register) && result.IsGiven(acceptors))
             {
                 result.AddError("--register and --acceptors contradict each other: either an etcd keeps the cluster's map, or servers of the cluster do");
+            }
+
+            if (result.IsGiven(journal) && !result.IsGiven(acceptors) && !result.IsGiven(register))
+            {
+                result.AddError("--journal needs --acceptors or --register: without the cluster's map nobody knows what the rows in a journal belong to");
             }
 
             if (result.IsGiven(folder) && !result.IsGiven(acceptors))
@@ -76,12 +91,16 @@ internal static class ServeCommand
             var options = new ServeOptions
             {
                 Listen = chosen || parsed.GetValue(transport) == Transport.Tcp ? parsed.GetValue(listen)! : FreePath(),
+                Advertise = parsed.GetValue(advertise),
+                Zone = parsed.GetValue(zone) ?? standard.Zone,
                 Join = parsed.GetValue(join),
+                Node = parsed.GetValue(node) is { } id ? ulong.Parse(id, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture) : null,
                 MemoryBytes = parsed.GetValue(memory) ?? standard.MemoryBytes,
                 SegmentBits = parsed.GetValue(segments) ?? standard.SegmentBits,
                 Replicas = (int)parsed.GetValue(replicas),
                 NodeTimeoutMs = parsed.GetValue(failureTimeout) ?? FailureTimeoutMs((int)parsed.GetValue(replicas)),
                 EtcdRegister = parsed.GetValue(register),
+                Journal = parsed.GetValue(journal),
                 Register = parsed.GetValue(acceptors) is not { Length: > 0 } all ? null : new RegisterOptions
                 {
                     Acceptors = all,
@@ -90,10 +109,21 @@ internal static class ServeCommand
                     Start = Starts[parsed.GetValue(start)!],
                 },
             };
-            return RunAsync(options, parsed.GetValue(report), parsed.GetValue(withParent), console, signals, cancellation);
+            bool isChild = parsed.GetValue(withParent);
+            LogLevel level = isChild && parsed.GetResult(log) is not { Implicit: false } ? LogLevel.Warning : Levels[parsed.GetValue(log)!];
+            return RunAsync(options, parsed.GetValue(report), parsed.GetValue(leaveTimeout), isChild, level, console, signals, cancellation);
         });
         return command;
     }
+
+    public static Option<string?> AdvertiseOption() => CheckedOption.Address(
+        "--advertise", "Where others reach it, where that is not where it listens; port 0 stands for the one listened on. Default: as --listen.", anyPort: true);
+
+    public static Option<string?> ZoneOption() => CheckedOption.Text(
+        "--zone", "What it dies together with, such as a machine or rack: copies of a segment are kept in different ones. Default: nothing.", "NAME");
+
+    public static Option<long> LeaveTimeoutOption() => CheckedOption.Whole(
+        "--leave-timeout", "How long it may take at Ctrl+C or SIGTERM to hand over what it holds; 0 ends it at once. Default 60000.", 60_000, 0, 86_400_000, "MS");
 
     /// <summary>How long a server may be silent where nothing else was said.</summary>
     public static long FailureTimeoutMs(int replicas) => replicas > 0 ? 500 : new ServeOptions().NodeTimeoutMs;
@@ -105,6 +135,13 @@ internal static class ServeCommand
         ["again"] = AcceptorStart.Again,
         ["first"] = AcceptorStart.First,
         ["replaced"] = AcceptorStart.Replacement,
+    };
+
+    private static readonly Dictionary<string, LogLevel> Levels = new()
+    {
+        ["information"] = LogLevel.Information,
+        ["warning"] = LogLevel.Warning,
+        ["error"] = LogLevel.Error,
     };
 
     private static bool IsNumber(string text) => ulong.TryParse(text, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong number) && number != 0;
@@ -121,8 +158,9 @@ internal static class ServeCommand
         }
     }
 
-    private static async Task<int> RunAsync(
-        ServeOptions options, string? reportPath, bool withParent, ToolConsole console, StopSignals signals, CancellationToken cancellation)
+    /// <summary>Runs a server until it is told to leave.</summary>
+    public static async Task<int> RunAsync(
+        ServeOptions options, string? reportPath, long leaveMs, bool withParent, LogLevel level, ToolConsole console, StopSignals signals, CancellationToken cancellation)
     {
         JsonFile.Check(reportPath);
         if (withParent)
@@ -131,7 +169,7 @@ internal static class ServeCommand
             _ = ParentPipe.FollowAsync(ParentPipe.Open(), signals, _ => { });
         }
 
-        using var loggers = new StandardErrorLog(console.Error, withParent ? LogLevel.Warning : LogLevel.Information);
+        using var loggers = new StandardErrorLog(console.Error, level);
         await using WeirServer server = await WeirHost.ServeAsync(options, loggers, cancellation);
         if (reportPath is not null)
         {
@@ -146,6 +184,22 @@ internal static class ServeCommand
         }
         catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
         {
+            // A child ends with its parent, and so does the whole cluster: nobody is left to take over.
+            bool leaves = leaveMs > 0 && !(withParent && signals.Reason == ParentPipe.Ended);
+            if (leaves && await server.LeaveAsync(leaveMs, CancellationToken.None) is { } stays)
+            {
+                console.Error.WriteLine($"the server at {server.Address} ends without having handed over what it holds: {stays}");
+            }
+            else if (leaves)
+            {
+                console.Say("handed over what it held, and left the cluster");
+            }
+
+            return ExitCode.Done;
+        }
+        catch (Exception) when (server.HasLeft)
+        {
+            console.Say("it was drained and the cluster has forgotten it");
             return ExitCode.Done;
         }
         catch (Exception exception)

@@ -13,30 +13,42 @@ internal static class StatusCommand
     // Tables are not wrapped where the output is no terminal: a reader looks for whole lines.
     private const int PlainWidth = 200;
 
+    private const int WatchMs = 1000;
+
     public static Command Create(ToolConsole console)
     {
         Option<string[]?> cluster = CheckedOption.Addresses(
             "--cluster", $"Addresses of the cluster, one or more; gives up after {ClusterConnection.ConnectMs / 1000} s where nobody answers.");
         cluster.Required = true;
         Option<string?> report = CheckedOption.Text("--report", "Also write it as JSON. Default: no file.", "FILE.json");
-        var command = new Command("status", "Shows a cluster's servers, tables and workers.") { cluster, report };
-        command.SetAction((parsed, cancellation) => RunAsync(console, parsed.GetValue(cluster)!, parsed.GetValue(report), cancellation));
+        var watch = new Option<bool>("--watch") { Description = "Show it again every second, until Ctrl+C." };
+        var command = new Command("status", "Shows a cluster's servers, tables and workers.") { cluster, watch, report };
+        command.SetAction((parsed, cancellation) => RunAsync(console, parsed.GetValue(cluster)!, parsed.GetValue(report), parsed.GetValue(watch), cancellation));
         return command;
     }
 
-    private static async Task<int> RunAsync(ToolConsole console, string[] addresses, string? reportPath, CancellationToken cancellation)
+    private static async Task<int> RunAsync(ToolConsole console, string[] addresses, string? reportPath, bool watches, CancellationToken cancellation)
     {
         JsonFile.Check(reportPath);
-        ClusterStatus status;
-        await using (WeirClient client = await ClusterConnection.OpenAsync(addresses, Filters.None, null, cancellation))
+        await using WeirClient client = await ClusterConnection.OpenAsync(addresses, Filters.None, null, cancellation);
+        try
         {
-            status = await client.GetStatusAsync(cancellation);
-        }
+            do
+            {
+                ClusterStatus status = await client.GetStatusAsync(cancellation);
+                Show(console, status);
+                if (reportPath is not null)
+                {
+                    JsonFile.Write(reportPath, StatusReport.Of(status), ReportJson.Default.StatusReport);
+                }
 
-        Show(console, status);
-        if (reportPath is not null)
+                await Task.Delay(watches ? WatchMs : 0, cancellation);
+            }
+            while (watches);
+        }
+        catch (OperationCanceledException) when (watches && cancellation.IsCancellationRequested)
         {
-            JsonFile.Write(reportPath, StatusReport.Of(status), ReportJson.Default.StatusReport);
+            // Ctrl+C is how a watch ends.
         }
 
         return ExitCode.Done;
@@ -50,16 +62,29 @@ internal static class StatusCommand
             terminal.Profile.Width = PlainWidth;
         }
 
-        terminal.WriteLine($"map {status.MapVersion}, {status.Segments} segments{(status.SegmentsDown > 0 ? $", {status.SegmentsDown} of them down" : "")}{(status.Repairing.Count > 0 ? $", {status.Repairing.Count} under repair" : "")}");
-        Print(terminal, ["server", "pid", "address", "segments", "rows", "bytes", "pushes", "pulls", "waiting"], status.Servers.Select(server => server.Answers
-            ? (string[])[server.Id, Text(server.ProcessId), server.Address, Text(server.Segments), Text(server.Rows), Text(server.Bytes), Text(server.PushRequests), Text(server.PullRequests), Text(server.PullsWaiting)]
-            : [server.Id, "", server.Address, Text(server.Segments), "does not answer", "", "", "", ""]));
+        terminal.WriteLine($"map {status.MapVersion}, generation {status.Generation}, {status.Segments} segments{(status.SegmentsDown > 0 ? $", {status.SegmentsDown} of them down" : "")}{(status.Repairing.Count > 0 ? $", {status.Repairing.Count} under repair" : "")}");
+        Print(terminal, ["server", "pid", "address", "leads", "holds", "rows", "bytes", "pushes", "pulls", "waiting"], status.Servers.Select(server => server.Answers
+            ? (string[])[server.Id, Text(server.ProcessId), server.Address + Draining(server), Text(server.Segments), Text(server.SegmentsHeld), Text(server.Rows), Text(server.Bytes), Text(server.PushRequests), Text(server.PullRequests), Text(server.PullsWaiting)]
+            : [server.Id, "", server.Address + Draining(server), Text(server.Segments), Text(server.SegmentsHeld), "does not answer", "", "", "", ""]));
         Print(terminal, ["table", "width", "rule", "rows"], status.Tables.Select(table => (string[])[table.Name, Text(table.Width), table.Rule, Text(table.Rows)]));
-        Print(terminal, ["job", "worker", "hosted by", "takes part", "clock"], status.Workers.Select(worker =>
-            (string[])[worker.Job, Text(worker.Index), worker.Process, Span(worker), Text(worker.Clock) + (worker.Finished ? " (finished)" : "")]));
+        Print(terminal, ["job", "worker", "hosted by", "takes part", "clock", "behind"], status.Workers.Select(worker =>
+            (string[])[worker.Job, Text(worker.Index), worker.Process, Span(worker), Text(worker.Clock) + (worker.Finished ? " (finished)" : ""), worker.Behind > 0 ? Text(worker.Behind) : ""]));
+        Name(terminal, "down", status.Down);
+        Name(terminal, "under repair", status.Repairing);
         foreach (string loss in status.Losses)
         {
             terminal.WriteLine($"lost: {loss}");
+        }
+    }
+
+    private static string Draining(ServerStatus server) => !server.IsDraining ? "" : server.SegmentsHeld == 0 ? " (drained)" : " (draining)";
+
+    private static void Name(IAnsiConsole terminal, string what, IReadOnlyList<int> segments)
+    {
+        const int Most = 20;
+        if (segments.Count > 0)
+        {
+            terminal.WriteLine($"{what}: segments {string.Join(", ", segments.Take(Most))}{(segments.Count > Most ? $" and {segments.Count - Most} more" : "")}");
         }
     }
 

@@ -7,6 +7,9 @@ namespace Weir.Cli.Processes;
 /// </summary>
 internal static class ParentPipe
 {
+    /// <summary>The reason of a stop that its parent brought about.</summary>
+    public const string Ended = "the end of the parent process";
+
     // A child that does not come to its end in this time, in milliseconds, is stuck, and nobody is left to end it.
     private const int StopMs = 4000;
 
@@ -23,7 +26,7 @@ internal static class ParentPipe
             take(line);
         }
 
-        signals.Stop("the end of the parent process");
+        signals.Stop(Ended);
         await Task.Delay(StopMs);
         Environment.Exit(ExitCode.Failed);
     }

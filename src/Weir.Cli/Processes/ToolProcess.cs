@@ -69,6 +69,9 @@ internal sealed class ToolProcess : IAsyncDisposable
         }
     }
 
+    /// <summary>Kills it, so that it can do nothing more (SIGKILL). Returns once the signal is sent; nothing happens where it has ended.</summary>
+    public void Kill() => _process.Kill();
+
     /// <summary>Asks it to end, and kills it where it does not. May be called again.</summary>
     public ValueTask DisposeAsync()
     {

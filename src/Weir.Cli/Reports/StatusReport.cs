@@ -24,11 +24,11 @@ internal sealed record StatusReport(
     public static StatusReport Of(ClusterStatus status) => new(
         status.MapVersion,
         status.Generation,
-        [.. status.Servers.Select(s => new MemberOfStatus(s.Id, s.ProcessId, s.Address, s.Answers, s.Segments, s.Rows, s.Bytes, s.PushRequests, s.PullRequests, s.PullsWaiting))],
+        [.. status.Servers.Select(s => new MemberOfStatus(s.Id, s.ProcessId, s.Address, s.Answers, s.Segments, s.Rows, s.Bytes, s.PushRequests, s.PullRequests, s.PullsWaiting, s.SegmentsHeld, s.IsDraining))],
         status.Down,
         status.Repairing,
         status.Tables,
-        [.. status.Workers.Select(w => new WorkerOfStatus(w.Index, w.Job, w.Process, w.Clock, w.Finished, w.FirstIteration, w.LastIteration))],
+        [.. status.Workers.Select(w => new WorkerOfStatus(w.Index, w.Job, w.Process, w.Clock, w.Finished, w.FirstIteration, w.LastIteration, w.Behind))],
         status.Losses);
 }
 
@@ -43,8 +43,10 @@ internal sealed record StatusReport(
 /// <param name="PushRequests">Push frames since its start.</param>
 /// <param name="PullRequests">Pull frames since its start.</param>
 /// <param name="PullsWaiting">Pulls that wait for clocks now.</param>
+/// <param name="SegmentsHeld">Segments that it holds, those that it leads among them.</param>
+/// <param name="Draining">Whether it hands over what it holds.</param>
 internal sealed record MemberOfStatus(
-    string Id, int Pid, string Address, bool Answers, int Segments, long Rows, long Bytes, long PushRequests, long PullRequests, long PullsWaiting);
+    string Id, int Pid, string Address, bool Answers, int Segments, long Rows, long Bytes, long PushRequests, long PullRequests, long PullsWaiting, int SegmentsHeld, bool Draining);
 
 /// <summary>A worker of a job.</summary>
 /// <param name="Id">Its index in the job.</param>
@@ -54,4 +56,5 @@ internal sealed record MemberOfStatus(
 /// <param name="Finished">Whether it has done all it will do.</param>
 /// <param name="FirstIteration">The first iteration that it takes part in; 0 while that is undecided.</param>
 /// <param name="LastIteration">The last one by a planned leave; null where none is decided.</param>
-internal sealed record WorkerOfStatus(int Id, string Job, string Process, long Clock, bool Finished, long FirstIteration, long? LastIteration);
+/// <param name="Behind">Iterations behind the furthest worker of its job.</param>
+internal sealed record WorkerOfStatus(int Id, string Job, string Process, long Clock, bool Finished, long FirstIteration, long? LastIteration, long Behind);

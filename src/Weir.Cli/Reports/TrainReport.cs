@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using Weir.Cli.Processes;
 
 namespace Weir.Cli.Reports;
 
@@ -92,8 +93,12 @@ internal sealed record ModelOfFile(long NonZero, string Path);
 [JsonSerializable(typeof(TrainReport))]
 [JsonSerializable(typeof(ServeReport))]
 [JsonSerializable(typeof(UpReport))]
+[JsonSerializable(typeof(ClusterRecord))]
 [JsonSerializable(typeof(EvaluateReport))]
 [JsonSerializable(typeof(PushPullReport))]
 [JsonSerializable(typeof(StoreReport))]
+[JsonSerializable(typeof(SimReport))]
 [JsonSerializable(typeof(StatusReport))]
+[JsonSerializable(typeof(FailoverReport))]
+[JsonSerializable(typeof(JoinReport))]
 internal sealed partial class ReportJson : JsonSerializerContext;

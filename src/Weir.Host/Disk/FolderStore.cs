@@ -29,7 +29,7 @@ public sealed class FolderStore : ICheckpointStore
         if (!Directory.Exists(folder))
         {
             Directory.CreateDirectory(folder);
-            FolderFlush.Run(_folder);
+            DurableFiles.FlushFolder(_folder);
         }
 
         long bytes = pieces.Sum(p => (long)p.Length);
@@ -40,7 +40,7 @@ public sealed class FolderStore : ICheckpointStore
         }
 
         File.Move(beside, path, overwrite: true);
-        FolderFlush.Run(folder);
+        DurableFiles.FlushFolder(folder);
     }
 
     /// <inheritdoc/>
@@ -73,7 +73,7 @@ public sealed class FolderStore : ICheckpointStore
         if (File.Exists(path))
         {
             File.Delete(path);
-            FolderFlush.Run(folder);
+            DurableFiles.FlushFolder(folder);
             if (!Directory.EnumerateFileSystemEntries(folder).Any())
             {
                 Directory.Delete(folder);

@@ -14,7 +14,6 @@ namespace Weir.Host.Disk;
 internal sealed class RecordFolder : IDisk, IDisposable
 {
     private const string OwnerFile = "owner";
-    private const string LockFile = "lock";
 
     private readonly string _folder;
     private readonly Action _ended;
@@ -49,16 +48,7 @@ internal sealed class RecordFolder : IDisk, IDisposable
             throw new IOException($"there is no folder {folder}: the acceptor that was started there before cannot say what it promised. If it is lost for good, start it as a replacement");
         }
 
-        FileStream held;
-        try
-        {
-            held = new FileStream(Path.Combine(folder, LockFile), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
-        }
-        catch (IOException taken)
-        {
-            throw new IOException($"folder {folder} is in use by another process, or cannot be written: {taken.Message}", taken);
-        }
-
+        FileStream held = DurableFiles.Hold(folder);
         try
         {
             Claim(folder, string.Create(CultureInfo.InvariantCulture, $"acceptor {identity} of cluster {cluster:x}\n"), start);
@@ -113,7 +103,7 @@ internal sealed class RecordFolder : IDisk, IDisposable
 
         if (stands is null && start != AcceptorStart.Again)
         {
-            Replace(folder, OwnerFile, System.Text.Encoding.UTF8.GetBytes(owner));
+            DurableFiles.Replace(folder, OwnerFile, System.Text.Encoding.UTF8.GetBytes(owner));
         }
     }
 
@@ -154,7 +144,7 @@ internal sealed class RecordFolder : IDisk, IDisposable
         {
             foreach ((string record, ReadOnlyMemory<byte> content) in records)
             {
-                Replace(_folder, record, content.Span);
+                DurableFiles.Replace(_folder, record, content.Span);
             }
 
             return true;
@@ -163,19 +153,5 @@ internal sealed class RecordFolder : IDisk, IDisposable
         {
             return false;
         }
-    }
-
-    private static void Replace(string folder, string record, ReadOnlySpan<byte> content)
-    {
-        string path = Path.Combine(folder, record);
-        string beside = path + ".new";
-        using (var file = new FileStream(beside, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0))
-        {
-            file.Write(content);
-            file.Flush(flushToDisk: true);
-        }
-
-        File.Move(beside, path, overwrite: true);
-        FolderFlush.Run(folder);
     }
 }

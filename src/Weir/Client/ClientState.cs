@@ -141,6 +141,10 @@ internal sealed class ClientState(ClientOptions options, INetwork network, ITime
         return Map!.Head(segment) is { } member ? _heads[segment] = LinkTo(member.Address) : null;
     }
 
+    /// <summary>Who answers pulls of a table in a segment, or null where its only copy is gone: the head, or for a committed table the tail (design R22).</summary>
+    public NodeLink? Reader(WeirTable table, int segment) =>
+        !table.IsCommitted ? Head(segment) : Map!.Tail(segment) is { } member ? LinkTo(member.Address) : null;
+
     /// <summary>Acts on what stands under a map version: later frames name at least that (design R4).</summary>
     public void RestsOn(ulong version) => _restsOn = Math.Max(_restsOn, version);
 

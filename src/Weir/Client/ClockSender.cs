@@ -242,6 +242,10 @@ internal sealed class ClockSender(ClientState state, PushSender pushes)
             .OrderBy(l => l.Stream.Segment)
             .Select(l => new SentEntry(l.Stream.Table, l.Stream.Segment, l.N))];
         NodeLink link = state.LinkTo(member.Address);
+        FrameHeader header = state.Header(FrameKind.Sent, 0, session.Id);
+
+        // The map by which it says what the node heads, and not the one that acknowledgements rest on: of a segment that the node heads since, it says nothing.
+        header.MapVersion = map.Version;
         uint first = 0;
         ulong request;
         bool cut = false;
@@ -255,10 +259,10 @@ internal sealed class ClockSender(ClientState state, PushSender pushes)
             }
 
             uint last = count == entries.Count ? (uint)map.Segments - 1 : entries[count - 1].Segment;
-            request = state.NextRequest();
+            header.RequestId = request = state.NextRequest();
             state.Send(
                 link,
-                state.Header(FrameKind.Sent, request, session.Id),
+                header,
                 new SentBody(session.Group, session.Worker, open.Iteration, first, last, entries[..count]));
             entries.RemoveRange(0, count);
             first = last + 1;

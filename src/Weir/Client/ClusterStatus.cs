@@ -14,8 +14,11 @@ namespace Weir.Client;
 /// <param name="Tables">Its tables.</param>
 /// <param name="Workers">The workers of its jobs with their clocks.</param>
 /// <param name="Losses">What was lost with servers that are gone.</param>
+/// <param name="Manager">Where the server is reached that decides the map.</param>
+/// <param name="Replicas">How many servers hold a slice beside the one that leads it, as far as there are servers for it.</param>
 public sealed record ClusterStatus(
-    long MapVersion, int Generation, int Segments, int SegmentsDown, IReadOnlyList<int> Down, IReadOnlyList<int> Repairing, IReadOnlyList<ServerStatus> Servers, IReadOnlyList<TableStatus> Tables, IReadOnlyList<WorkerStatus> Workers, IReadOnlyList<string> Losses)
+    long MapVersion, int Generation, int Segments, int SegmentsDown, IReadOnlyList<int> Down, IReadOnlyList<int> Repairing, IReadOnlyList<ServerStatus> Servers, IReadOnlyList<TableStatus> Tables, IReadOnlyList<WorkerStatus> Workers, IReadOnlyList<string> Losses,
+    string Manager, int Replicas)
 {
     internal static ClusterStatus Of(ClusterMap map, IReadOnlyList<StatusReplyBody> nodes)
     {
@@ -33,16 +36,21 @@ public sealed record ClusterStatus(
             job.Name,
             index,
             Array.Find(map.Processes, p => p.Process == worker.Process).Name,
-            Math.Max(worker.FinishedThrough, clocks.GetValueOrDefault((job.Group, (uint)index))),
+            Clock(clocks, job, index),
             worker.IsFinished,
             worker.From,
-            worker.Last == MapWorker.NoEnd ? null : worker.Last)))];
-        int copies = Math.Min(map.Replicas + 1, map.Members.Length);
+            worker.Last == MapWorker.NoEnd ? null : worker.Last,
+            worker.IsFinished || !worker.HasFirst ? 0 : Math.Max(0, job.Workers.Select((_, other) => Clock(clocks, job, other)).Max() - Clock(clocks, job, index)))))];
+        int copies = map.Copies;
         int[] down = [.. Enumerable.Range(0, map.Segments).Where(s => map.Chains[s].Head == ClusterMap.Nobody || map.Chains[s].IsDown)];
         int[] repairing = [.. Enumerable.Range(0, map.Segments).Where(s => map.Chains[s].Head != ClusterMap.Nobody && map.Chains[s].Members.Count(m => m.IsComplete) < copies)];
         return new ClusterStatus(
-            (long)map.Version, (int)map.Generation, map.Segments, down.Length, down, repairing, servers, tables, workers, [.. map.Losses.Select(l => l.ToString())]);
+            (long)map.Version, (int)map.Generation, map.Segments, down.Length, down, repairing, servers, tables, workers, [.. map.Losses.Select(l => l.ToString())],
+            map.Manager.Address, map.Replicas);
     }
+
+    private static long Clock(Dictionary<(uint, uint), long> clocks, MapJob job, int worker) =>
+        Math.Max(job.Workers[worker].FinishedThrough, clocks.GetValueOrDefault((job.Group, (uint)worker)));
 
     private static ServerStatus Server(ClusterMap map, MapMember member, IReadOnlyList<StatusReplyBody> nodes)
     {
@@ -56,10 +64,12 @@ public sealed record ClusterStatus(
         }
 
         int segments = map.Chains.Count(c => c.Head != ClusterMap.Nobody && map.Members[c.Head].Node == member.Node);
+        int index = map.IndexOf(member.Node), held = map.Chains.Count(c => c.PlaceOf(index) >= 0);
         return found is { } status
             ? new ServerStatus(
-                member.Node.ToString("x16"), (int)status.ProcessId, member.Address, true, segments, status.Tables.Sum(t => t.Rows), status.StoredBytes, status.Counters.PushRequests, status.Counters.PullRequests, status.Counters.PullsWaiting)
-            : new ServerStatus(member.Node.ToString("x16"), 0, member.Address, false, segments, 0, 0, 0, 0, 0);
+                member.Node.ToString("x16"), (int)status.ProcessId, member.Address, true, segments, status.Tables.Sum(t => t.Rows), status.StoredBytes, status.Counters.PushRequests, status.Counters.PullRequests, status.Counters.PullsWaiting,
+                held, member.IsDraining)
+            : new ServerStatus(member.Node.ToString("x16"), 0, member.Address, false, segments, 0, 0, 0, 0, 0, held, member.IsDraining);
     }
 }
 
@@ -68,14 +78,16 @@ public sealed record ClusterStatus(
 /// <param name="ProcessId">The operating system's number of its process.</param>
 /// <param name="Address">Where it is reached.</param>
 /// <param name="Answers">Whether it answered just now; its figures are zero where it did not.</param>
-/// <param name="Segments">Slices that it holds.</param>
+/// <param name="Segments">Slices that it leads.</param>
 /// <param name="Rows">Rows that it holds.</param>
 /// <param name="Bytes">Bytes of rows, state and index.</param>
 /// <param name="PushRequests">Push frames since its start.</param>
 /// <param name="PullRequests">Pull frames since its start.</param>
 /// <param name="PullsWaiting">Pulls that wait for clocks now.</param>
+/// <param name="SegmentsHeld">Slices that it holds, those that it leads among them.</param>
+/// <param name="IsDraining">It hands over what it holds; with none left it may be stopped.</param>
 public sealed record ServerStatus(
-    string Id, int ProcessId, string Address, bool Answers, int Segments, long Rows, long Bytes, long PushRequests, long PullRequests, long PullsWaiting);
+    string Id, int ProcessId, string Address, bool Answers, int Segments, long Rows, long Bytes, long PushRequests, long PullRequests, long PullsWaiting, int SegmentsHeld, bool IsDraining);
 
 /// <summary>One table.</summary>
 /// <param name="Name">Its name.</param>
@@ -92,4 +104,5 @@ public sealed record TableStatus(string Name, int Width, string Rule, long Rows)
 /// <param name="Finished">Whether it has done all it will do.</param>
 /// <param name="FirstIteration">The first iteration that it takes part in; 0 while its join is announced and not yet decided.</param>
 /// <param name="LastIteration">The last one by a planned leave; null where none is decided.</param>
-public sealed record WorkerStatus(string Job, int Index, string Process, long Clock, bool Finished, long FirstIteration, long? LastIteration);
+/// <param name="Behind">Iterations behind the furthest worker of its job; 0 for one that has finished or is about to join.</param>
+public sealed record WorkerStatus(string Job, int Index, string Process, long Clock, bool Finished, long FirstIteration, long? LastIteration, long Behind);

@@ -85,6 +85,14 @@ public sealed record TableOptions
     /// <summary>Sum the workers' pushes of an iteration and run the rule once on the sum (design R19). Needs <see cref="Job"/>.</summary>
     public bool Aggregate { get; init; }
 
+    /// <summary>
+    /// Pulls see acknowledged pushes alone (design R22): what was seen once is never gone again, as long as no more servers die than there are replicas.
+    /// They are answered by the last server of a segment's chain, and wait a moment where that has just changed. Without it, the default, a pull
+    /// may see a push that is not yet acknowledged, and that vanishes if the first server of the chain dies at once.
+    /// <see cref="WeirClient.ScanAsync(WeirTable, CancellationToken)"/> reads the first server in either case.
+    /// </summary>
+    public bool Committed { get; init; }
+
     /// <summary>The job whose workers' clocks govern pulls of the table; null for none.</summary>
     public Job? Job { get; init; }
 
@@ -103,6 +111,13 @@ public sealed record TableOptions
     /// segments. 64 KiB for each segment.
     /// </summary>
     public int AdmitAfterSightings { get; init; } = 1;
+
+    /// <summary>
+    /// Acknowledge a push only once every server that holds its segment has it in a journal on its disk, flushed: it then survives the loss of all
+    /// servers at once, for instance of power, and is there again, once, when they are started on their journals. Default false: a push survives the
+    /// loss of as many servers as there are replicas, and waits for no disk. All servers of the cluster need a journal.
+    /// </summary>
+    public bool Durable { get; init; }
 }
 
 /// <summary>Declares a job: a number of logical workers, hosted by however many processes there are.</summary>

@@ -73,6 +73,7 @@ internal sealed class PullCall(PullSender sender, WeirTable table, KeySlices sli
         DelayBound = DelayBound,
         Group = Group,
         Rows = rows,
+        Committed = Table.IsCommitted,
         TakesZeroBitmap = sender.TakesZeroBitmap,
     };
 

@@ -196,7 +196,7 @@ internal sealed class PullSender(ClientState state)
         AskAgain(now);
     }
 
-    /// <summary>Segments that nobody holds any more fail their calls; a moved segment's items are asked at its new head.</summary>
+    /// <summary>Segments that nobody holds any more fail their calls; a moved segment's items are asked where it now is.</summary>
     public void MapChanged(ClusterMap? older, Instant now)
     {
         foreach (PullRequest request in _requests.Values.ToArray())
@@ -209,7 +209,7 @@ internal sealed class PullSender(ClientState state)
                     request.Call.Fail(state.Lost(item.Segment));
                 }
 
-                hasMoved |= older is not null && state.Map!.HasMoved(item.Segment, older);
+                hasMoved |= older is not null && (state.Map!.HasMoved(item.Segment, older) || state.Reader(request.Call.Table, item.Segment) != request.Node);
             }
 
             if (hasMoved && !request.Call.IsOver)
@@ -302,7 +302,7 @@ internal sealed class PullSender(ClientState state)
 
     private void Retry(PullRequest request, Instant now)
     {
-        if (request.IsUntouched && request.Call.Push is null && IsForHeads(request))
+        if (request.IsUntouched && request.Call.Push is null && IsForReaders(request))
         {
             request.Timeouts = Math.Min(request.Timeouts + 1, MostTimeouts);
             request.RetryAt = RetryAt(request);
@@ -330,11 +330,11 @@ internal sealed class PullSender(ClientState state)
     }
 
     /// <summary>Whether the node that was asked still heads all that it was asked for.</summary>
-    private bool IsForHeads(PullRequest request)
+    private bool IsForReaders(PullRequest request)
     {
         foreach (ref readonly AskedRows item in request.Items)
         {
-            if (state.Head(item.Segment) != request.Node)
+            if (state.Reader(request.Call.Table, item.Segment) != request.Node)
             {
                 return false;
             }
@@ -378,7 +378,7 @@ internal sealed class PullSender(ClientState state)
         }
     }
 
-    /// <summary>Puts rows of one segment into the request that is being filled for its head.</summary>
+    /// <summary>Puts rows of one segment into the request that is being filled for who answers for it.</summary>
     private void Ask(PullCall call, int segment, int from, int to, bool sendsKeys = false)
     {
         if (call.IsOver)
@@ -386,27 +386,27 @@ internal sealed class PullSender(ClientState state)
             return;
         }
 
-        if (state.Head(segment) is not { } head)
+        if (state.Reader(call.Table, segment) is not { } reader)
         {
             call.Fail(state.Lost(segment));
             return;
         }
 
         // What comes back, or the question itself: with many small segments the items' heads outweigh their rows.
-        if (head.Asking is { } full
+        if (reader.Asking is { } full
             && Math.Max(full.BytesLeft + ((long)(to - from) * call.RowBytes), full.FrameBytes + PullItem.Size + ((to - from) * sizeof(ulong))) > RequestBytes)
         {
             call.Unasked.Enqueue(full);
-            head.Asking = null;
+            reader.Asking = null;
         }
 
-        if (head.Asking is null)
+        if (reader.Asking is null)
         {
-            head.Asking = Rent(head, call);
-            _asking.Add(head);
+            reader.Asking = Rent(reader, call);
+            _asking.Add(reader);
         }
 
-        head.Asking.Add(segment, from, to, sendsKeys);
+        reader.Asking.Add(segment, from, to, sendsKeys);
     }
 
     private void EndAsking(PullCall call)

@@ -74,13 +74,16 @@ public sealed class WeirClient : IAsyncDisposable
 
     /// <summary>Opens a table, creating it where the cluster has none of this name.</summary>
     /// <exception cref="ArgumentOutOfRangeException">ExpireAfterClocks or AdmitAfterSightings is out of its range.</exception>
-    /// <exception cref="WeirException">Conflict: a table of this name has another shape; the message shows both.</exception>
+    /// <exception cref="WeirException">Conflict: a table of this name has another shape, the message shows both; or a durable table is asked for and a server,
+    /// which the message names, has no journal.</exception>
     public async Task<WeirTable> OpenTableAsync(TableOptions options, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(options);
         var body = new OpenTableBody(
             options.Name, options.Width, options.Rule, options.InitialValue, options.Aggregate, options.Job?.Group ?? 0,
-            new KeyLifetime(options.ExpireAfterClocks, options.AdmitAfterSightings));
+            new KeyLifetime(options.ExpireAfterClocks, options.AdmitAfterSightings),
+            options.Committed,
+            options.Durable);
         AdminReplyBody reply = await ChangeAsync(FrameKind.OpenTable, body, cancellation);
         uint id = (uint)reply.First;
         lock (State.Gate)
@@ -174,6 +177,46 @@ public sealed class WeirClient : IAsyncDisposable
         ArgumentOutOfRangeException.ThrowIfLessThan(throughIteration, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(throughIteration, Seq.MaxIteration);
         return await new WorkerRequests(this, job).RemoveAsync(worker, throughIteration, cancellation);
+    }
+
+    /// <summary>
+    /// Has a server hand over all that it holds; it then is a member without segments that may be stopped, and gets none any more. Pushes and pulls go
+    /// on meanwhile.
+    /// </summary>
+    /// <param name="server">Its address, its id, or the beginning of its id.</param>
+    /// <param name="progress">Hears in how many chains the server stands yet; null for nobody.</param>
+    /// <param name="cancellation">Ends the waiting; the cluster goes on draining.</param>
+    /// <exception cref="WeirException">Conflict: there is no such server, or no other to take over; DeadlineExceeded: no segment has moved for
+    /// <see cref="ClientOptions.DeadlineMs"/>, and they may still.</exception>
+    public Task DrainServerAsync(string server, IProgress<int>? progress = null, CancellationToken cancellation = default)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(server);
+        return new ServerRequests(this).DrainAsync(server, progress, cancellation);
+    }
+
+    /// <summary>A server that was drained, or is being, gets segments again.</summary>
+    /// <param name="server">Its address, its id, or the beginning of its id.</param>
+    /// <param name="cancellation">Ends the waiting.</param>
+    /// <exception cref="WeirException">Conflict: there is no such server.</exception>
+    public Task UndrainServerAsync(string server, CancellationToken cancellation = default)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(server);
+        return new ServerRequests(this).UndrainAsync(server, cancellation);
+    }
+
+    /// <summary>A server that is dead or drained leaves the map for good. One that lives then stops.</summary>
+    /// <param name="server">Its address, its id, or the beginning of its id.</param>
+    /// <param name="givesUp">
+    /// Accept that segments which nobody else holds are lost: they begin anew without rows, and every worker goes on from its clock under a new session.
+    /// </param>
+    /// <param name="cancellation">Ends the waiting.</param>
+    /// <returns>How many segments were given up.</returns>
+    /// <exception cref="WeirException">Conflict: there is no such server, it is alive and holds segments, or it has the last complete copy of some, which
+    /// the message names.</exception>
+    public Task<int> ForgetServerAsync(string server, bool givesUp = false, CancellationToken cancellation = default)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(server);
+        return new ServerRequests(this).ForgetAsync(server, givesUp, cancellation);
     }
 
     /// <summary>Which workers of a job take part in which iterations, as this client knows it now.</summary>
@@ -458,6 +501,11 @@ public sealed class WeirClient : IAsyncDisposable
         CheckShape(table, keys.Length, pulled.Length, table.Width, nameof(pulled));
         CheckBound(delayBound);
         cancellation.ThrowIfCancellationRequested();
+        if (table.IsCommitted)
+        {
+            return await PushThenPullAsync(session, table, keys, pushed, pulled, delayBound, cancellation);
+        }
+
         KeySlices slices = _cuts.Cut(keys.Span);
         PullCall pull;
         PushCall push;
@@ -509,6 +557,28 @@ public sealed class WeirClient : IAsyncDisposable
             _ = push.Task.Exception;
             throw;
         }
+    }
+
+    /// <summary>
+    /// The two halves go to different servers: the pull to who sees the push only once it is acknowledged. That of an aggregating table may be long
+    /// after, and its pull waits for the clocks as any.
+    /// </summary>
+    private async Task<PullResult> PushThenPullAsync(
+        PushSession session, WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> pushed, Memory<float> pulled, int? delayBound, CancellationToken cancellation)
+    {
+        Task push = WriteAsync(session, table, keys, pushed, PartOperation.Update, cancellation);
+        if (!table.Aggregate)
+        {
+            await push;
+        }
+
+        PullResult result = await ReadAsync(session.Group == 0 ? null : session, table, keys, pulled, delayBound, cancellation);
+        if (push.IsCompleted)
+        {
+            await push;
+        }
+
+        return result;
     }
 
     private Task WriteAsync(

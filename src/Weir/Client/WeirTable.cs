@@ -12,6 +12,7 @@ public sealed class WeirTable
         Width = table.Width;
         InitialValue = table.InitialValue;
         Aggregate = table.Aggregate;
+        IsCommitted = table.IsCommitted;
         Group = table.Group;
     }
 
@@ -31,4 +32,7 @@ public sealed class WeirTable
 
     /// <summary>Whether the workers' pushes of an iteration are summed and applied once.</summary>
     public bool Aggregate { get; }
+
+    /// <summary>Whether pulls see acknowledged pushes alone; see <see cref="TableOptions.Committed"/>.</summary>
+    public bool IsCommitted { get; }
 }

@@ -5,12 +5,15 @@ using Weir.Keys;
 namespace Weir.Placement;
 
 /// <summary>
-/// Chains as columns of numbers, which is how they are written: how many members each has and whether it is down, the epochs, and then for each
-/// place who stands there and under which append, of the chains that have the place. Layout in docs/protocol.md. Pure functions.
+/// Chains as columns of numbers, which is how they are written: how many members each has and whether it is down, the epochs, when those were
+/// given up that were, and then for each place who stands there and under which append, of the chains that have the place. Layout in
+/// docs/protocol.md. Pure functions.
 /// </summary>
 internal static class ChainColumns
 {
     private const ulong Down = 1;
+    private const ulong Emptied = 2;
+    private const int FlagBits = 2;
 
     /// <summary>The bytes of some chains.</summary>
     public static byte[] Encode(ReadOnlySpan<MapChain> chains)
@@ -33,7 +36,8 @@ internal static class ChainColumns
     public static MapChain[]? Read(ref ByteReader reader, int count, int members)
     {
         if (PackedColumn.Read(ref reader, count) is not { } sizes || PackedColumn.Read(ref reader, count) is not { } epochs
-            || sizes.AsSpan().ContainsAnyExceptInRange(0UL, ((ulong)MapSoundness.MaxChainMembers << 1) | Down))
+            || sizes.AsSpan().ContainsAnyExceptInRange(0UL, ((ulong)MapSoundness.MaxChainMembers << FlagBits) | Emptied | Down)
+            || ReadEmptied(ref reader, sizes) is not { } emptied)
         {
             return null;
         }
@@ -43,8 +47,8 @@ internal static class ChainColumns
         var having = new int[MapSoundness.MaxChainMembers];
         foreach (ulong size in sizes)
         {
-            most = Math.Max(most, size >> 1);
-            for (int place = 0; place < (int)(size >> 1); place++)
+            most = Math.Max(most, size >> FlagBits);
+            for (int place = 0; place < (int)(size >> FlagBits); place++)
             {
                 having[place]++;
             }
@@ -62,18 +66,19 @@ internal static class ChainColumns
             places[place] = (nodes, appended);
         }
 
-        return Chains(sizes, epochs, places);
+        return Chains(sizes, epochs, emptied, places);
     }
 
     /// <summary>A number that other chains hardly have: XxHash3 over what the columns hold, chain by chain as u64 each.</summary>
     public static void AppendTo(XxHash3 hash, ReadOnlySpan<MapChain> chains)
     {
-        Span<ulong> numbers = stackalloc ulong[2 + (2 * MapSoundness.MaxChainMembers)];
+        Span<ulong> numbers = stackalloc ulong[3 + (2 * MapSoundness.MaxChainMembers)];
         foreach (MapChain chain in chains)
         {
             int count = 0;
             numbers[count++] = Size(chain);
             numbers[count++] = chain.Epoch;
+            numbers[count++] = chain.Emptied;
             foreach (ChainMember member in chain.Members)
             {
                 numbers[count++] = (ulong)member.Member;
@@ -97,7 +102,9 @@ internal static class ChainColumns
             }
         }
 
-        ulong[][] columns = [new ulong[chains.Length], new ulong[chains.Length], .. Enumerable.Range(0, 2 * most).Select(c => new ulong[having[c / 2]])];
+        ulong[] emptied = [.. chains.ToArray().Where(c => c.Emptied != 0).Select(c => c.Emptied)];
+        int first = emptied.Length == 0 ? 2 : 3;
+        ulong[][] columns = [new ulong[chains.Length], new ulong[chains.Length], .. emptied.Length == 0 ? Array.Empty<ulong[]>() : [emptied], .. Enumerable.Range(0, 2 * most).Select(c => new ulong[having[c / 2]])];
         Array.Clear(having);
         for (int i = 0; i < chains.Length; i++)
         {
@@ -107,31 +114,45 @@ internal static class ChainColumns
             {
                 int at = having[place]++;
                 ChainMember member = chain.Members[place];
-                (columns[2 + (2 * place)][at], columns[3 + (2 * place)][at]) = ((ulong)member.Member, member.Appended);
+                (columns[first + (2 * place)][at], columns[first + 1 + (2 * place)][at]) = ((ulong)member.Member, member.Appended);
             }
         }
 
         return columns;
     }
 
-    private static MapChain[] Chains(ulong[] sizes, ulong[] epochs, (ulong[] Members, ulong[] Appended)[] places)
+    private static MapChain[] Chains(ulong[] sizes, ulong[] epochs, ulong[] emptied, (ulong[] Members, ulong[] Appended)[] places)
     {
         var chains = new MapChain[sizes.Length];
         var next = new int[places.Length];
+        int nextEmptied = 0;
         for (int i = 0; i < chains.Length; i++)
         {
-            var members = new ChainMember[sizes[i] >> 1];
+            var members = new ChainMember[sizes[i] >> FlagBits];
             for (int place = 0; place < members.Length; place++)
             {
                 int at = next[place]++;
                 members[place] = new ChainMember((int)places[place].Members[at], places[place].Appended[at]);
             }
 
-            chains[i] = new MapChain(epochs[i], members, (sizes[i] & Down) != 0);
+            chains[i] = new MapChain(epochs[i], members, (sizes[i] & Down) != 0, (sizes[i] & Emptied) != 0 ? emptied[nextEmptied++] : 0);
         }
 
         return chains;
     }
 
-    private static ulong Size(in MapChain chain) => ((ulong)chain.Members.Length << 1) | (chain.IsDown ? Down : 0);
+    /// <summary>When the chains were emptied that say that they were; no column where none does.</summary>
+    private static ulong[]? ReadEmptied(ref ByteReader reader, ulong[] sizes)
+    {
+        int count = 0;
+        foreach (ulong size in sizes)
+        {
+            count += (size & Emptied) != 0 ? 1 : 0;
+        }
+
+        return count == 0 ? [] : PackedColumn.Read(ref reader, count);
+    }
+
+    private static ulong Size(in MapChain chain) =>
+        ((ulong)chain.Members.Length << FlagBits) | (chain.Emptied != 0 ? Emptied : 0) | (chain.IsDown ? Down : 0);
 }

@@ -2,11 +2,32 @@ using Weir.Keys;
 
 namespace Weir.Placement;
 
-/// <summary>A server node as the map knows it. Another incarnation under the same id is no member (design R5).</summary>
-internal readonly record struct MapMember(ulong Node, ulong Incarnation, string Address, uint WeightPercent, string Zone);
+/// <summary>
+/// A server node as the map knows it. Another incarnation under the same id is no member (design R5). One that is draining gets no segments and
+/// hands over those it has, so that it may be stopped.
+/// </summary>
+internal readonly record struct MapMember(ulong Node, ulong Incarnation, string Address, uint WeightPercent, string Zone, bool IsDraining = false)
+{
+    /// <summary>It has a journal, so it may hold segments of durable tables and come back with them (design R5, R23).</summary>
+    public bool HasJournal { get; init; }
+}
 
-/// <summary>A table as declared. Group 0: no clocks govern it.</summary>
-internal sealed record MapTable(uint Id, string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group, KeyLifetime Lifetime);
+/// <summary>A table as declared. Group 0: no clocks govern it. Committed: it is pulled from the tails of its chains (design R22).</summary>
+internal sealed record MapTable(
+    uint Id, string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group, KeyLifetime Lifetime, bool IsCommitted = false)
+{
+    /// <summary>A push is acknowledged once every member of the chain has it in its journal, flushed (design R23).</summary>
+    public bool Durable { get; init; }
+
+    /// <summary>
+    /// A segment came back from journals, which hold no rows of this table: it is StateLost until it is dropped. It never becomes false again.
+    /// </summary>
+    public bool IsLost { get; init; }
+
+    /// <summary>What whoever asks a lost table for something is told.</summary>
+    public string LossText =>
+        $"the rows of table {Name} are lost: it is not durable, and all servers that held a part of it stopped. Drop it and open it anew, as a durable table if it is to survive that";
+}
 
 /// <summary>
 /// One logical worker of a job: who hosts it under which session (0: nobody); the first iteration that it takes part in and, once a leave was
@@ -78,6 +99,18 @@ internal readonly record struct MapSession(ulong Session, ulong Process);
 /// </summary>
 internal readonly record struct ChainMember(int Member, ulong Appended)
 {
+    // The first map has version 1 and all its members are complete: no append ever has it.
+    private const ulong Restarted = 1;
+
+    /// <summary>
+    /// A complete member that was started again on its journal (R5): it holds what was acknowledged of durable tables and nothing else. It takes
+    /// no part in the chain until the map has it lead, or takes it out (docs/decisions/0076).
+    /// </summary>
+    public bool IsRestarted => Appended == Restarted;
+
+    /// <summary>A complete member that came back with its journal.</summary>
+    public static ChainMember Back(int member) => new(member, Restarted);
+
     /// <summary>The map's writer knew that it holds every entry that was ever acknowledged.</summary>
     public bool IsComplete => Appended == 0;
 
@@ -88,8 +121,9 @@ internal readonly record struct ChainMember(int Member, ulong Appended)
 /// <summary>
 /// Who holds a segment: the head first, then those that follow it; nobody once what it held was given up. The epoch is the version of the
 /// map that last changed the order. <paramref name="IsDown"/>: no complete member is within reach, so the segment waits for one to return.
+/// <paramref name="Emptied"/>: the version in which an operator gave up what it held (R6); whatever was held of it before counts for nothing. 0 is never.
 /// </summary>
-internal readonly record struct MapChain(ulong Epoch, ChainMember[] Members, bool IsDown = false)
+internal readonly record struct MapChain(ulong Epoch, ChainMember[] Members, bool IsDown = false, ulong Emptied = 0)
 {
     public int Head => Members.Length == 0 ? ClusterMap.Nobody : Members[0].Member;
 
@@ -225,6 +259,9 @@ internal sealed record ClusterMap
 
     public int Segments => 1 << SegmentBits;
 
+    /// <summary>How many members a whole chain has: k + 1, as far as there are members that stay.</summary>
+    public int Copies => Math.Clamp(Members.Count(m => !m.IsDraining), 1, Replicas + 1);
+
     /// <summary>The checkpoint that is being written or loaded; null for none.</summary>
     public MapCheckpoint? Checkpoint => Checkpoints is [{ State: not CheckpointState.Ended } open] ? open : null;
 
@@ -249,6 +286,12 @@ internal sealed record ClusterMap
     /// <summary>Who is asked for the next map: the node that decided this one, or where it has left its likeliest successor.</summary>
     public MapMember Manager => Member(ManagerNode) ?? Members[0];
 
+    /// <summary>
+    /// Whether segments may be placed anew without anything being copied: nobody has accepted a part of them that counts. Where there are replicas the
+    /// log of a table that was dropped still counts, as members of a chain compare their last entries (design R16).
+    /// </summary>
+    public bool IsUntouched => Tables.Length == 0 && (Replicas == 0 || NextTable == 1);
+
     public MapMember? Member(ulong node)
     {
         int index = IndexOf(node);
@@ -258,8 +301,14 @@ internal sealed record ClusterMap
     /// <summary>A node's index among the members; -1 where it is none.</summary>
     public int IndexOf(ulong node) => Array.FindIndex(Members, m => m.Node == node);
 
+    /// <summary>The index of a node that came back only if it is the same start of it; another is no member, however quickly it came back (design R5).</summary>
+    public int IndexOf(ulong node, ulong incarnation) => Array.FindIndex(Members, m => m.Node == node && m.Incarnation == incarnation);
+
     /// <summary>The head of a segment, or null where its only copy is gone.</summary>
     public MapMember? Head(int segment) => Chains[segment].Head is >= 0 and int head ? Members[head] : null;
+
+    /// <summary>The last of a segment's chain, from whom committed pulls are answered, or null where its only copy is gone.</summary>
+    public MapMember? Tail(int segment) => Chains[segment].Members is [.., ChainMember tail] ? Members[tail.Member] : null;
 
     /// <summary>Whether another node, or another start of it, heads a segment by this map than by an older one.</summary>
     public bool HasMoved(int segment, ClusterMap older) =>

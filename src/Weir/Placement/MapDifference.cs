@@ -210,7 +210,7 @@ internal static class MapDifference
     }
 
     private static bool IsSame(in MapChain chain, in MapChain other) =>
-        chain.Epoch == other.Epoch && chain.IsDown == other.IsDown && (chain.Members == other.Members || chain.Members.AsSpan().SequenceEqual(other.Members));
+        chain.Epoch == other.Epoch && chain.IsDown == other.IsDown && chain.Emptied == other.Emptied && (chain.Members == other.Members || chain.Members.AsSpan().SequenceEqual(other.Members));
 
     /// <summary>The segments that changed; null where they go beyond the last.</summary>
     private static int[]? Places(ulong[] gaps, int segments)

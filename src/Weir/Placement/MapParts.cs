@@ -70,11 +70,16 @@ internal static class MapParts
     private const int WorkerBytes = 40;
     private const int CutBytes = 12;
 
+    // The flags of a table.
+    private const uint HasJournal = 1, IsDraining = 2;
+    private const uint Aggregates = 1, IsCommitted = 2, IsDurable = 4, IsLost = 8;
+
     private static void WriteMember(ref ByteWriter writer, MapMember member)
     {
         writer.UInt64(member.Node);
         writer.UInt64(member.Incarnation);
-        writer.UInt32(member.WeightPercent);
+        writer.UInt16((ushort)member.WeightPercent);
+        writer.UInt16((ushort)((member.HasJournal ? HasJournal : 0) | (member.IsDraining ? IsDraining : 0)));
         writer.Text(member.Address);
         writer.Text(member.Zone);
     }
@@ -82,8 +87,13 @@ internal static class MapParts
     private static MapMember ReadMember(ref ByteReader reader)
     {
         ulong node = reader.UInt64(), incarnation = reader.UInt64();
-        uint weight = reader.UInt32();
-        return new MapMember(node, incarnation, reader.Text(), weight, reader.Text());
+        uint weight = reader.UInt16(), flags = reader.UInt16();
+        if ((flags & ~(HasJournal | IsDraining)) != 0)
+        {
+            reader.Fail();
+        }
+
+        return new MapMember(node, incarnation, reader.Text(), weight, reader.Text(), (flags & IsDraining) != 0) { HasJournal = (flags & HasJournal) != 0 };
     }
 
     private static void WriteTable(ref ByteWriter writer, MapTable table)
@@ -91,7 +101,7 @@ internal static class MapParts
         writer.UInt32(table.Id);
         writer.Int32(table.Width);
         writer.Single(table.InitialValue);
-        writer.UInt32(table.Aggregate ? 1u : 0u);
+        writer.UInt32((table.Aggregate ? Aggregates : 0) | (table.IsCommitted ? IsCommitted : 0) | (table.Durable ? IsDurable : 0) | (table.IsLost ? IsLost : 0));
         writer.UInt32(table.Group);
         table.Rule.Write(ref writer);
         table.Lifetime.Write(ref writer);
@@ -103,13 +113,17 @@ internal static class MapParts
         uint id = reader.UInt32();
         int width = reader.Int32();
         float initial = reader.Single();
-        uint aggregate = reader.UInt32(), group = reader.UInt32();
-        if (!UpdateRule.TryRead(ref reader, out UpdateRule rule) | !KeyLifetime.TryRead(ref reader, out KeyLifetime lifetime))
+        uint flags = reader.UInt32(), group = reader.UInt32();
+        if ((flags & ~(Aggregates | IsCommitted | IsDurable | IsLost)) != 0 | !UpdateRule.TryRead(ref reader, out UpdateRule rule) | !KeyLifetime.TryRead(ref reader, out KeyLifetime lifetime))
         {
             reader.Fail();
         }
 
-        return new MapTable(id, reader.Text(), width, rule, initial, aggregate != 0, group, lifetime);
+        return new MapTable(id, reader.Text(), width, rule, initial, (flags & Aggregates) != 0, group, lifetime, (flags & IsCommitted) != 0)
+        {
+            Durable = (flags & IsDurable) != 0,
+            IsLost = (flags & IsLost) != 0,
+        };
     }
 
     private static void WriteJob(ref ByteWriter writer, MapJob job)

@@ -53,7 +53,8 @@ internal static class MapSoundness
 
         foreach (MapTable table in map.Tables)
         {
-            if (older.Table(table.Id) is { } known ? known != table : table.Id < older.NextTable)
+            // What a table is stands, but that it may be lost (R23).
+            if (older.Table(table.Id) is { } known ? known with { IsLost = table.IsLost } != table || (known.IsLost && !table.IsLost) : table.Id < older.NextTable)
             {
                 return false;
             }
@@ -109,7 +110,7 @@ internal static class MapSoundness
 
         foreach (MapChain chain in map.Chains)
         {
-            if (chain.Epoch > map.Version || chain.Members.Length > MaxChainMembers)
+            if (chain.Epoch > map.Version || chain.Emptied > chain.Epoch || chain.Members.Length > MaxChainMembers)
             {
                 return false;
             }

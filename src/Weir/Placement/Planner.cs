@@ -20,6 +20,9 @@ internal enum PlannedKind
 
     /// <summary>A member leaves.</summary>
     Remove,
+
+    /// <summary>A member that came back with its journal becomes the head of a segment that nobody else has all of.</summary>
+    Lead,
 }
 
 /// <summary>A step, and why it is taken.</summary>
@@ -28,6 +31,9 @@ internal readonly record struct PlannedStep(int Segment, PlannedKind Kind, ulong
 /// <summary>What nodes have reported of their segments, as the planner asks for it.</summary>
 internal interface IChainReports
 {
+    /// <summary>Whether any node has said anything of the segment.</summary>
+    bool HasWord(int segment);
+
     /// <summary>The member says that it is complete under this append (design R9).</summary>
     bool IsComplete(int segment, ulong node, ulong appended);
 
@@ -39,6 +45,24 @@ internal interface IChainReports
 
     /// <summary>The head is sealed and every member has what it has, under exactly this version of the map (R10).</summary>
     bool IsSealed(int segment, ulong node, ulong version);
+
+    /// <summary>The member heads the segment, in exactly this epoch.</summary>
+    bool IsServing(int segment, ulong node, ulong epoch);
+
+    /// <summary>The last entry, by epoch and number, in the journal of a member that came back; null where it has not said so (R23).</summary>
+    (ulong Epoch, ulong Number)? BackAt(int segment, ulong node);
+
+    /// <summary>Those that are still away have been waited for long enough.</summary>
+    bool IsPatienceOver { get; }
+
+    /// <summary>Who of the two is to go where the member's successor does not acknowledge in this epoch, though both reach the manager (R6); 0 where all is well.</summary>
+    ulong Stalled(int segment, ulong node, ulong successor, ulong epoch);
+
+    /// <summary>The two cannot reach each other, as one of them has said.</summary>
+    bool AreApart(ulong one, ulong other);
+
+    /// <summary>The stall has lasted so long that nobody will copy from the tail behind it.</summary>
+    bool IsStuck(ulong node, ulong successor);
 }
 
 /// <summary>
@@ -61,22 +85,49 @@ internal static class Planner
         for (int segment = 0; segment < map.Segments; segment++)
         {
             MapChain chain = map.Chains[segment];
-            if (chain.Members.Length == 0)
+            if (chain.Members.Length == 0 || (IsSettled(map, chain, wanted[segment]) && !reports.HasWord(segment)))
             {
+                // Nearly all of them, nearly always: nothing is allocated for those.
                 continue;
             }
 
             ulong[] nodes = [.. chain.Members.Select(m => map.Members[m.Member].Node)];
             bool allComplete = MarkComplete(steps, reports, segment, chain, nodes);
-            if (chain.IsDown || RemoveDiverged(steps, reports, segment, chain, nodes))
+            if (chain.IsDown)
+            {
+                Lead(steps, reports, segment, chain, nodes);
+                continue;
+            }
+
+            if (Array.FindIndex(chain.Members, m => m.IsRestarted) is >= 0 and int back)
+            {
+                if (reports.IsServing(segment, nodes[0], chain.Epoch))
+                {
+                    steps.Add(new PlannedStep(segment, PlannedKind.Remove, nodes[back], "it was started again and others hold the segment: it comes back as a newcomer"));
+                }
+
+                continue;
+            }
+
+            if (RemoveDiverged(steps, reports, segment, chain, nodes))
             {
                 continue;
             }
 
-            ulong missing = Array.Find(wanted[segment], node => !nodes.Contains(node));
-            if (missing != 0)
+            ulong[] missing = Array.FindAll(wanted[segment], node => !nodes.Contains(node));
+            if (RemoveStalled(steps, reports, segment, chain, nodes, missing.Length > 0))
             {
-                Bring(steps, reports, segment, chain, missing, copies, mostCopies);
+                continue;
+            }
+
+            if (missing.Length > 0)
+            {
+                // Who cannot reach the tail cannot copy from it either: the others first.
+                ulong first = Array.Find(missing, node => !reports.AreApart(node, nodes[^1]));
+                if (first != 0)
+                {
+                    Bring(steps, reports, segment, chain, first, copies, mostCopies);
+                }
             }
             else if (allComplete)
             {
@@ -85,6 +136,24 @@ internal static class Planner
         }
 
         return steps;
+    }
+
+    private static bool IsSettled(ClusterMap map, in MapChain chain, ulong[] wanted)
+    {
+        if (chain.IsDown || chain.Members.Length != wanted.Length || map.Members[chain.Members[0].Member].Node != wanted[0])
+        {
+            return false;
+        }
+
+        foreach (ChainMember member in chain.Members)
+        {
+            if (!member.IsComplete || Array.IndexOf(wanted, map.Members[member.Member].Node) < 0)
+            {
+                return false;
+            }
+        }
+
+        return true;
     }
 
     private static bool MarkComplete(List<PlannedStep> steps, IChainReports reports, int segment, in MapChain chain, ulong[] nodes)
@@ -106,6 +175,33 @@ internal static class Planner
         return all;
     }
 
+    /// <summary>The journal that has most leads, once all that may have more are back, or were waited for long enough: each has what was acknowledged.</summary>
+    private static void Lead(List<PlannedStep> steps, IChainReports reports, int segment, in MapChain chain, ulong[] nodes)
+    {
+        bool areAllBack = Array.TrueForAll(chain.Members, m => !m.IsComplete);
+        (ulong Epoch, ulong Number)? most = null;
+        ulong leader = 0;
+        for (int place = 0; place < nodes.Length; place++)
+        {
+            if (!chain.Members[place].IsRestarted)
+            {
+                continue;
+            }
+
+            (ulong, ulong)? at = reports.BackAt(segment, nodes[place]);
+            areAllBack &= at is not null;
+            if (at is { } known && (most is not { } other || known.CompareTo(other) > 0))
+            {
+                (most, leader) = (known, nodes[place]);
+            }
+        }
+
+        if (most is not null && (areAllBack || reports.IsPatienceOver))
+        {
+            steps.Add(new PlannedStep(segment, PlannedKind.Lead, leader, "its journal has everything that was acknowledged"));
+        }
+    }
+
     private static bool RemoveDiverged(List<PlannedStep> steps, IChainReports reports, int segment, in MapChain chain, ulong[] nodes)
     {
         // Never the head: what it holds is what the others are measured by.
@@ -119,6 +215,43 @@ internal static class Planner
         }
 
         return false;
+    }
+
+    /// <summary>
+    /// Who does not acknowledge goes (R6): an incomplete member always; a complete one only if two complete members stay, or a newcomer was appended,
+    /// which has caught up and is complete as soon as its new predecessor has told it so. Where the tail cannot be copied from, being cut off since
+    /// before this epoch, no newcomer ever comes, and the last but one goes all the same (docs/decisions/0053).
+    /// </summary>
+    /// <returns>Whether one goes now.</returns>
+    private static bool RemoveStalled(List<PlannedStep> steps, IChainReports reports, int segment, in MapChain chain, ulong[] nodes, bool isOneMissing)
+    {
+        for (int place = 0; place + 1 < nodes.Length; place++)
+        {
+            if (reports.Stalled(segment, nodes[place], nodes[place + 1], chain.Epoch) is not 0 and ulong gone)
+            {
+                bool isAlone = isOneMissing && reports.IsStuck(nodes[place], nodes[place + 1]);
+                if (MayGo(chain, Array.IndexOf(nodes, gone), isAlone))
+                {
+                    string reason = gone == nodes[place] ? "its successors do not acknowledge, one after another" : "it does not acknowledge to its predecessor";
+                    steps.Add(new PlannedStep(segment, PlannedKind.Remove, gone, reason));
+                    return true;
+                }
+
+                if (!chain.Members[place + 1].IsComplete && MayGo(chain, place + 1, isAlone))
+                {
+                    steps.Add(new PlannedStep(segment, PlannedKind.Remove, nodes[place + 1], "it does not acknowledge to its predecessor, which has to stay"));
+                    return true;
+                }
+            }
+        }
+
+        return false;
+    }
+
+    private static bool MayGo(in MapChain chain, int gone, bool isAlone)
+    {
+        ChainMember[] stay = [.. chain.Members.Where((_, place) => place != gone)];
+        return stay.Length > 0 && stay[0].IsComplete && (!chain.Members[gone].IsComplete || stay.Length > 1 || isAlone);
     }
 
     private static void Bring(

@@ -21,6 +21,8 @@ internal sealed class Ring
     /// <summary>The largest weight, 100 ordinary nodes: it bounds the points that one member can ask for.</summary>
     public const int MaxWeightPercent = 10_000;
 
+    private const int MostOnStack = 64;
+
     // Karger's r_B and r_I: two families of Mix, so that a node's points and a segment's share nothing.
     private const ulong NodePointSeed = 0x6E6F64655F706F69;
     private const ulong SegmentPointSeed = 0x7365676D656E745F;
@@ -42,7 +44,8 @@ internal sealed class Ring
         _members = [.. members.OrderBy(member => member.NodeId)];
         (_zones, _zoneCount) = NumberZones(_members);
 
-        var points = new List<(ulong Position, int Node)>();
+        var positions = new List<ulong>();
+        var nodes = new List<int>();
         for (int node = 0; node < _members.Length; node++)
         {
             RingMember member = _members[node];
@@ -52,14 +55,23 @@ internal sealed class Ring
             long count = Math.Max(1, (((long)virtualNodes * member.WeightPercent) + 50) / 100);
             for (long i = 0; i < count; i++)
             {
-                points.Add((NodePoint(member.NodeId, (ulong)i), node));
+                positions.Add(NodePoint(member.NodeId, (ulong)i));
+                nodes.Add(node);
             }
         }
 
+        (_positions, _nodes) = ([.. positions], [.. nodes]);
+        Array.Sort(_positions, _nodes);
+
         // Members are in the order of their ids, so a tie of positions goes to the lower id.
-        points.Sort();
-        _positions = [.. points.Select(point => point.Position)];
-        _nodes = [.. points.Select(point => point.Node)];
+        for (int point = 1, first = 0; point <= _positions.Length; point++)
+        {
+            if (point == _positions.Length || _positions[point] != _positions[first])
+            {
+                Array.Sort(_nodes, first, point - first);
+                first = point;
+            }
+        }
     }
 
     /// <summary>Where point <paramref name="index"/> of a node lies (Karger's r_B).</summary>
@@ -71,14 +83,15 @@ internal sealed class Ring
     /// <summary>The chains of all segments.</summary>
     /// <param name="segmentBits">s: there are 2^s segments, s from 0 to 17.</param>
     /// <param name="replicas">k: how many followers a chain has where there are nodes enough, at least 0.</param>
+    /// <param name="areApart">Nodes that are not to be in one chain, whichever comes first; null for none. A chain may come out shorter for it.</param>
     /// <returns>By segment: the ids of its nodes, head first.</returns>
-    public ulong[][] Place(int segmentBits, int replicas)
+    public ulong[][] Place(int segmentBits, int replicas, Func<ulong, ulong, bool>? areApart = null)
     {
         Invariant.That(segmentBits is >= 0 and <= 17, "there are 2^0 to 2^17 segments");
         var chains = new ulong[1 << segmentBits][];
         for (int segment = 0; segment < chains.Length; segment++)
         {
-            chains[segment] = ChainAt(SegmentPoint(segment), replicas);
+            chains[segment] = ChainAt(SegmentPoint(segment), replicas, areApart);
         }
 
         return chains;
@@ -90,31 +103,73 @@ internal sealed class Ring
     /// </summary>
     /// <param name="position">A place on the circle, such as <see cref="SegmentPoint"/>.</param>
     /// <param name="replicas">k, at least 0.</param>
-    public ulong[] ChainAt(ulong position, int replicas)
+    /// <param name="areApart">Nodes that are not to be in one chain; null for none.</param>
+    public ulong[] ChainAt(ulong position, int replicas, Func<ulong, ulong, bool>? areApart = null)
     {
         Invariant.That(replicas >= 0, "a chain has no negative number of followers");
         int length = (int)Math.Min(replicas + 1L, _members.Length);
         int firstsWanted = Math.Min(length, _zoneCount);
         int repeatsWanted = length - firstsWanted;
-        var chain = new List<int>(length);
-        for (int point = PointAtOrAfter(position); chain.Count < length; point = (point + 1) % _positions.Length)
+        var chain = new ulong[length];
+        Span<int> nodes = length <= MostOnStack ? stackalloc int[length] : new int[length];
+        int count = 0, first = PointAtOrAfter(position);
+        for (int passed = 0; count < length && passed < 2 * _positions.Length; passed++)
         {
+            if (passed == _positions.Length)
+            {
+                // Those that are kept apart left domains without a node: others fill up.
+                repeatsWanted = length - count;
+            }
+
+            int point = first + passed;
+            while (point >= _positions.Length)
+            {
+                point -= _positions.Length;
+            }
+
             int node = _nodes[point];
-            if (chain.Contains(node))
+            if (nodes[..count].Contains(node) || (areApart is not null && IsApart(chain.AsSpan(0, count), _members[node].NodeId, areApart)))
             {
                 continue;
             }
 
             // A repeat stands where it lies, not at the end: a node that joins then reorders nobody.
-            ref int wanted = ref chain.Exists(other => _zones[other] == _zones[node]) ? ref repeatsWanted : ref firstsWanted;
+            ref int wanted = ref SharesZone(nodes[..count], node) ? ref repeatsWanted : ref firstsWanted;
             if (wanted > 0)
             {
                 wanted--;
-                chain.Add(node);
+                nodes[count] = node;
+                chain[count++] = _members[node].NodeId;
             }
         }
 
-        return [.. chain.Select(node => _members[node].NodeId)];
+        return count == length ? chain : chain[..count];
+    }
+
+    private static bool IsApart(ReadOnlySpan<ulong> chain, ulong node, Func<ulong, ulong, bool> areApart)
+    {
+        foreach (ulong other in chain)
+        {
+            if (areApart(other, node))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    private bool SharesZone(ReadOnlySpan<int> chain, int node)
+    {
+        foreach (int other in chain)
+        {
+            if (_zones[other] == _zones[node])
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     private int PointAtOrAfter(ulong position)

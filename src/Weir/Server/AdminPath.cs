@@ -21,6 +21,12 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
     /// <summary>This node's part in the role of the manager; null where it knows of no register.</summary>
     public ManagerRole? Role { get; set; }
 
+    /// <summary>Why the cluster last refused to take this node in; null where it has not.</summary>
+    public string? JoinRefusal { get; private set; }
+
+    /// <summary>This node's planned leave.</summary>
+    public LeavePath Leaving { get; } = new(node);
+
     private Membership? Membership => Role?.Membership;
 
     /// <summary>False where the body made no sense or the kind has no business here.</summary>
@@ -41,7 +47,8 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
                 Status(link, header);
                 return true;
             case FrameKind.JoinNode or FrameKind.JoinProcess or FrameKind.OpenTable or FrameKind.DropTable or FrameKind.OpenJob or FrameKind.EndJob
-                or FrameKind.AddWorkers or FrameKind.RemoveWorker or FrameKind.Begun or FrameKind.OpenSession or FrameKind.EndSession or FrameKind.Leave or FrameKind.RegisterRead or FrameKind.RegisterSwap
+                or FrameKind.AddWorkers or FrameKind.RemoveWorker or FrameKind.Begun or FrameKind.OpenSession or FrameKind.EndSession or FrameKind.Leave or FrameKind.Drain or FrameKind.Forget
+                or FrameKind.RegisterRead or FrameKind.RegisterSwap
                 or FrameKind.OpenCheckpoint or FrameKind.EndCheckpoint or FrameKind.BeginRestore:
                 return Change(link, header, body, now);
             default:
@@ -53,12 +60,13 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
     public void Tick(Instant now)
     {
         ServerOptions options = node.Options;
-        bool joined = node.Map?.Member(options.Node)?.Incarnation == options.Incarnation;
-        if (Membership is null && !joined && now >= _nextJoin && follower.Source(_joins) is { } source)
+        bool joined = node.Self >= 0;
+        Leaving.Tick(Role, follower);
+        if (Membership is null && !joined && !Leaving.HasBegun && node.Journal is null or { Replay: null } && now >= _nextJoin && follower.Source(_joins) is { } source)
         {
             _joins++;
             _nextJoin = now.AfterMs(JoinRetryMs);
-            var join = new JoinNodeBody(options.Node, options.Incarnation, options.WeightPercent, options.Address, options.Zone);
+            JoinNodeBody join = node.Joining();
             node.Outbox.Send(node.Outbox.Open(source), node.Header(FrameKind.JoinNode), join);
         }
     }
@@ -91,6 +99,12 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
         if (node.Headed(scan.Segment) is not { } segment || node.Map!.Table(scan.Table) is not { } table)
         {
             RefuseScan(link, header, node.Headed(scan.Segment) is null ? Keys.Status.NotOwner : Keys.Status.UnknownTable);
+            return true;
+        }
+
+        if (table.IsLost)
+        {
+            RefuseScan(link, header, Keys.Status.StateLost);
             return true;
         }
 
@@ -192,6 +206,11 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
         Listen(link);
         switch (header.Kind)
         {
+            case FrameKind.JoinNode when JoinNodeBody.TryRead(body, out JoinNodeBody join) && Namesake(join, now) is { } namesake:
+                node.Outbox.Send(
+                    link, node.Reply(FrameKind.AdminReply, header),
+                    new AdminReplyBody(Keys.Status.Conflict, 0, 0, $"server {join.Node:x16} is a member at {namesake.Address} and alive: each server has an id of its own"));
+                return true;
             case FrameKind.JoinNode when JoinNodeBody.TryRead(body, out JoinNodeBody join):
                 Role!.Heard.Heard(MemberRole.Node, join.Node, 0, 0, now);
                 membership.Request(link, header, map => MapChanges.AddNode(map, join));
@@ -232,6 +251,14 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
             case FrameKind.Leave when LeaveBody.TryRead(body, out LeaveBody leave):
                 membership.Request(link, header, map => Leave(map, leave));
                 return true;
+            case FrameKind.Drain when DrainBody.TryRead(body, out DrainBody drain):
+                membership.Request(link, header, map => MemberDepartures.Drain(map, drain.Node, drain.Incarnation, drain.IsTakenBack));
+                return true;
+            case FrameKind.Forget when ForgetBody.TryRead(body, out ForgetBody forget):
+                bool isHeard = forget.Node == node.Options.Node || Role!.Heard.IsHeard(MemberRole.Node, forget.Node, node.Limits.NodeTimeoutMs, now);
+                ulong rows = Role!.Heard.Rows(forget.Node);
+                membership.Request(link, header, map => MemberDepartures.Forget(map, forget.Node, isHeard, rows, forget.GivesUp));
+                return true;
             case FrameKind.OpenCheckpoint when OpenCheckpointBody.TryRead(body, out OpenCheckpointBody open):
                 Role!.Heard.Heard(MemberRole.Process, open.Process, 0, 0, now);
                 membership.Request(link, header, map => CheckpointChanges.Open(map, open));
@@ -252,6 +279,11 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
         }
     }
 
+    /// <summary>A living member of the same id elsewhere: who comes back under its id does so at its address, where no other can listen.</summary>
+    private MapMember? Namesake(in JoinNodeBody join, Instant now) =>
+        node.Map!.Member(join.Node) is { } member && member.Incarnation != join.Incarnation && member.Address != join.Address
+            && (member.Node == node.Options.Node || Role!.Heard.IsHeard(MemberRole.Node, member.Node, node.Limits.NodeTimeoutMs, now)) ? member : null;
+
     /// <summary>The host that the map names takes up a worker's session: it hears the worker's clock as this node knows it (design R7, R26).</summary>
     private Membership.Decision TakeUp(ClusterMap map, in OpenSessionBody open)
     {
@@ -269,7 +301,7 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
             ? map.Member(body.Id)?.Incarnation == body.Incarnation
             : Array.Exists(map.Processes, p => p.Process == body.Id && p.Incarnation == body.Incarnation);
         return !current ? new Membership.Decision(map, Keys.Status.Acked)
-            : body.Role == MemberRole.Node ? MapChanges.RemoveNode(map, body.Id, 0) : MapChanges.RemoveProcess(map, body.Id);
+            : body.Role == MemberRole.Node ? MemberDepartures.Leave(map, body.Id) : MapChanges.RemoveProcess(map, body.Id);
     }
 
     private bool AdminReply(ReadOnlySpan<byte> body, Instant now)
@@ -279,9 +311,10 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
             return false;
         }
 
-        if (Membership is not null || node.Map?.Member(node.Options.Node)?.Incarnation == node.Options.Incarnation)
+        if (Membership is not null || node.Self >= 0)
         {
-            // A member asks for nothing.
+            // A member asks for nothing, but to leave.
+            Leaving.Answered(reply);
             return true;
         }
 
@@ -294,6 +327,7 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
         }
         else if (reply.Status != Keys.Status.Acked)
         {
+            JoinRefusal = reply.Text;
             node.Outbox.Note($"the cluster refused this node: {reply.Text}");
         }
 

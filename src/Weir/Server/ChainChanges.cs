@@ -10,17 +10,39 @@ namespace Weir.Server;
 /// </summary>
 internal static class ChainChanges
 {
-    /// <summary>Takes a planned step, or leaves the map as it is where that no longer makes sense.</summary>
+    /// <summary>Takes planned steps, all in one copy of the chains; those that no longer make sense are left out.</summary>
     /// <param name="map">The map to change.</param>
-    /// <param name="step">The step.</param>
-    /// <param name="epoch">The epoch of the chain that it was planned on.</param>
+    /// <param name="steps">The steps, with the epochs of the chains that they were planned on.</param>
     /// <param name="version">The version that a reorder rests on: the head's seal was reported under exactly that.</param>
-    /// <param name="wanted">The order that is wanted.</param>
-    public static Decision Take(ClusterMap map, in PlannedStep step, ulong epoch, ulong version, ulong[] wanted)
+    /// <param name="wanted">By segment the order that is wanted.</param>
+    public static Decision Take(ClusterMap map, IReadOnlyList<(PlannedStep Step, ulong Epoch)> steps, ulong version, ulong[][] wanted)
     {
-        MapChain chain = map.Chains[step.Segment];
+        MapChain[]? chains = null;
+        bool hasGivenUp = false;
+        foreach ((PlannedStep step, ulong epoch) in steps)
+        {
+            if (Taken(map, (chains ?? map.Chains)[step.Segment], step, epoch, version, wanted[step.Segment], ref hasGivenUp) is { } changed)
+            {
+                chains ??= (MapChain[])map.Chains.Clone();
+                chains[step.Segment] = changed;
+            }
+        }
+
+        return new Decision(
+            chains is null ? map : map with { Chains = chains, Tables = hasGivenUp ? Returns.OnlyInJournals(map.Tables) : map.Tables }, Status.Acked);
+    }
+
+    private static MapChain? Taken(ClusterMap map, in MapChain chain, in PlannedStep step, ulong epoch, ulong version, ulong[] wanted, ref bool hasGivenUp)
+    {
         int member = map.IndexOf(step.Node);
-        MapChain? next = chain.Epoch != epoch || member < 0 ? null : step.Kind switch
+        if (step.Kind == PlannedKind.Lead && chain.Epoch == epoch && member >= 0)
+        {
+            MapChain? led = Returns.Lead(chain, member, map.Version + 1, out bool givesUp);
+            hasGivenUp |= givesUp;
+            return led;
+        }
+
+        return chain.Epoch != epoch || member < 0 ? null : step.Kind switch
         {
             PlannedKind.MarkComplete => Marked(chain, member),
             PlannedKind.Append => chain.PlaceOf(member) >= 0 ? null : chain with { Members = [.. chain.Members, new ChainMember(member, map.Version + 1)], Epoch = map.Version + 1 },
@@ -28,14 +50,6 @@ internal static class ChainChanges
             PlannedKind.Reorder => map.Version == version ? Reordered(map, chain, wanted) : null,
             _ => null,
         };
-        if (next is not { } changed)
-        {
-            return new Decision(map, Status.Acked);
-        }
-
-        var chains = (MapChain[])map.Chains.Clone();
-        chains[step.Segment] = changed;
-        return new Decision(map with { Chains = chains }, Status.Acked);
     }
 
     // Knowing it changes nothing about who stands where: the epoch stays.

@@ -8,7 +8,7 @@ namespace Weir.Server;
 /// The manager's view of the chains (design section 4, R18): what nodes report of their segments, where segments should lie, and the steps
 /// that lead there, a bounded number at a time. Not thread-safe.
 /// </summary>
-internal sealed class ChainPlan(NodeState node) : IChainReports
+internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainReports
 {
     /// <summary>Segments that a node copies at a time: enough to keep its link busy while small ones wait for their round trips.</summary>
     private const int MostCopies = 8;
@@ -16,16 +16,28 @@ internal sealed class ChainPlan(NodeState node) : IChainReports
     /// <summary>Segments sealed at a time: each accepts nothing for a few round trips.</summary>
     private const int MostSeals = 16;
 
+    /// <summary>
+    /// How long other changes of chains wait for heads that are sealed under an older map to say so of this one, in milliseconds: ten ticks. A head that
+    /// has died meanwhile says nothing more.
+    /// </summary>
+    private const long SealMs = 100;
+
     /// <summary>Hints are repeated: whoever got one may have died, or read its map late.</summary>
     private const long RepeatMs = 200;
 
     private readonly Dictionary<ulong, Report> _reports = [];
     private readonly HashSet<(int Segment, PlannedKind Kind, ulong Node)> _told = [];
+    private readonly StalledLinks _links = new(node.Limits.NodeTimeoutMs);
     private ulong[][] _wanted = [];
     private MapMember[] _members = [];
+    private int _linksVersion;
+    private readonly HashSet<int> _spokenOf = [];
     private ClusterMap? _planned;
     private bool _hasNews;
+    private Instant _now;
     private Instant _repeatAt;
+    private Instant _waitsSince = Instant.Never;
+    private Instant _sealsUntil;
 
     private sealed record Report(ulong Incarnation, ulong MapVersion, Dictionary<(int Segment, ClaimKind Kind), ulong> Claims);
 
@@ -57,26 +69,42 @@ internal sealed class ChainPlan(NodeState node) : IChainReports
     {
         ClusterMap map = node.Map!;
         wanted = _wanted;
-        if (map.Tables.Length == 0 || (ReferenceEquals(map, _planned) && !_hasNews && now < _repeatAt))
+        if (map.IsUntouched || (ReferenceEquals(map, _planned) && !_hasNews && now < _repeatAt))
         {
             return [];
         }
 
-        if (!map.Members.AsSpan().SequenceEqual(_members))
+        _spokenOf.Clear();
+        _spokenOf.UnionWith(_reports.Values.SelectMany(r => r.Claims.Keys.Select(c => c.Segment)));
+        NoteStalled(map, now);
+        if (_linksVersion != _links.Version || !map.Members.AsSpan().SequenceEqual(_members))
         {
-            _members = map.Members;
-            _wanted = wanted = new Ring([.. map.Members.Select(m => new RingMember(m.Node, (int)m.WeightPercent, m.Zone))]).Place(map.SegmentBits, map.Replicas);
+            (_members, _linksVersion) = (map.Members, _links.Version);
+            _wanted = wanted = WantedChains.Of(map, _links.IsAtFault, _links.AreApart);
             foreach (ulong gone in _reports.Keys.Where(id => map.IndexOf(id) < 0).ToArray())
             {
                 _reports.Remove(gone);
             }
         }
 
+        _sealsUntil = ReferenceEquals(map, _planned) ? _sealsUntil : now.AfterMs(SealMs);
         (_planned, _hasNews, _repeatAt) = (map, false, now.AfterMs(RepeatMs));
+        bool waits = Array.Exists(map.Chains, c => c.IsDown && c.Members.Length > 0 && c.Members[0].IsRestarted);
+        _waitsSince = !waits ? Instant.Never : _waitsSince == Instant.Never ? now : _waitsSince;
+        IsPatienceOver = waits && now.MsSince(_waitsSince) > node.Limits.RecoveryWaitMs;
         List<PlannedStep> steps = Planner.Next(map, _wanted, this, MostCopies, MostSeals);
+        if (now < _sealsUntil && AwaitsSeals(map))
+        {
+            // Every change raises the version that a seal must be reported under (R10): with many segments under way sealed heads would be passed
+            // over until they give up, and pushes to them wait that long.
+            steps.RemoveAll(step => step.Kind is PlannedKind.MarkComplete or PlannedKind.Append or PlannedKind.Remove or PlannedKind.Reorder);
+        }
+
         Note(steps, map);
         return steps;
     }
+
+    bool IChainReports.HasWord(int segment) => _spokenOf.Contains(segment);
 
     bool IChainReports.IsComplete(int segment, ulong id, ulong appended) => Claims(id)?.Claims.GetValueOrDefault((segment, ClaimKind.Complete)) == appended;
 
@@ -86,7 +114,58 @@ internal sealed class ChainPlan(NodeState node) : IChainReports
     bool IChainReports.HasDiverged(int segment, ulong id, ulong epoch) =>
         Claims(id) is { } report && report.Claims.TryGetValue((segment, ClaimKind.Diverged), out ulong claimed) && claimed == epoch;
 
+    /// <inheritdoc/>
+    public bool IsPatienceOver { get; private set; }
+
+    bool IChainReports.IsServing(int segment, ulong id, ulong epoch) => Claims(id)?.Claims.GetValueOrDefault((segment, ClaimKind.Serving)) == epoch;
+
+    (ulong Epoch, ulong Number)? IChainReports.BackAt(int segment, ulong id) =>
+        Claims(id) is { } report && report.Claims.TryGetValue((segment, ClaimKind.BackEpoch), out ulong epoch) && report.Claims.TryGetValue((segment, ClaimKind.BackNumber), out ulong number)
+            ? (epoch, number)
+            : null;
+
     bool IChainReports.IsSealed(int segment, ulong id, ulong version) => Claims(id)?.Claims.GetValueOrDefault((segment, ClaimKind.Sealed)) == version;
+
+    ulong IChainReports.Stalled(int segment, ulong id, ulong successor, ulong epoch) =>
+        !IsStalled(segment, id, successor, epoch) ? 0 : _links.IsAtFault(id) ? id : successor;
+
+    bool IChainReports.AreApart(ulong one, ulong other) => _links.AreApart(one, other);
+
+    bool IChainReports.IsStuck(ulong id, ulong successor) => _links.IsStuck(id, successor, _now);
+
+    private bool IsStalled(int segment, ulong id, ulong successor, ulong epoch) =>
+        Claims(id) is { } report && report.MapVersion >= epoch && report.Claims.GetValueOrDefault((segment, ClaimKind.Stalled)) == successor
+        && Reaches(id) && Reaches(successor);
+
+    // Whoever is silent goes by itself: only where both are heard is it the way between them that is broken.
+    private bool Reaches(ulong id) => id == node.Options.Node || heard.IsHeard(MemberRole.Node, id, node.Limits.NodeTimeoutMs / 2, _now);
+
+    /// <summary>Takes in who says of whom that it does not acknowledge.</summary>
+    private void NoteStalled(ClusterMap map, Instant now)
+    {
+        _now = now;
+        _links.Tick(id => map.IndexOf(id) >= 0, now);
+        foreach ((ulong id, Report report) in _reports)
+        {
+            foreach (((int segment, ClaimKind kind), ulong successor) in report.Claims)
+            {
+                if (kind != ClaimKind.Stalled || segment >= map.Segments)
+                {
+                    continue;
+                }
+
+                MapChain chain = map.Chains[segment];
+                int place = chain.PlaceOf(map.IndexOf(id));
+                if (place >= 0 && chain.PlaceOf(map.IndexOf(successor)) == place + 1 && IsStalled(segment, id, successor, chain.Epoch))
+                {
+                    _links.Stalled(id, successor, now);
+                }
+            }
+        }
+    }
+
+    private bool AwaitsSeals(ClusterMap map) => _reports.Values.Any(
+        report => report.MapVersion < map.Version && report.Claims.Any(claim => claim.Key.Kind == ClaimKind.Sealed));
 
     // A claim of another start of the node is no claim.
     private Report? Claims(ulong id) =>

@@ -40,6 +40,11 @@ internal static class CheckpointChanges
             map = End(map);
         }
 
+        if (Array.Find(map.Tables, t => t.IsLost) is { } lost)
+        {
+            return Refuse(Status.StateLost, LostText(lost));
+        }
+
         map = Joined(map, body.Process, body.Incarnation);
         HashSet<uint> summed = [.. map.Tables.Where(t => t.Aggregate && map.Job(t.Group) is not null).Select(t => t.Group)];
         if (Array.Find(map.Jobs, j => summed.Contains(j.Group) && j.Change.Announced != 0) is { } changing)
@@ -69,10 +74,19 @@ internal static class CheckpointChanges
             return end.IsRestore ? Refuse(Status.Conflict, "this is not the checkpoint that is being loaded: somebody else has begun to load one") : Done(map);
         }
 
+        if (open.IsRestore && Array.Find(map.Tables, t => t.IsLost) is { } lost)
+        {
+            return Refuse(Status.StateLost, $"rows of table {lost.Name} were lost again while the checkpoint was loaded, as all servers that held them stopped: load it once more");
+        }
+
         return open.IsRestore == end.IsRestore
             ? Done(MapChanges.HostWorkers(End(map)))
             : Refuse(Status.Conflict, "a checkpoint that is being loaded is not one that is being written");
     }
+
+    /// <summary>Why there is no checkpoint where rows of a table are lost.</summary>
+    public static string LostText(MapTable lost) =>
+        $"rows of table {lost.Name} are lost, as all servers that held them stopped: a checkpoint would have them missing. Drop the table, or load an older checkpoint";
 
     /// <summary>A process is gone: so is the checkpoint that it wrote. What it loaded stays half loaded until somebody loads one to the end.</summary>
     public static ClusterMap Abandon(ClusterMap map, ulong process) =>
@@ -110,6 +124,11 @@ internal static class CheckpointChanges
                 $"the checkpoint has {recorded.Segments} segments and this cluster {map.Segments}: last pushes are remembered by segment and cannot be divided anew. Begin a cluster of {recorded.Segments} segments");
         }
 
+        if (Array.Find(recorded.Tables, t => t.Durable) is { } durable && Array.FindIndex(map.Members, m => !m.HasJournal) is >= 0 and int without)
+        {
+            return Refuse(Status.Conflict, $"table {durable.Name} of the checkpoint is durable, so every server of the cluster needs a journal, and server {map.Members[without].Address} has none: start the servers with one");
+        }
+
         bool isOwn = recorded.Cluster == map.Cluster;
         bool isNew = map.Tables.Length == 0 && map.Jobs.Length == 0 && Array.TrueForAll(recorded.Tables, t => t.Id >= map.NextTable) && Array.TrueForAll(recorded.Jobs, j => j.Group >= map.NextGroup);
         if (!isOwn && !isNew)
@@ -121,7 +140,7 @@ internal static class CheckpointChanges
         map = map with
         {
             Generation = map.Generation + 1,
-            Tables = recorded.Tables,
+            Tables = [.. recorded.Tables.Select(t => t with { IsLost = false })],
             Jobs = [.. recorded.Jobs.Select(Unhosted)],
             Processes = [.. map.Processes.Where(p => p.Group == 0 || groups.Contains(p.Group))],
             Sessions = [],

@@ -123,6 +123,12 @@ internal sealed class CheckpointPath(NodeState node)
     private Status Begin(MapCheckpoint open, Segment segment, uint attempt, out string text)
     {
         text = "";
+        if (Array.Find(node.Map!.Tables, t => t.IsLost) is { } lost)
+        {
+            text = CheckpointChanges.LostText(lost);
+            return Status.StateLost;
+        }
+
         _walked.RemoveAll(s => s.Walk is null or { IsDone: true });
         if (_walked.Count >= MostWalks && segment.Walk is null)
         {
@@ -194,7 +200,10 @@ internal sealed class CheckpointPath(NodeState node)
     }
 
     private void Reply(LinkId link, in FrameHeader header, Segment? segment, Status status, string text) => node.Outbox.Send(
-        link, node.Reply(FrameKind.RestoreReply, header), new RestoreReplyBody(status, node.Options.Incarnation, segment?.Log.Last.Number ?? 0, segment?.Acknowledged ?? 0, text));
+        link, node.Reply(FrameKind.RestoreReply, header), new RestoreReplyBody(status, node.Options.Incarnation, segment?.Log.Last.Number ?? 0, segment is null ? 0 : Stands(segment), text));
+
+    /// <summary>The last entry that every member has, and has flushed where it is of durable tables.</summary>
+    private static ulong Stands(Segment segment) => segment.LastDurable.Number > segment.Flushed ? segment.Flushed : segment.Acknowledged;
 
     private Status Load(ulong id, Segment? segment, ReadOnlySpan<byte> records, out string text)
     {
@@ -216,7 +225,7 @@ internal sealed class CheckpointPath(NodeState node)
             return Status.Acked;
         }
 
-        if (segment.IsSealed || node.LogBytes.Total > node.Limits.LogBytes)
+        if (segment.IsSealed || node.LogBytes.Total > node.Limits.LogBytes || node.Journal is { IsFull: true })
         {
             return Status.Busy;
         }
@@ -224,7 +233,7 @@ internal sealed class CheckpointPath(NodeState node)
         Status status = (ulong)records.Length * 2 > segment.RoomBelow ? Status.Full : SegmentRecords.Load(node, segment, records, segment.Log.Last.Number + 1);
         if (status == Status.Acked)
         {
-            TouchCopy(segment, records);
+            Touch(segment, records);
             node.Entries.Load(segment, records);
         }
         else
@@ -236,10 +245,10 @@ internal sealed class CheckpointPath(NodeState node)
         return status;
     }
 
-    /// <summary>Rows that were just loaded go with a copy that is being made from here.</summary>
-    public static void TouchCopy(Segment segment, ReadOnlySpan<byte> records)
+    /// <summary>Rows were just loaded: whoever walks over them writes them again.</summary>
+    public static void Touch(Segment segment, ReadOnlySpan<byte> records)
     {
-        if (segment.Copy is not { } copy)
+        if (segment is { Copy: null, Snapshot: null })
         {
             return;
         }
@@ -252,7 +261,7 @@ internal sealed class CheckpointPath(NodeState node)
             reader.SkipPadTo8();
             if (record.Kind == CopyRecordKind.Rows)
             {
-                copy.Touched(record.Table, System.Runtime.InteropServices.MemoryMarshal.Cast<byte, ulong>(bytes[..(record.Count * sizeof(ulong))]));
+                segment.Touched(record.Table, System.Runtime.InteropServices.MemoryMarshal.Cast<byte, ulong>(bytes[..(record.Count * sizeof(ulong))]));
             }
         }
     }

@@ -32,7 +32,7 @@ internal sealed class CopyPath(NodeState node, ChainPath chain)
         }
 
         Segment? held = node.Find(index);
-        if (held is { Place: >= 0 } || map.IndexOf(node.Options.Node) < 0)
+        if (held is { Place: >= 0 } || node.Self < 0)
         {
             return;
         }
@@ -281,6 +281,11 @@ internal sealed class CopyPath(NodeState node, ChainPath chain)
 
         if (target.IsWhole)
         {
+            if (node.HasDurable)
+            {
+                node.Journal?.WriteBase(segment);
+            }
+
             chain.Received(segment);
         }
     }

@@ -45,17 +45,30 @@ internal sealed class CopyTarget(ulong source, ulong sourceIncarnation, ulong at
             return;
         }
 
-        while (reader.Left > 0 && !HasFailed)
+        HasFailed = !Records(node, segment, ref reader, out _);
+        Position++;
+        MovedAt = node.Now;
+        IsWhole = head.IsLast && !HasFailed;
+    }
+
+    /// <summary>Takes the records of a slice, or of a snapshot in the journal; false where they make no sense or find no room.</summary>
+    public bool Records(NodeState node, Segment segment, ref ByteReader reader, out bool hasEnded)
+    {
+        hasEnded = false;
+        while (reader.Left > 0)
         {
             var record = CopyRecord.Read(ref reader);
             ReadOnlySpan<byte> bytes = reader.Take(record.Bytes);
             reader.SkipPadTo8();
-            HasFailed = reader.Failed || record.Count < 0 || !Take(node, segment, record, bytes);
+            if (reader.Failed || record.Count < 0 || !Take(node, segment, record, bytes))
+            {
+                return false;
+            }
+
+            hasEnded |= record.Kind == CopyRecordKind.End;
         }
 
-        Position++;
-        MovedAt = node.Now;
-        IsWhole = head.IsLast && !HasFailed;
+        return true;
     }
 
     private bool Take(NodeState node, Segment segment, in CopyRecord record, ReadOnlySpan<byte> bytes)

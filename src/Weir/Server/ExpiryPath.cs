@@ -119,8 +119,8 @@ internal sealed class ExpiryPath(NodeState node)
             // By name, as one entry of the segment's log.
             table.Snapshot?.Save(_old.AsSpan(0, found));
             table.Rows.Delete(_old.AsSpan(0, found));
-            segment.Copy?.Touched(walk.Table, _old.AsSpan(0, found));
-            node.Entries.Expiry(segment, walk.Table, _old.AsSpan(0, found));
+            segment.Touched(walk.Table, _old.AsSpan(0, found));
+            node.Entries.Expiry(segment, table.Table, _old.AsSpan(0, found));
         }
 
         (walk.Segment, walk.FromMixed) = done ? (walk.Segment + 1, 0) : (walk.Segment, next);

@@ -43,6 +43,9 @@ internal sealed class HeardMembers
         return now.MsSince(heard) > timeoutMs;
     }
 
+    /// <summary>Whether somebody was heard within the last so many milliseconds.</summary>
+    public bool IsHeard(MemberRole role, ulong id, long withinMs, Instant now) => _heard.TryGetValue((role, id), out Instant heard) && now.MsSince(heard) <= withinMs;
+
     /// <summary>While this node was asleep or cut off it could hear nobody: that time is not the others' silence.</summary>
     public void Forgive(long gapMs, Instant now)
     {

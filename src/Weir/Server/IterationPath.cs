@@ -14,7 +14,7 @@ internal sealed class IterationPath(NodeState node)
     /// <summary>Outcomes in one frame: an iteration may close at more (table, segment)s than fit one of 1 MiB.</summary>
     private const int RepliesAFrame = 16_384;
 
-    private readonly Dictionary<(LinkId Link, ulong Session), List<(Segment Segment, ulong Number, PartReply Reply)>> _acknowledgements = [];
+    private readonly Dictionary<(LinkId Link, ulong Session), List<(Segment Segment, ulong Number, bool IsDurable, PartReply Reply)>> _acknowledgements = [];
     private readonly List<(LinkId Link, ulong Session)> _order = [];
     private readonly HashSet<uint> _dirtyGroups = [];
 
@@ -24,15 +24,17 @@ internal sealed class IterationPath(NodeState node)
     /// <summary>A clock rose or a worker finished: more may close.</summary>
     public void ClocksRose() => _dirtyGroups.UnionWith(node.Map!.Jobs.Select(j => j.Group));
 
-    public void Sent(in FrameHeader header, in SentBody sent)
+    /// <summary>Takes note of a Sent. False where it says nothing of a segment that it should: the worker has yet to read the map by which this node heads that.</summary>
+    public bool Sent(in FrameHeader header, in SentBody sent)
     {
         if (node.Map!.Job(sent.Group) is not { } job || sent.Worker >= job.Workers.Length)
         {
-            return;
+            return true;
         }
 
         var worker = WorkerId.OfJob(sent.Group, sent.Worker);
         Dictionary<(uint, uint), ulong> last = [];
+        bool isWhole = true;
         foreach (SentEntry entry in sent.Entries)
         {
             last[(entry.Table, entry.Segment)] = entry.N;
@@ -42,6 +44,13 @@ internal sealed class IterationPath(NodeState node)
         {
             if (segment.Index < sent.FirstSegment || segment.Index > sent.LastSegment)
             {
+                continue;
+            }
+
+            // That worker has counted its parts for another head: not listed is not none.
+            if (segment.Chain.Epoch > header.MapVersion)
+            {
+                isWhole = false;
                 continue;
             }
 
@@ -58,6 +67,7 @@ internal sealed class IterationPath(NodeState node)
         }
 
         _dirtyGroups.Add(sent.Group);
+        return isWhole;
     }
 
     /// <summary>At the end of a turn: closes what may close. True where anything did.</summary>
@@ -109,8 +119,8 @@ internal sealed class IterationPath(NodeState node)
 
             aggregation.IsFull = false;
 
-            segment.Copy?.Touched(table.Table.Id, keys);
-            ulong number = node.Entries.Iteration(segment, table.Table.Id, iteration, contributions, keys, values);
+            segment.Touched(table.Table.Id, keys);
+            ulong number = node.Entries.Iteration(segment, table.Table, iteration, contributions, keys, values);
             foreach (Contribution contribution in contributions)
             {
                 table.Stands(contribution.Worker, contribution.Seq, contribution.Session, contribution.N, number);
@@ -135,14 +145,14 @@ internal sealed class IterationPath(NodeState node)
     private void Acknowledge(TableSegment table, Segment segment, ulong number, Contribution contribution, long iteration)
     {
         (LinkId, ulong) to = (contribution.Link, contribution.Session);
-        if (!_acknowledgements.TryGetValue(to, out List<(Segment, ulong, PartReply)>? replies))
+        if (!_acknowledgements.TryGetValue(to, out List<(Segment, ulong, bool, PartReply)>? replies))
         {
             replies = [];
             _acknowledgements.Add(to, replies);
             _order.Add(to);
         }
 
-        replies.Add((segment, number, new PartReply
+        replies.Add((segment, number, table.Table.Durable, new PartReply
         {
             Table = table.Table.Id,
             Segment = (uint)segment.Index,
@@ -157,14 +167,14 @@ internal sealed class IterationPath(NodeState node)
     {
         foreach ((LinkId link, ulong session) to in _order)
         {
-            foreach ((Segment Segment, ulong Number, PartReply Reply)[] some in _acknowledgements[to].Chunk(RepliesAFrame))
+            foreach ((Segment Segment, ulong Number, bool IsDurable, PartReply Reply)[] some in _acknowledgements[to].Chunk(RepliesAFrame))
             {
                 var reply = new PendingReply(to.link, 0, to.session, [.. some.Select(s => s.Reply)]);
-                foreach ((Segment segment, ulong number, _) in some)
+                foreach ((Segment segment, ulong number, bool isDurable, _) in some)
                 {
-                    if (number > segment.Acknowledged)
+                    if (number > (isDurable ? segment.Flushed : segment.Acknowledged))
                     {
-                        ChainPath.Await(reply, segment, number);
+                        ChainPath.Await(reply, segment, number, isDurable);
                     }
                 }
 

@@ -13,12 +13,22 @@ internal static class MapChanges
     /// <summary>A node comes in. While no table stands, the ring gives it its share; later it waits for moves (they come with replicas).</summary>
     public static Decision AddNode(ClusterMap map, in JoinNodeBody join)
     {
-        var member = new MapMember(join.Node, join.Incarnation, join.Address, join.WeightPercent, join.Zone);
+        var member = new MapMember(join.Node, join.Incarnation, join.Address, join.WeightPercent, join.Zone) { HasJournal = join.HasJournal };
+        if (!join.HasJournal && Array.Find(map.Tables, t => t.Durable) is { } durable)
+        {
+            return Refuse($"table {durable.Name} is durable, so every server of the cluster needs a journal, and server {join.Address} has none: start it with one");
+        }
+
         if (map.Member(join.Node) is { } known)
         {
             if (known.Incarnation == join.Incarnation)
             {
                 return Done(map, map.Cluster);
+            }
+
+            if (join.IsBack && known.HasJournal)
+            {
+                return Done(Returns.ComeBack(map, member), map.Cluster);
             }
 
             Decision removal = RemoveNode(map, join.Node, 0, isGone: true);
@@ -36,15 +46,21 @@ internal static class MapChanges
         }
 
         map = map with { Members = [.. map.Members, member] };
-        return Done(map.Tables.Length == 0 ? Place(map) : map, map.Cluster);
+        return Done(map.IsUntouched ? Place(map) : map, map.Cluster);
     }
 
     /// <summary>
     /// A node is silent, or gone for good: out of its chains it goes, in one change, as far as a complete member is left to lead them (R6).
     /// Where it held the only copy of a cluster without replicas, or is gone for good, what it held is lost.
     /// </summary>
-    public static Decision RemoveNode(ClusterMap map, ulong node, ulong rows, bool isGone = false)
+    /// <param name="map">The map to change.</param>
+    /// <param name="node">The node.</param>
+    /// <param name="rows">What it held, for people.</param>
+    /// <param name="isGone">It will never come back as what it was.</param>
+    /// <param name="silent">Who else is silent: one of them may be dead, so they are not left alone with what this one holds too.</param>
+    public static Decision RemoveNode(ClusterMap map, ulong node, ulong rows, bool isGone = false, IReadOnlySet<ulong>? silent = null)
     {
+        bool IsHeard(ChainMember member) => isGone || silent?.Contains(map.Members[member.Member].Node) != true;
         int index = Array.FindIndex(map.Members, m => m.Node == node);
         if (index < 0)
         {
@@ -52,19 +68,19 @@ internal static class MapChanges
         }
 
         MapMember gone = map.Members[index];
-        if (map.Acceptors is [string only] && only == gone.Address)
+        if (map.Acceptors is [string only] && only == gone.Address && !isGone)
         {
             return Refuse($"server {gone.Address} has the register's only acceptor: the cluster ends with it and not before");
         }
 
-        if (map.Tables.Length == 0)
+        if (map.IsUntouched)
         {
             return Done(Place(map with { Members = [.. map.Members.Where((_, i) => i != index)] }));
         }
 
         var chains = (MapChain[])map.Chains.Clone();
         int lost = 0;
-        bool isNeeded = false, hasChanged = false;
+        bool isNeeded = false, hasChanged = false, isOnlyInJournals = false;
         for (int segment = 0; segment < chains.Length; segment++)
         {
             MapChain chain = chains[segment];
@@ -74,11 +90,17 @@ internal static class MapChanges
             }
 
             MapChain left = chain with { Members = [.. chain.Members.Where(m => m.Member != index)], Epoch = map.Version + 1, IsDown = false };
-            if (left.Members.Length > 0 ? left.Members[0].IsComplete : map.Replicas == 0 || isGone)
+            bool mayGo = left.Members.Length > 0 ? left.Members[0].IsComplete && Array.Exists(left.Members, m => m.IsComplete && IsHeard(m)) : (map.Replicas == 0 && !gone.HasJournal) || isGone;
+            if (mayGo)
             {
                 lost += left.Members.Length == 0 ? 1 : 0;
                 chains[segment] = left;
                 hasChanged = true;
+            }
+            else if (isGone && Array.Exists(left.Members, m => m.IsRestarted))
+            {
+                chains[segment] = Returns.Waiting(left);
+                (hasChanged, isOnlyInJournals) = (true, true);
             }
             else if (isGone)
             {
@@ -101,7 +123,7 @@ internal static class MapChanges
             return Done(map);
         }
 
-        ClusterMap without = map with { Chains = chains };
+        ClusterMap without = map with { Chains = chains, Tables = isOnlyInJournals ? Returns.OnlyInJournals(map.Tables) : map.Tables };
         if (!isNeeded)
         {
             without = without with
@@ -112,16 +134,24 @@ internal static class MapChanges
         }
 
         MapLoss[] losses = lost == 0 ? map.Losses : [.. map.Losses.TakeLast(KeptLosses - 1), new MapLoss(node, gone.Address, lost, rows)];
-        return Done(without with { Losses = losses });
+        without = without with { Losses = losses };
+
+        // Without a table there is nothing that segments would have to wait for.
+        return Done(without.Tables.Length == 0 && Array.Exists(without.Chains, c => c.IsDown || c.Members.Length == 0) ? Place(without) : without);
     }
 
     /// <summary>A silent node is heard again, as the same incarnation: the segments that waited for it have a complete member again (R6).</summary>
     public static Decision ReturnNode(ClusterMap map, ulong node)
     {
         int index = map.IndexOf(node);
-        bool Waits(MapChain chain) => chain.IsDown && Array.Exists(chain.Members, m => m.Member == index && m.IsComplete);
-        return Done(index < 0 || !Array.Exists(map.Chains, Waits) ? map : map with { Chains = [.. map.Chains.Select(c => Waits(c) ? c with { IsDown = false } : c)] });
+        return Done(index < 0 || !Array.Exists(map.Chains, c => Awaits(c, index)) ? map : map with { Chains = [.. map.Chains.Select(c => Awaits(c, index) ? c with { IsDown = false } : c)] });
     }
+
+    /// <summary>The nodes that a segment waits for: by the map, so that a manager knows them that did not see them go.</summary>
+    public static HashSet<ulong> Awaited(ClusterMap map) =>
+        [.. map.Chains.Where(c => c.IsDown).SelectMany(c => c.Members).Where(m => m.IsComplete).Select(m => map.Members[m.Member].Node)];
+
+    private static bool Awaits(in MapChain chain, int member) => chain.IsDown && chain.PlaceOf(member) is >= 0 and int place && chain.Members[place].IsComplete;
 
     public static Decision AddProcess(ClusterMap map, in JoinProcessBody join)
     {
@@ -223,10 +253,15 @@ internal static class MapChanges
                 : $"table {body.Name} has rows that expire, so it needs the job whose clocks they grow old by");
         }
 
-        var wanted = new MapTable(map.NextTable, body.Name, body.Width, body.Rule, body.InitialValue, body.Aggregate, body.Group, body.Lifetime);
+        if (body.Durable && Array.FindIndex(map.Members, m => !m.HasJournal) is >= 0 and int without)
+        {
+            return Refuse($"table {body.Name} is to be durable, so every server of the cluster needs a journal, and server {map.Members[without].Address} has none: start the servers with one");
+        }
+
+        var wanted = new MapTable(map.NextTable, body.Name, body.Width, body.Rule, body.InitialValue, body.Aggregate, body.Group, body.Lifetime, body.IsCommitted) { Durable = body.Durable };
         if (Array.Find(map.Tables, t => t.Name == body.Name) is { } known)
         {
-            return known == wanted with { Id = known.Id }
+            return known == wanted with { Id = known.Id, IsLost = known.IsLost }
                 ? Done(map, known.Id)
                 : Refuse($"table {body.Name} exists as {Describe(known)}; it was asked for as {Describe(wanted)}");
         }
@@ -351,7 +386,7 @@ internal static class MapChanges
         return session == map.NextSession ? map : map with { Jobs = [.. jobs], NextSession = session };
     }
 
-    /// <summary>The ring over all members; only while no table stands, so that nothing has to move.</summary>
+    /// <summary>The ring over the members that stay; only while no table stands, so that nothing has to move.</summary>
     public static ClusterMap Place(ClusterMap map)
     {
         Dictionary<ulong, int> index = [];
@@ -360,8 +395,7 @@ internal static class MapChanges
             index.Add(map.Members[i].Node, i);
         }
 
-        RingMember[] members = [.. map.Members.Select(m => new RingMember(m.Node, (int)m.WeightPercent, m.Zone))];
-        ulong[][] placed = new Ring(members).Place(map.SegmentBits, map.Replicas);
+        ulong[][] placed = WantedChains.Of(map);
         MapChain[] chains = [.. placed.Select((nodes, segment) =>
         {
             // All members of a segment's first chain are complete (R9).
@@ -375,7 +409,7 @@ internal static class MapChanges
     }
 
     private static string Describe(MapTable table) =>
-        $"width {table.Width}, {table.Rule}, initial value {table.InitialValue}{(table.Aggregate ? ", aggregating" : "")}, group {table.Group}"
+        $"width {table.Width}, {table.Rule}, initial value {table.InitialValue}{(table.Aggregate ? ", aggregating" : "")}{(table.IsCommitted ? ", committed" : "")}{(table.Durable ? ", durable" : "")}, group {table.Group}"
         + (table.Lifetime.AdmitAfterSightings > 1 ? $", rows with push {table.Lifetime.AdmitAfterSightings}" : "")
         + (table.Lifetime.ExpireAfterClocks is { } clocks ? $", for {clocks} clocks" : "");
 

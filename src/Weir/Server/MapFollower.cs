@@ -14,6 +14,7 @@ internal sealed class MapFollower(NodeState node)
     private readonly List<Parked> _parked = [];
     private long _parkedBytes;
     private ulong _wanted;
+    private LinkId _asked;
     private Instant _nextFetch;
     private int _attempts;
 
@@ -54,24 +55,26 @@ internal sealed class MapFollower(NodeState node)
         return true;
     }
 
-    /// <summary>Somebody named a map version: it is fetched if it is newer than this node's, from a node that named it at <paramref name="sender"/> first.</summary>
+    /// <summary>
+    /// Somebody named a map version: it is fetched if it is newer than this node's, from a node that named it at <paramref name="sender"/> first.
+    /// Where a client named it before, whoever was asked then may be the manager that is gone: a node that has it is asked all the same.
+    /// </summary>
     public void Want(ulong version, Instant now, LinkId sender = default)
     {
-        if (version <= _wanted || version <= (node.Map?.Version ?? 0))
+        if (version < _wanted || version <= (node.Map?.Version ?? 0) || (version == _wanted && (sender == LinkId.None || sender == _asked)))
         {
             return;
         }
 
-        _wanted = version;
-        _attempts = 0;
+        _attempts = version == _wanted ? _attempts : 0;
+        (_wanted, _asked) = (version, sender);
         if (sender == LinkId.None)
         {
             Fetch(now);
         }
         else
         {
-            _nextFetch = now.AfterMs(RetryMs);
-            node.Outbox.Send(sender, node.Header(FrameKind.ReadMap), default(EmptyBody));
+            Ask(sender, now);
         }
     }
 
@@ -129,10 +132,15 @@ internal sealed class MapFollower(NodeState node)
     {
         if (Source(_attempts++) is { } source)
         {
-            _nextFetch = now.AfterMs(RetryMs);
-            FrameHeader header = node.Header(FrameKind.ReadMap);
-            header.MapVersion = ReadsWhole ? 0 : header.MapVersion;
-            node.Outbox.Send(node.Outbox.Open(source), header, default(EmptyBody));
+            Ask(node.Outbox.Open(source), now);
         }
+    }
+
+    private void Ask(LinkId link, Instant now)
+    {
+        _nextFetch = now.AfterMs(RetryMs);
+        FrameHeader header = node.Header(FrameKind.ReadMap);
+        header.MapVersion = ReadsWhole ? 0 : header.MapVersion;
+        node.Outbox.Send(link, header, default(EmptyBody));
     }
 }

@@ -17,9 +17,11 @@ internal sealed class Membership(
 {
     private readonly List<Change> _queued = [];
     private readonly List<Change> _swapping = [];
-    private readonly HashSet<ulong> _away = [];
-    private readonly ChainPlan _plan = new(node);
+    private readonly ChainPlan _plan = new(node, heard);
     private readonly Dictionary<(uint Group, ulong Announced), Dictionary<ulong, long>> _begun = [];
+    private HashSet<ulong> _silent = [];
+    private HashSet<ulong> _awaited = [];
+    private ClusterMap? _looked;
     private ClusterMap? _proposed;
     private ReadOnlyMemory<byte> _proposedBytes;
     private ulong _registerVersion;
@@ -89,20 +91,25 @@ internal sealed class Membership(
             return;
         }
 
-        foreach (MapMember member in map.Members)
+        HashSet<ulong> silent = [.. map.Members.Select(m => m.Node).Where(n => n != node.Options.Node && heard.IsSilent(MemberRole.Node, n, node.Limits.NodeTimeoutMs, now))];
+        if (!ReferenceEquals(map, _looked))
         {
-            ulong id = member.Node;
-            if (id == node.Options.Node)
-            {
-                continue;
-            }
+            _awaited = MapChanges.Awaited(map);
+        }
 
-            if (heard.IsSilent(MemberRole.Node, id, node.Limits.NodeTimeoutMs, now))
+        // Who is needed stays, and is looked at again when the map or the silent have changed.
+        bool hasChanged = !ReferenceEquals(map, _looked) || !silent.SetEquals(_silent);
+        (_looked, _silent) = (map, silent);
+        foreach (ulong id in map.Members.Select(m => m.Node))
+        {
+            if (silent.Contains(id))
             {
-                _away.Add(id);
-                _queued.Add(new Change(m => MapChanges.RemoveNode(m, id, heard.Rows(id)), LinkId.None, default));
+                if (hasChanged)
+                {
+                    _queued.Add(new Change(m => MapChanges.RemoveNode(m, id, heard.Rows(id), silent: silent), LinkId.None, default));
+                }
             }
-            else if (_away.Remove(id))
+            else if (_awaited.Contains(id))
             {
                 _queued.Add(new Change(m => MapChanges.ReturnNode(m, id), LinkId.None, default));
             }
@@ -132,7 +139,9 @@ internal sealed class Membership(
         }
 
         Dictionary<ulong, List<Step>> hints = [];
-        foreach (PlannedStep step in _plan.Next(now, out ulong[][] wanted))
+        List<(PlannedStep, ulong)> changes = [];
+        List<PlannedStep> planned = _plan.Next(now, out ulong[][] wanted);
+        foreach (PlannedStep step in planned)
         {
             if (step.Kind is PlannedKind.Copy or PlannedKind.Seal)
             {
@@ -146,9 +155,13 @@ internal sealed class Membership(
             }
             else
             {
-                (PlannedStep taken, ulong epoch, ulong version, ulong[] order) = (step, map.Chains[step.Segment].Epoch, map.Version, wanted[step.Segment]);
-                _queued.Add(new Change(m => ChainChanges.Take(m, taken, epoch, version, order), LinkId.None, default));
+                changes.Add((step, map.Chains[step.Segment].Epoch));
             }
+        }
+
+        if (changes.Count > 0)
+        {
+            _queued.Add(new Change(m => ChainChanges.Take(m, changes, map.Version, wanted), LinkId.None, default));
         }
 
         foreach ((ulong id, List<Step> steps) in hints)
@@ -178,6 +191,12 @@ internal sealed class Membership(
             _isAsking = true;
             register.Read(RegisterCell.Map, (result, now) => Ended(result, isSwap: false, now));
             return true;
+        }
+
+        if (!IsReady && node.Journal is { Replay: not null })
+        {
+            // It comes in with what its journal has, once it has read that.
+            return false;
         }
 
         if (IsReady)
@@ -271,7 +290,7 @@ internal sealed class Membership(
         ServerOptions options = node.Options;
         return map.Member(options.Node)?.Incarnation == options.Incarnation
             ? map
-            : MapChanges.AddNode(map, new JoinNodeBody(options.Node, options.Incarnation, options.WeightPercent, options.Address, options.Zone)).Map ?? map;
+            : MapChanges.AddNode(map, node.Joining()).Map ?? map;
     }
 
     private void Propose()
@@ -316,7 +335,7 @@ internal sealed class Membership(
             ManagerTerm = term,
             ManagerNode = options.Node,
             Acceptors = [.. acceptors],
-            Members = [new MapMember(options.Node, options.Incarnation, options.Address, options.WeightPercent, options.Zone)],
+            Members = [new MapMember(options.Node, options.Incarnation, options.Address, options.WeightPercent, options.Zone) { HasJournal = node.Journal is not null }],
             Chains = [.. Enumerable.Repeat(new MapChain(1, [ChainMember.Complete(0)]), segments)],
         };
         Swap();
@@ -355,7 +374,12 @@ internal sealed class Membership(
         // Another map stands there: it is taken over, and what was asked for is decided again on it.
         _queued.InsertRange(0, _swapping);
         _swapping.Clear();
-        if (result.Version == 0)
+        if (result.Version == 0 && node.Journal is { HasPast: true })
+        {
+            node.Fault = "this server has a journal of its cluster, and the register has no map of it: nobody knows what the journal's rows belong to. Start it with the register that the cluster had, or with an empty journal folder for a new cluster";
+            IsOver = true;
+        }
+        else if (result.Version == 0)
         {
             Found();
         }

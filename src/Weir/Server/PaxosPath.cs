@@ -46,6 +46,9 @@ internal sealed class PaxosPath
 
     public IRegister Register => _register;
 
+    /// <summary>The acceptor here knows what it promised, and answers.</summary>
+    public bool Answers => _acceptor is { IsSilent: false };
+
     /// <summary>A write of the acceptor could not be flushed: the node must stop (promise G13).</summary>
     public bool HasFailed => _acceptor is { HasFailed: true };
 

@@ -233,15 +233,29 @@ internal sealed class PullAnswers(NodeState node)
             return false;
         }
 
-        if (node.Headed(item.Segment) is not { } segment)
+        bool isCommitted = item.Committed || map.Table(item.Table) is { IsCommitted: true };
+        if (node.Find(item.Segment) is not { } segment || !(isCommitted ? segment.IsTail : segment.IsHead))
         {
             status = Status.NotOwner;
+            return false;
+        }
+
+        if (isCommitted && (!segment.IsConfirmed || !segment.IsComplete || segment.IsDiverged))
+        {
+            // Only what is known to stand in this epoch is the acknowledged state (R16, R22).
+            status = Status.Moving;
             return false;
         }
 
         if (map.Table(item.Table) is not { } table)
         {
             (status, text) = (Status.UnknownTable, $"there is no table {item.Table}");
+            return false;
+        }
+
+        if (table.IsLost)
+        {
+            (status, text) = (Status.StateLost, table.LossText);
             return false;
         }
 

@@ -43,7 +43,7 @@ internal struct PullReplyWriter(NodeState node, LinkId link, FrameHeader request
                 Item = index,
                 FirstRow = first,
                 Rows = fits,
-                Stamp = new Stamp(node.Map!.Generation, node.Map.Chains[item.Segment].Epoch, 0),
+                Stamp = new Stamp(node.Map!.Generation, node.Map.Chains[item.Segment].Epoch, node.Find(item.Segment)?.Acknowledged ?? 0),
                 ClosedIteration = rows.Aggregation?.Closed ?? -1,
                 MinimumClock = item.Group == 0 ? -1 : node.Clocks.Minimum(item.Group),
                 Text = "",

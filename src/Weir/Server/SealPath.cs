@@ -8,6 +8,9 @@ namespace Weir.Server;
 /// </summary>
 internal sealed class SealPath(NodeState node, ChainPath chain)
 {
+    /// <summary>Failure timeouts for a successor that has yet to answer in this epoch while no push waits for it.</summary>
+    private const int UnansweredTimeouts = 2;
+
     /// <summary>Goes on with the seals that were asked for.</summary>
     public void Tick()
     {
@@ -34,14 +37,25 @@ internal sealed class SealPath(NodeState node, ChainPath chain)
         foreach (Segment segment in node.Held)
         {
             uint index = (uint)segment.Index;
-            if (segment.Target is { IsWhole: true })
+            if (segment.Target is { IsWhole: true } && !segment.IsUnwritten)
             {
                 claims.Add(new Claim(index, ClaimKind.CaughtUp, 0));
+            }
+
+            if (segment.IsBack && node.Self >= 0 && node.Map!.Chains[segment.Index].PlaceOf(node.Self) >= 0)
+            {
+                claims.Add(new Claim(index, ClaimKind.BackEpoch, segment.Log.Last.Epoch));
+                claims.Add(new Claim(index, ClaimKind.BackNumber, segment.Log.Last.Number));
             }
 
             if (segment.Place < 0)
             {
                 continue;
+            }
+
+            if (segment.IsHead && Array.Exists(segment.Chain.Members, m => m.IsRestarted))
+            {
+                claims.Add(new Claim(index, ClaimKind.Serving, segment.Chain.Epoch));
             }
 
             ChainMember self = segment.Chain.Members[segment.Place];
@@ -64,7 +78,9 @@ internal sealed class SealPath(NodeState node, ChainPath chain)
                 claims.Add(new Claim(index, ClaimKind.Sealed, segment.SealReported));
             }
 
-            if (segment.Successor is { } successor && successor.Received < segment.Log.Last.Number && node.Now.MsSince(successor.MovedAt) > node.Limits.NodeTimeoutMs)
+            // Who is not confirmed itself can send nothing down: that is no fault of its successor.
+            if (segment is { IsConfirmed: true, Successor: { } successor } && node.Now.MsSince(successor.MovedAt) is var silentMs
+                && (successor.Received < segment.Log.Last.Number ? silentMs > node.Limits.NodeTimeoutMs : !successor.HasAnswered && silentMs > UnansweredTimeouts * node.Limits.NodeTimeoutMs))
             {
                 claims.Add(new Claim(index, ClaimKind.Stalled, successor.Node));
             }

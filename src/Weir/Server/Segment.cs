@@ -102,12 +102,18 @@ internal sealed class Follower(ulong node, ulong incarnation, LinkId link)
     /// <summary>It has said what it has and that stands here too: entries go to it (design R16).</summary>
     public bool IsReady { get; set; }
 
+    /// <summary>It has acknowledged in this epoch, if only what it had: so it knows that it is confirmed.</summary>
+    public bool HasAnswered { get; set; }
+
     /// <summary>What it said it has before this node could answer.</summary>
     public LogPosition? Asks { get; set; }
 
     public ulong SentThrough { get; set; }
 
     public ulong Received { get; set; }
+
+    /// <summary>The last entry up to which it has said that all of durable tables are flushed at it and those behind it, in this epoch.</summary>
+    public ulong Flushed { get; set; }
 
     /// <summary>When something was last heard of it that moved it on, or there was nothing to hear.</summary>
     public Instant MovedAt { get; set; }
@@ -176,6 +182,39 @@ internal sealed class Segment(int index, LogBytes logBytes) : IDisposable
     /// <summary>Answers that wait for the tail, by the number of the entry that they wait for.</summary>
     public PriorityQueue<PendingReply, ulong> Waiting { get; } = new();
 
+    /// <summary>Answers that wait for the journals, by the number of the entry that they wait for.</summary>
+    public PriorityQueue<PendingReply, ulong> WaitingForFlush { get; } = new();
+
+    /// <summary>The last entry up to which all of durable tables are flushed at every member from here on (design R23).</summary>
+    public ulong Flushed { get; set; }
+
+    /// <summary>The last entry of a durable table that was applied here.</summary>
+    public LogPosition LastDurable { get; set; }
+
+    /// <summary>The last entry that went into this node's journal, flushed or not.</summary>
+    public ulong JournaledThrough { get; set; }
+
+    /// <summary>The last of them that is flushed.</summary>
+    public ulong FlushedThrough { get; set; }
+
+    /// <summary>The copy that this segment began with has yet to be written into the journal, with all entries that come meanwhile.</summary>
+    public bool NeedsBase { get; set; }
+
+    /// <summary>The copy that this segment began with has yet to be flushed: until then nothing of it is.</summary>
+    public bool IsUnwritten { get; set; }
+
+    /// <summary>The last entry up to which all of durable tables are flushed at this node.</summary>
+    public ulong FlushedHere => IsUnwritten ? 0 : JournaledThrough == FlushedThrough ? Log.Last.Number : FlushedThrough;
+
+    /// <summary>It has something in the group that the journal gathers.</summary>
+    public bool IsInGroup { get; set; }
+
+    /// <summary>A snapshot that is being written into the journal.</summary>
+    public SnapshotWalk? Snapshot { get; set; }
+
+    /// <summary>It came out of the journal at this start, and the map has yet to say whether it counts.</summary>
+    public bool IsBack { get; set; }
+
     public IReadOnlyCollection<TableSegment> Tables => _tables.Values;
 
     /// <summary>Whether anybody below needs the entries of this segment.</summary>
@@ -193,9 +232,26 @@ internal sealed class Segment(int index, LogBytes logBytes) : IDisposable
         bool changed = chain.Epoch != Chain.Epoch || Place < 0;
         Chain = chain;
         Place = self < 0 ? -1 : chain.PlaceOf(self);
+        if (Place >= 0 && chain.Members[Place].IsRestarted)
+        {
+            // Until the map has it lead, or takes it out, what it holds is only claimed.
+            (Place, IsBack) = (-1, true);
+        }
+
+        IsBack &= Place < 0;
         Target = Place >= 0 ? null : Target;
         return changed;
     }
+
+    /// <summary>Rows were just changed: whoever walks over them writes them again.</summary>
+    public void Touched(uint table, ReadOnlySpan<ulong> keys)
+    {
+        Copy?.Touched(table, keys);
+        Snapshot?.Touched(table, keys);
+    }
+
+    /// <summary>Answers that wait for others.</summary>
+    public int WaitingCount => Waiting.Count + WaitingForFlush.Count;
 
     /// <summary>The copy that is being made from here ends.</summary>
     public void EndCopy()
@@ -247,6 +303,18 @@ internal sealed class Segment(int index, LogBytes logBytes) : IDisposable
     /// <summary>The seal ends, or the chain is another.</summary>
     public void Unseal() => (IsSealing, IsSealed, SealReported) = (false, false, 0);
 
+    /// <summary>The last iteration of a job of which any of its tables holds a part here; 0 for none.</summary>
+    public long LastOpen(uint group)
+    {
+        long last = 0;
+        foreach (TableSegment table in _tables.Values)
+        {
+            last = table.Aggregation is { } aggregation && table.Table.Group == group ? Math.Max(last, aggregation.LastOpen) : last;
+        }
+
+        return last;
+    }
+
     public TableSegment? Find(uint table) => _tables.GetValueOrDefault(table);
 
     public void Add(TableSegment table) => _tables.Add(table.Table.Id, table);
@@ -276,5 +344,8 @@ internal sealed class Segment(int index, LogBytes logBytes) : IDisposable
         EndCopy();
         _tables.Clear();
         Waiting.Clear();
+
+        // Who still has it on a list finds that it is nobody's neighbour any more.
+        (Place, Target, Successor, Newcomer) = (-1, null, null, null);
     }
 }

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Weir.Keys;
+using Weir.Placement;
 using Weir.Store;
 using Weir.Wire;
 
@@ -16,8 +17,9 @@ internal static class SegmentRecords
     /// <param name="segment">The segment.</param>
     /// <param name="records">The records.</param>
     /// <param name="number">The log number that what is loaded counts as.</param>
+    /// <param name="durableOnly">What is of other tables is passed over.</param>
     /// <returns>Malformed where they make no sense here, Full where there is no room.</returns>
-    public static Status Load(NodeState node, Segment segment, ReadOnlySpan<byte> records, ulong number)
+    public static Status Load(NodeState node, Segment segment, ReadOnlySpan<byte> records, ulong number, bool durableOnly = false)
     {
         var reader = new ByteReader(records);
         while (reader.Left > 0)
@@ -31,7 +33,7 @@ internal static class SegmentRecords
             }
 
             // A table that was dropped while the checkpoint was written is none of it.
-            if (record.Kind == CopyRecordKind.End || node.Map!.Table(record.Table) is not { } table)
+            if (record.Kind == CopyRecordKind.End || node.Map!.Table(record.Table) is not { } table || (durableOnly && !table.Durable))
             {
                 continue;
             }
@@ -53,6 +55,22 @@ internal static class SegmentRecords
         }
 
         return Status.Acked;
+    }
+
+    /// <summary>Whether records that make sense have any of a durable table.</summary>
+    public static bool AreDurable(ClusterMap map, ReadOnlySpan<byte> records)
+    {
+        var reader = new ByteReader(records);
+        bool areDurable = false;
+        while (reader.Left > 0 && !areDurable)
+        {
+            var record = CopyRecord.Read(ref reader);
+            reader.Take(record.Bytes);
+            reader.SkipPadTo8();
+            areDurable = map.Table(record.Table) is { Durable: true };
+        }
+
+        return areDurable;
     }
 
     public static Status Rows(NodeState node, Segment segment, TableSegment rows, in CopyRecord record, ReadOnlySpan<byte> bytes)

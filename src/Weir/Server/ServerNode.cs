@@ -38,6 +38,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     private readonly List<Claim> _readClaims = [];
     private readonly List<Step> _readSteps = [];
     private bool _wasMember;
+    private bool _isDismissed;
     private long _keysInTurn;
 
     /// <param name="options">What the node is told.</param>
@@ -56,9 +57,10 @@ internal sealed class ServerNode : IMachine, IDisposable
         Outbox = new Outbox(network) { Pool = pool ?? FramePool.Shared };
         _state = new NodeState(options, Outbox);
         _chain = new ChainPath(_state);
+        _state.Journal?.Flushed = _chain.Flushed;
         _copies = new CopyPath(_state, _chain);
         _seals = new SealPath(_state, _chain);
-        _state.Entries = new EntryWriter(_chain);
+        _state.Entries = new EntryWriter(_chain, _state);
         _pushes = new PushPath(_state);
         _pulls = new PullPath(_state);
         _iterations = new IterationPath(_state);
@@ -90,10 +92,17 @@ internal sealed class ServerNode : IMachine, IDisposable
 
     public Outbox Outbox { get; }
 
+    /// <summary>What the node holds: for those who check it from outside, in a simulation.</summary>
+    public NodeState State => _state;
+
+    public ulong Incarnation => _state.Options.Incarnation;
+
     /// <summary>The term under which this node decides the map; null where another node does.</summary>
     public ulong? ManagerTerm => _role?.Membership is { IsReady: true } membership ? membership.Term : null;
 
     public ClusterMap? Map => _state.Map;
+
+    public ulong Id => _state.Options.Node;
 
     public NodeCounters Counters => _state.Counters;
 
@@ -119,8 +128,29 @@ internal sealed class ServerNode : IMachine, IDisposable
     /// <summary>Pulls that are being answered and whose links have no room for the rest.</summary>
     public int UnfinishedAnswers => _pulls.UnfinishedCount;
 
+    /// <summary>Asks the cluster to take over what this node holds, and then to let it go; <see cref="HasLeft"/> says when it has.</summary>
+    public void Leave() => _admin.Leaving.Begin();
+
+    /// <summary>The cluster goes on without this node, by its own wish or an operator's, and misses nothing: it may end.</summary>
+    public bool HasLeft => _admin.Leaving.IsOver || _isDismissed;
+
+    /// <summary>Why the cluster last refused to take this node in; null where it has not.</summary>
+    public string? JoinRefusal => _admin.JoinRefusal;
+
+    /// <summary>Why the cluster does not let this node go, where it has asked to leave; null where it does.</summary>
+    public string? LeaveRefusal => _admin.Leaving.Refusal;
+
+    /// <summary>Chains that name this node yet, once it has asked to leave.</summary>
+    public int SegmentsToLeave => _admin.Leaving.SegmentsLeft;
+
     /// <summary>Why this node must stop: it is no member any more. Null while it is well.</summary>
     public string? StopReason { get; private set; }
+
+    /// <summary>The register's acceptor that it hosts knows what it promised, and answers.</summary>
+    public bool HostsAcceptor => _paxos is { Answers: true };
+
+    /// <summary>It stops because its acceptor's disk failed.</summary>
+    public bool HasDiskFailed => _paxos is { HasFailed: true };
 
     /// <summary>Where the node stands, in a line for people: its map, clocks, waiting pulls and open iterations.</summary>
     public string Describe()
@@ -168,10 +198,16 @@ internal sealed class ServerNode : IMachine, IDisposable
         _now = _state.Now = now;
         _paxos?.Tick(now);
         _role?.Tick(now);
-        if (_state.Map is null && _state.Options.Join is null && _role is { Membership: null, Address: { } manager })
+        if (_state.Map is null && (_state.Options.Join is null || _state.Journal is { HasPast: true }) && _role is { Membership: null, Address: { } manager })
         {
-            // A first node that came back finds that its cluster goes on: it joins as a newcomer.
+            // A first node that came back, or one with its journal, finds that its cluster goes on: it asks whoever decides there.
             _follower.Preferred = manager;
+        }
+
+        if (_state is { Map: not null, Journal: { Replay: not null } journal })
+        {
+            journal.ReadOn();
+            _follower.Want(journal.Replay?.Needs ?? 0, now);
         }
 
         _follower.Tick(now);
@@ -226,10 +262,12 @@ internal sealed class ServerNode : IMachine, IDisposable
 
             _iterations.Close();
             _copies.EndTurn();
+            _state.Journal?.EndTurn();
             _chain.EndTurn();
             _pulls.Serve(_now);
         }
 
+        StopReason ??= _state.Fault ?? _state.Journal?.Fault;
         Outbox.Flush();
     }
 
@@ -246,7 +284,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     private void Report()
     {
         ClusterMap map = _state.Map!;
-        if (map.IndexOf(_state.Options.Node) < 0)
+        if (_state.Self < 0)
         {
             return;
         }
@@ -440,9 +478,9 @@ internal sealed class ServerNode : IMachine, IDisposable
                 break;
             case FrameKind.Sent:
                 sound = SentBody.TryRead(body, out SentBody sent);
-                if (sound)
+                if (sound && _iterations.Sent(header, sent))
                 {
-                    _iterations.Sent(header, sent);
+                    // What was not whole comes again, by a newer map.
                     Outbox.Send(link, _state.Reply(FrameKind.SentReply, header), default(EmptyBody));
                 }
 
@@ -543,8 +581,14 @@ internal sealed class ServerNode : IMachine, IDisposable
         }
 
         _role?.Observe(reply.Term, reply.LeaseVersion, _now);
-        _follower.Want(header.MapVersion, _now);
+        _follower.Want(header.MapVersion, _now, link);
         RaiseClocks(header);
+        if (_isDismissed || map.Member(_state.Options.Node) is { IsDraining: true })
+        {
+            // It is about to go, or may: that the cluster has let it go is what it reads in the map.
+            return;
+        }
+
         if (reply.Status == Status.Ended && header.MapVersion >= map.Version && map.Replicas > 0)
         {
             // Others hold what this node held: it reads the map that it is no longer in, and asks to come in again.
@@ -588,7 +632,12 @@ internal sealed class ServerNode : IMachine, IDisposable
         }
 
         ClusterMap? older = _state.Map;
-        _wasMember |= map.Member(_state.Options.Node)?.Incarnation == _state.Options.Incarnation;
+        if (older?.Member(_state.Options.Node) is { IsDraining: true } drained && drained.Incarnation == _state.Options.Incarnation && map.IndexOf(_state.Options.Node) < 0)
+        {
+            _isDismissed = true;
+            StopReason ??= _admin.Leaving.HasBegun ? null : "the cluster has forgotten this server, which was drained: it holds nothing and nobody misses it";
+        }
+
         bool hasNewManager = _state.Map?.ManagerTerm != map.ManagerTerm;
         if (map.Generation > older?.Generation)
         {
@@ -597,6 +646,7 @@ internal sealed class ServerNode : IMachine, IDisposable
         }
 
         _state.Adopt(map);
+        _wasMember |= _state.Self >= 0;
         _follower.ReadsWhole = false;
         _chain.Adopt();
         _copies.Adopt();
@@ -621,8 +671,9 @@ internal sealed class ServerNode : IMachine, IDisposable
             TakeUpPaxos(map.Acceptors, null);
         }
 
-        // A change of workers waits until every node has said that it has read of it (design R8); a new manager hears everybody at once.
-        _nextHeartbeat = hasNewManager || Array.Exists(map.Jobs, j => j.Change.Announced != 0) ? now : _nextHeartbeat;
+        // A change of workers waits until every node has said that it has read of it (design R8); a new manager hears everybody at once; and the
+        // manager's next map is not left to the next heartbeat: who leads now what somebody led that is gone, or was sealed, is waited for.
+        _nextHeartbeat = hasNewManager || _role?.Membership is not null || Array.Exists(map.Jobs, j => j.Change.Announced != 0) ? now : _nextHeartbeat;
         _admin.Announce(map);
     }
 

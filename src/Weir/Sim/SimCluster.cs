@@ -16,6 +16,8 @@ internal sealed class SimCluster : IDisposable
     private readonly List<ServerNode> _buried = [];
     private readonly List<SimPort> _servers = [];
     private readonly List<SimDisk> _disks = [];
+    private readonly List<SimJournal> _journals = [];
+    private readonly bool _hasJournals;
     private readonly Dictionary<WeirClient, SimPort> _clients = [];
     private readonly string[] _acceptors;
     private readonly ServerOptions _options;
@@ -28,9 +30,18 @@ internal sealed class SimCluster : IDisposable
     /// <param name="memoryBytes">Each node's limit.</param>
     /// <param name="acceptors">1, 3 or 5 acceptors of the register, on the disks of the first servers; 0: one in the first server's memory.</param>
     /// <param name="replicas">How many members a chain has beside its head.</param>
+    /// <param name="journals">Each server has a journal, on a disk that outlives its process.</param>
     public SimCluster(
-        ulong seed, int servers, int segmentBits = ClusterMap.MinSegmentBits, ServerLimits? limits = null, long memoryBytes = 1L << 40, int acceptors = 0, int replicas = 0)
+        ulong seed,
+        int servers,
+        int segmentBits = ClusterMap.MinSegmentBits,
+        ServerLimits? limits = null,
+        long memoryBytes = 1L << 40,
+        int acceptors = 0,
+        int replicas = 0,
+        bool journals = false)
     {
+        _hasJournals = journals;
         Seed = seed;
         _rng = new Rng(seed);
         Network = new SimNetwork(Scheduler, new Rng(_rng.Next()), Tally);
@@ -56,6 +67,11 @@ internal sealed class SimCluster : IDisposable
             }
         }
 
+        for (int i = 0; i < servers && journals; i++)
+        {
+            _journals.Add(new SimJournal(Scheduler, new Rng(_rng.Next())));
+        }
+
         for (int i = 0; i < servers; i++)
         {
             _nodes.Add(Begin(i, AcceptorStart.First));
@@ -63,6 +79,8 @@ internal sealed class SimCluster : IDisposable
     }
 
     public ulong Seed { get; }
+
+    public int SegmentBits => _options.SegmentBits;
 
     public SimScheduler Scheduler { get; } = new();
 
@@ -77,7 +95,19 @@ internal sealed class SimCluster : IDisposable
     /// <summary>Hears what the servers have to say to people, with the server's address.</summary>
     public Action<string, string>? Noted { get; set; }
 
+    /// <summary>The servers' journals; none where the cluster has none.</summary>
+    public IReadOnlyList<SimJournal> Journals => _journals;
+
     public ulong Trace => Network.Trace;
+
+    /// <summary>The servers' places in the network, in the order of the nodes.</summary>
+    public IReadOnlyList<SimPort> Servers => _servers;
+
+    /// <summary>The disks of the servers that host the register's acceptors.</summary>
+    public IReadOnlyList<SimDisk> Disks => _disks;
+
+    /// <summary>The clients, each with its place in the network.</summary>
+    public IReadOnlyDictionary<WeirClient, SimPort> Clients => _clients;
 
     /// <summary>Whether a server runs: neither dead nor stopped.</summary>
     public bool Runs(int server) => !_servers[server].IsDead && _servers[server].Stopped is null;
@@ -138,9 +168,19 @@ internal sealed class SimCluster : IDisposable
         Network.Note($"death of {_servers[index].Address}");
         _servers[index].IsDead = true;
         _servers[index].Continue();
+        CrashDisks(index);
+    }
+
+    private void CrashDisks(int index)
+    {
         if (index < _disks.Count)
         {
             _disks[index].Crash();
+        }
+
+        if (index < _journals.Count)
+        {
+            _journals[index].Crash();
         }
     }
 
@@ -148,6 +188,11 @@ internal sealed class SimCluster : IDisposable
     public void AddServer()
     {
         _servers.Add(Network.Port(AddressOf(_servers.Count)));
+        if (_hasJournals)
+        {
+            _journals.Add(new SimJournal(Scheduler, new Rng(_rng.Next())));
+        }
+
         _nodes.Add(Begin(_servers.Count - 1, AcceptorStart.First));
     }
 
@@ -158,8 +203,23 @@ internal sealed class SimCluster : IDisposable
     {
         Network.Note($"restart of {_servers[index].Address}");
         _buried.Add(_nodes[index]);
+        Tally.Restarts++;
         _servers[index].IsDead = false;
         _nodes[index] = Begin(index, start);
+    }
+
+    /// <summary>A server leaves by plan: it hands over what it holds, says goodbye and ends, which <see cref="Runs"/> then says.</summary>
+    public void LeaveServer(int index)
+    {
+        Network.Note($"{_servers[index].Address} leaves");
+        _nodes[index].Leave();
+    }
+
+    /// <summary>An operator has a server drained; done once it holds nothing.</summary>
+    public Task DrainServerAsync(WeirClient client, int index, CancellationToken cancellation = default)
+    {
+        Network.Note($"{_servers[index].Address} is drained");
+        return client.DrainServerAsync(AddressOf(index), cancellation: cancellation);
     }
 
     /// <summary>The disk of a server that died is lost, and its acceptor's records with it.</summary>
@@ -208,27 +268,45 @@ internal sealed class SimCluster : IDisposable
             {
                 Node = (ulong)index + 1,
                 Incarnation = _rng.Next(),
-                Cluster = isFounder || disk is not null ? Seed | 1 : 0,
+                Cluster = isFounder || disk is not null || _hasJournals ? Seed | 1 : 0,
                 Address = port.Address,
-                Join = isFounder ? null : AddressOf(index == 0 ? 1 : 0),
+                Join = isFounder ? null : AddressOf(AnyOther(index)),
                 Acceptor = disk is null ? null : new AcceptorOptions(disk, (ulong)index + 1, start),
+                Journal = index < _journals.Count ? _journals[index] : null,
             },
             port,
             pool: Pool);
         port.Machine = node;
-        if (disk is not null)
+        void Ended()
         {
-            disk.Ended = () =>
+            if (Runs(index) && ReferenceEquals(port.Machine, node))
             {
-                if (Runs(index) && ReferenceEquals(port.Machine, node))
-                {
-                    node.EndTurn();
-                }
-            };
+                node.EndTurn();
+            }
+        }
+
+        disk?.Ended = Ended;
+        if (index < _journals.Count)
+        {
+            _journals[index].Ended = Ended;
         }
 
         Tick(port);
         return node;
+    }
+
+    /// <summary>Whom a server asks to come in: the first of the others that runs.</summary>
+    private int AnyOther(int index)
+    {
+        for (int other = 0; other < _servers.Count; other++)
+        {
+            if (other != index && _servers[other].Machine is not null && Runs(other))
+            {
+                return other;
+            }
+        }
+
+        return index == 0 ? 1 : 0;
     }
 
     // Machines tick at their own phase, so that ticks do not always meet.
@@ -253,6 +331,7 @@ internal sealed class SimCluster : IDisposable
 
         port.Machine.Tick(Scheduler.Now);
         port.Machine.EndTurn();
+        Network.Turned?.Invoke(port);
         if (port.Machine is ServerNode node)
         {
             while (node.Outbox.Notes.TryDequeue(out string? note))
@@ -261,14 +340,12 @@ internal sealed class SimCluster : IDisposable
                 Network.Note(note);
             }
 
-            if (node.StopReason is { } reason)
+            if (node.StopReason is not null || node.HasLeft)
             {
+                string reason = node.StopReason ?? "it has left the cluster";
                 Network.Note($"{port.Address} stops: {reason}");
                 port.IsDead = true;
-                if (_servers.IndexOf(port) is >= 0 and int index && index < _disks.Count)
-                {
-                    _disks[index].Crash();
-                }
+                CrashDisks(_servers.IndexOf(port));
 
                 return;
             }

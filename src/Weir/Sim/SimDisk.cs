@@ -16,6 +16,12 @@ internal sealed class SimDisk(SimScheduler scheduler, Rng rng) : IDisk
     /// <summary>The longest time that a write takes, in microseconds.</summary>
     public long MaxWriteUs { get; set; } = 2_000;
 
+    /// <summary>Writes that have begun and not ended: a crash now cuts them off.</summary>
+    public int Pending => _writes.Count;
+
+    /// <summary>The next write that ends fails: nobody knows what is on the disk then.</summary>
+    public bool FailsNext { get; set; }
+
     /// <summary>Called when a write has ended: whoever lives on the machine looks for results.</summary>
     public Action? Ended { get; set; }
 
@@ -69,8 +75,14 @@ internal sealed class SimDisk(SimScheduler scheduler, Rng rng) : IDisk
     private void Finish()
     {
         (string record, byte[] content, ulong ticket) = _writes.Dequeue();
-        _records[record] = content;
-        _results.Enqueue(new DiskResult(ticket, true));
+        bool isFlushed = !FailsNext;
+        FailsNext = false;
+        if (isFlushed || rng.Chance(1, 2))
+        {
+            _records[record] = content;
+        }
+
+        _results.Enqueue(new DiskResult(ticket, isFlushed));
         if (_writes.Count > 0)
         {
             Begin();

@@ -28,7 +28,7 @@ internal sealed record SimFaults
 }
 
 /// <summary>How often each fault took place: a batch of seeds that never hit one has not tested it.</summary>
-internal sealed class SimTally
+internal sealed record SimTally
 {
     public long Lost { get; set; }
 
@@ -44,11 +44,16 @@ internal sealed class SimTally
 
     public long ServerDeaths { get; set; }
 
+    public long Restarts { get; set; }
+
     public long Stops { get; set; }
 
     public long Cut { get; set; }
 
     public long Delivered { get; set; }
+
+    /// <summary>Bytes of whole frames that were handed to the network, by the number of their kind on the wire.</summary>
+    public long[] BytesOfKind { get; } = new long[256];
 }
 
 /// <summary>One machine's place in the simulated network.</summary>
@@ -64,6 +69,9 @@ internal sealed class SimPort(SimNetwork network, string address) : INetwork
     public bool IsDead { get; set; }
 
     public bool IsSlow { get; set; }
+
+    /// <summary>Nothing of this machine arrives any more, not even what was on its way when it died.</summary>
+    public bool IsVanished { get; set; }
 
     /// <summary>What came in while the machine was stopped, in order; null while it runs.</summary>
     public Queue<Action>? Stopped { get; private set; }
@@ -116,6 +124,9 @@ internal sealed class SimPort(SimNetwork network, string address) : INetwork
 /// </summary>
 internal sealed class SimNetwork(SimScheduler scheduler, Rng rng, SimTally tally)
 {
+    // Where a frame's kind stands (docs/protocol.md).
+    private const int KindOffset = 5;
+
     private readonly Dictionary<string, SimPort> _ports = [];
     private readonly HashSet<(SimPort From, SimPort To)> _cuts = [];
     private readonly XxHash3 _trace = new();
@@ -125,6 +136,15 @@ internal sealed class SimNetwork(SimScheduler scheduler, Rng rng, SimTally tally
 
     /// <summary>What a peer that lies makes of a frame from one machine to another: the frame itself, or another for which it gives that one back. Null: nobody lies.</summary>
     public Func<SimPort, SimPort, FrameBuffer, FrameBuffer>? Forge { get; set; }
+
+    /// <summary>Sees each frame where it is sent and says how many microseconds longer it takes than others; below 0 it is lost. Null: nobody looks.</summary>
+    public Func<SimPort, SimPort, FrameBuffer, long>? Delays { get; set; }
+
+    /// <summary>Sees each frame just before its receiver does.</summary>
+    public Action<SimPort, SimPort, FrameBuffer>? Arriving { get; set; }
+
+    /// <summary>Called after each turn of a machine.</summary>
+    public Action<SimPort>? Turned { get; set; }
 
     /// <summary>A hash over the time, the link and the bytes of every frame delivered and every effect noted so far.</summary>
     public ulong Trace => _trace.GetCurrentHashAsUInt64();
@@ -162,6 +182,9 @@ internal sealed class SimNetwork(SimScheduler scheduler, Rng rng, SimTally tally
         _ = isCut ? _cuts.Add((from, to)) : _cuts.Remove((from, to));
     }
 
+    /// <summary>Whether nothing of one machine reaches the other.</summary>
+    public bool IsCut(SimPort from, SimPort to) => _cuts.Contains((from, to));
+
     public bool HasRoom(SimPort port, LinkId link)
     {
         if (Faults.FullPerMille == 0 || !rng.Chance(Faults.FullPerMille, 1000))
@@ -183,6 +206,7 @@ internal sealed class SimNetwork(SimScheduler scheduler, Rng rng, SimTally tally
 
     public void Carry(SimPort from, SimPort to, LinkId link, FrameBuffer frame)
     {
+        tally.BytesOfKind[frame.Span[KindOffset]] += frame.Length;
         if (_cuts.Contains((from, to)))
         {
             tally.Cut++;
@@ -198,18 +222,25 @@ internal sealed class SimNetwork(SimScheduler scheduler, Rng rng, SimTally tally
         }
 
         frame = Forge?.Invoke(from, to, frame) ?? frame;
+        long extraUs = Delays?.Invoke(from, to, frame) ?? 0;
+        if (extraUs < 0)
+        {
+            frame.Release();
+            return;
+        }
+
         if (rng.Chance(Faults.DuplicatePerMille, 1000))
         {
             tally.Duplicated++;
-            Deliver(from, to, link, frame.Retain());
+            Deliver(from, to, link, frame.Retain(), extraUs);
         }
 
-        Deliver(from, to, link, frame);
+        Deliver(from, to, link, frame, extraUs);
     }
 
-    private void Deliver(SimPort from, SimPort to, LinkId link, FrameBuffer frame)
+    private void Deliver(SimPort from, SimPort to, LinkId link, FrameBuffer frame, long extraUs)
     {
-        long delay = Faults.MinDelayUs + rng.Below(Math.Max(1, Faults.MaxDelayUs - Faults.MinDelayUs));
+        long delay = extraUs + Faults.MinDelayUs + rng.Below(Math.Max(1, Faults.MaxDelayUs - Faults.MinDelayUs));
         if (rng.Chance(Faults.ReorderPerMille, 1000))
         {
             tally.Reordered++;
@@ -227,6 +258,12 @@ internal sealed class SimNetwork(SimScheduler scheduler, Rng rng, SimTally tally
 
     private void Arrive(SimPort from, SimPort to, LinkId link, FrameBuffer frame)
     {
+        if (from.IsVanished)
+        {
+            frame.Release();
+            return;
+        }
+
         if (to.Stopped is { } stopped && !to.IsDead)
         {
             stopped.Enqueue(() => Arrive(from, to, link, frame));
@@ -247,8 +284,10 @@ internal sealed class SimNetwork(SimScheduler scheduler, Rng rng, SimTally tally
         tally.Delivered++;
         Stamp(link.Value);
         _trace.Append(frame.Span);
+        Arriving?.Invoke(from, to, frame);
         to.Machine.Receive(link, frame, scheduler.Now);
         to.Machine.EndTurn();
+        Turned?.Invoke(to);
     }
 
     private void Stamp(long link)

@@ -21,6 +21,12 @@ internal sealed class KeyIndex(int segment, int segmentBits, MemoryBudget budget
     private const int SlotsPerKey = 4 * MovesPerKey;
 
     private const int SmallestCapacity = 8;
+
+    // Fewer keys say little of how those to come will lie, and cost little wherever they do.
+    private const int LeastSpread = 256;
+
+    // Who chooses keys by their hash can have so many times the slots that they need, and no more.
+    private const int MostSpread = 256;
     private const int ChunkSlots = 64;
 
     // 4 MiB, so that each stretch that is given back holds a whole huge page of the system wherever it begins.
@@ -30,6 +36,8 @@ internal sealed class KeyIndex(int segment, int segmentBits, MemoryBudget budget
     private OrderedSlots? _draining;
     private ulong _border;
     private int _discarded;
+    private ulong _lowest = ulong.MaxValue;
+    private ulong _highest;
 
     /// <summary>The keys of this index's segment in hash order.</summary>
     public KeyRange Range { get; } = KeyRange.OfSegment(segment, segmentBits);
@@ -64,10 +72,21 @@ internal sealed class KeyIndex(int segment, int segmentBits, MemoryBudget budget
         }
     }
 
+    /// <summary>New keys are about to come that lie from <paramref name="lowest"/> to <paramref name="highest"/> in hash order.</summary>
+    public void Expect(ulong lowest, ulong highest) => (_lowest, _highest) = (Math.Min(_lowest, lowest), Math.Max(_highest, highest));
+
+    /// <summary>Whether the keys lie closer than <paramref name="more"/> keys of the whole segment would.</summary>
+    public bool IsCrowded(int more) => Spread(Count + more) > Count + more;
+
     /// <summary>The capacity of the table that <paramref name="more"/> new keys need, or 0 where they fit in what there is.</summary>
-    public int CapacityFor(int more)
+    /// <param name="more">New keys.</param>
+    /// <param name="spreads">
+    /// Have them lie as far apart as they would if the rest of the segment were to come: a copy, a restore or an import brings keys in hash order. In
+    /// a table of just their number they would fill its first slots without a gap, and every further key would walk and move them all.
+    /// </param>
+    public int CapacityFor(int more, bool spreads)
     {
-        long wanted = Count + more;
+        long wanted = spreads ? Spread(Count + more) : Count + more;
         if (_current is not null && wanted <= MostEntries(_current.Capacity))
         {
             return 0;
@@ -177,6 +196,16 @@ internal sealed class KeyIndex(int segment, int segmentBits, MemoryBudget budget
 
     // A search at load 0.77 sees two to three slots on average, within one or two cache lines.
     private static long MostEntries(int capacity) => capacity * 77L / 100;
+
+    /// <summary>So many keys, or as many as there will be where these are all of a part of the segment and the rest is like it.</summary>
+    private long Spread(long keys)
+    {
+        double part = (_highest - _lowest) / (double)(Range.Last - Range.First);
+        double all = keys < LeastSpread ? keys : Math.Min(keys / Math.Max(part, 1e-9), (double)keys * MostSpread);
+
+        // Keys that come in any order leave a little at either end, too.
+        return all > keys * 1.25 ? (long)Math.Min(all, int.MaxValue / 2) : keys;
+    }
 
     private static long BytesOf(OrderedSlots? slots) => slots is null ? 0 : OrderedSlots.BytesOf(slots.Capacity);
 

@@ -272,13 +272,22 @@ internal sealed unsafe partial class SegmentRows : IDisposable
     /// <summary>Gives the keys without a row new ones, once the budget has paid for all of them.</summary>
     private StoreResult Insert(ReadOnlySpan<ulong> keys, Span<uint> rows, int missing, bool asksSketch)
     {
+        ulong lowest = ulong.MaxValue, highest = 0;
         for (int i = 0; i < keys.Length; i++)
         {
-            if (rows[i] == Slot.NoRow && !_index.Range.Contains(Mix.Of(keys[i])))
+            if (rows[i] == Slot.NoRow)
             {
-                return StoreResult.WrongSegment;
+                ulong mixed = Mix.Of(keys[i]);
+                if (!_index.Range.Contains(mixed))
+                {
+                    return StoreResult.WrongSegment;
+                }
+
+                (lowest, highest) = (Math.Min(lowest, mixed), Math.Max(highest, mixed));
             }
         }
+
+        _index.Expect(lowest, highest);
 
         if (asksSketch)
         {
@@ -317,10 +326,13 @@ internal sealed unsafe partial class SegmentRows : IDisposable
     /// Makes room for so many new keys, all of it paid for by the budget. False where the budget, or the system, has no more: what the system
     /// granted of it stays, as room for later.
     /// </summary>
-    private bool TryMakeRoom(int missing, bool asksSketch)
+    private bool TryMakeRoom(int missing, bool asksSketch) =>
+        (_index.IsCrowded(missing) && TryMakeRoom(missing, asksSketch, spreads: true)) || TryMakeRoom(missing, asksSketch, spreads: false);
+
+    private bool TryMakeRoom(int missing, bool asksSketch, bool spreads)
     {
         MemoryBudget budget = _table.Budget;
-        int capacity = missing == 0 ? 0 : _index.CapacityFor(missing);
+        int capacity = missing == 0 ? 0 : _index.CapacityFor(missing, spreads);
         long indexBytes = capacity == 0 ? 0 : OrderedSlots.BytesOf(capacity), sketchBytes = asksSketch ? _admission!.MissingBytes : 0;
         long before = (_admission?.Bytes ?? 0) + _table.Slabs.Bytes;
         long bytes = indexBytes + sketchBytes + _table.Slabs.GrowthBytes(missing);

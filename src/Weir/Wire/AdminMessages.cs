@@ -86,13 +86,20 @@ internal readonly record struct JoinNodeBody(ulong Node, ulong Incarnation, uint
     /// <summary>Characters of an address, a zone or a process's name: they stand in the map, which has to fit a frame.</summary>
     public const int MaxTextLength = 256;
 
+    /// <summary>It has a journal.</summary>
+    public bool HasJournal { get; init; }
+
+    /// <summary>It was started again on its journal and holds what that says, for each segment up to a known place (design R5).</summary>
+    public bool IsBack { get; init; }
+
     public int Bytes => 20 + ByteWriter.TextBytes(Address) + ByteWriter.TextBytes(Zone);
 
     public void Write(ref ByteWriter writer)
     {
         writer.UInt64(Node);
         writer.UInt64(Incarnation);
-        writer.UInt32(WeightPercent);
+        writer.UInt16((ushort)WeightPercent);
+        writer.UInt16((ushort)((HasJournal ? 1 : 0) | (IsBack ? 2 : 0)));
         writer.Text(Address);
         writer.Text(Zone);
     }
@@ -100,8 +107,10 @@ internal readonly record struct JoinNodeBody(ulong Node, ulong Incarnation, uint
     public static bool TryRead(ReadOnlySpan<byte> body, out JoinNodeBody message)
     {
         var reader = new ByteReader(body);
-        message = new JoinNodeBody(reader.UInt64(), reader.UInt64(), reader.UInt32(), reader.Text(), reader.Text());
-        return reader.AtEnd && message.Node != 0 && message.Address.Length is > 0 and <= MaxTextLength
+        ulong node = reader.UInt64(), incarnation = reader.UInt64();
+        ushort weight = reader.UInt16(), flags = reader.UInt16();
+        message = new JoinNodeBody(node, incarnation, weight, reader.Text(), reader.Text()) { HasJournal = (flags & 1) != 0, IsBack = (flags & 2) != 0 };
+        return reader.AtEnd && flags is (0 or 1 or 3) && message.Node != 0 && message.Address.Length is > 0 and <= MaxTextLength
             && message.Zone.Length <= MaxTextLength && message.WeightPercent is > 0 and <= 10_000;
     }
 }
@@ -129,15 +138,17 @@ internal readonly record struct JoinProcessBody(ulong Process, ulong Incarnation
 
 /// <summary>OpenTable: declares a table; the same declaration again gives the same table.</summary>
 internal readonly record struct OpenTableBody(
-    string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group, KeyLifetime Lifetime) : IBody
+    string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group, KeyLifetime Lifetime, bool IsCommitted = false, bool Durable = false) : IBody
 {
+    private const uint Aggregates = 1, Committed = 2, IsDurable = 4;
+
     public int Bytes => 16 + UpdateRule.EncodedBytes + KeyLifetime.EncodedBytes + ByteWriter.TextBytes(Name);
 
     public void Write(ref ByteWriter writer)
     {
         writer.Int32(Width);
         writer.Single(InitialValue);
-        writer.UInt32(Aggregate ? 1u : 0u);
+        writer.UInt32((Aggregate ? Aggregates : 0) | (IsCommitted ? Committed : 0) | (Durable ? IsDurable : 0));
         writer.UInt32(Group);
         Rule.Write(ref writer);
         Lifetime.Write(ref writer);
@@ -149,10 +160,10 @@ internal readonly record struct OpenTableBody(
         var reader = new ByteReader(body);
         int width = reader.Int32();
         float initial = reader.Single();
-        uint aggregate = reader.UInt32(), group = reader.UInt32();
+        uint flags = reader.UInt32(), group = reader.UInt32();
         bool sound = UpdateRule.TryRead(ref reader, out UpdateRule rule) & KeyLifetime.TryRead(ref reader, out KeyLifetime lifetime);
-        message = new OpenTableBody(reader.Text(), width, rule, initial, aggregate == 1, group, lifetime);
-        return sound && reader.AtEnd && aggregate <= 1;
+        message = new OpenTableBody(reader.Text(), width, rule, initial, (flags & Aggregates) != 0, group, lifetime, (flags & Committed) != 0, (flags & IsDurable) != 0);
+        return sound && reader.AtEnd && (flags & ~(Aggregates | Committed | IsDurable)) == 0;
     }
 }
 
@@ -263,6 +274,47 @@ internal readonly record struct LeaveBody(MemberRole Role, ulong Id, ulong Incar
         ulong role = reader.UInt64();
         message = new LeaveBody((MemberRole)role, reader.UInt64(), reader.UInt64());
         return reader.AtEnd && role <= 1;
+    }
+}
+
+/// <summary>Drain: a server is to hand over its segments and get no others, or that is taken back. Incarnation 0 stands for any.</summary>
+internal readonly record struct DrainBody(ulong Node, ulong Incarnation, bool IsTakenBack) : IBody
+{
+    public int Bytes => 24;
+
+    public void Write(ref ByteWriter writer)
+    {
+        writer.UInt64(Node);
+        writer.UInt64(Incarnation);
+        writer.UInt64(IsTakenBack ? 1u : 0);
+    }
+
+    public static bool TryRead(ReadOnlySpan<byte> body, out DrainBody message)
+    {
+        var reader = new ByteReader(body);
+        ulong node = reader.UInt64(), incarnation = reader.UInt64(), isTakenBack = reader.UInt64();
+        message = new DrainBody(node, incarnation, isTakenBack == 1);
+        return reader.AtEnd && isTakenBack <= 1;
+    }
+}
+
+/// <summary>Forget: a server that is dead or drained leaves the map for good; with the operator's word what nobody else holds is given up (design R6).</summary>
+internal readonly record struct ForgetBody(ulong Node, bool GivesUp) : IBody
+{
+    public int Bytes => 16;
+
+    public void Write(ref ByteWriter writer)
+    {
+        writer.UInt64(Node);
+        writer.UInt64(GivesUp ? 1u : 0);
+    }
+
+    public static bool TryRead(ReadOnlySpan<byte> body, out ForgetBody message)
+    {
+        var reader = new ByteReader(body);
+        ulong node = reader.UInt64(), givesUp = reader.UInt64();
+        message = new ForgetBody(node, givesUp == 1);
+        return reader.AtEnd && givesUp <= 1;
     }
 }
 

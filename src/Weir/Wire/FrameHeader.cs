@@ -53,6 +53,8 @@ internal enum FrameKind : byte
     Step = 47,
     Report = 48,
     MapDifferences = 49,
+    Drain = 50,
+    Forget = 51,
     OpenCheckpoint = 60,
     EndCheckpoint = 61,
     CheckpointRead = 62,

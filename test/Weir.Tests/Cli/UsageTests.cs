@@ -62,6 +62,7 @@ public class UsageTests
     [InlineData("train --cluster 127.0.0.1:1 --transport unix", "--cluster and --transport contradict each other: the cluster's addresses say how it is reached")]
     [InlineData("bench push-pull --keys 5 --request-keys 7", "a request cannot have more keys than the table")]
     [InlineData("bench push-pull --keys 100000 --width 65536", "at most 268,435,456 floats")]
+    [InlineData("sim cluster --seeds 0", "--seeds is '0'; it must be a whole number from 1 to 1,000,000,000")]
     [InlineData("bench store --rows 0", "--rows is '0'; it must be a whole number from 1 to 1,000,000,000")]
     [InlineData("bench store --width 65537", "--width is '65537'")]
     [InlineData("bench store --rule none", "--rule is 'none'; it must be add, assign,")]

@@ -20,7 +20,7 @@ public class ChainColumnsTests
                 var reader = new ByteReader(bytes);
                 MapChain[] read = ChainColumns.Read(ref reader, chains.Length, Members)!;
                 Assert.True(reader.AtEnd);
-                Assert.Equal(chains.Select(c => (c.Epoch, c.IsDown)), read.Select(c => (c.Epoch, c.IsDown)));
+                Assert.Equal(chains.Select(c => (c.Epoch, c.IsDown, c.Emptied)), read.Select(c => (c.Epoch, c.IsDown, c.Emptied)));
                 Assert.Equal(chains.SelectMany((c, i) => c.Members.Select(m => (i, m))), read.SelectMany((c, i) => c.Members.Select(m => (i, m))));
                 for (int length = 0; length < bytes.Length; length += 1 + (bytes.Length / 30))
                 {
@@ -33,18 +33,20 @@ public class ChainColumnsTests
     [Fact]
     public void What_no_chain_can_be_is_refused()
     {
-        Assert.NotNull(Read([4], [1], [3], [0], [7], [1]));
-        Assert.Null(Read([(2 * MapSoundness.MaxChainMembers) + 2], [1]));
+        Assert.NotNull(Read([8], [1], [3], [0], [7], [1]));
+        Assert.NotNull(Read([10], [1], [1], [3], [0], [7], [1]));
+        Assert.Null(Read([10], [1]));
+        Assert.Null(Read([(4 * MapSoundness.MaxChainMembers) + 4], [1]));
         Assert.Null(Read([ulong.MaxValue], [1]));
-        Assert.Null(Read([4], [1], [Members], [0], [7], [1]));
-        Assert.Null(Read([4], [1], [1UL << 33], [0], [7], [1]));
-        Assert.Null(Read([4], [1], [3], [0]));
+        Assert.Null(Read([8], [1], [Members], [0], [7], [1]));
+        Assert.Null(Read([8], [1], [1UL << 33], [0], [7], [1]));
+        Assert.Null(Read([8], [1], [3], [0]));
     }
 
     [Fact]
     public void A_short_frame_that_says_that_all_chains_are_long_allocates_for_its_sizes_and_epochs_alone()
     {
-        ulong[] sizes = [.. Enumerable.Repeat(2UL * MapSoundness.MaxChainMembers, 1 << 12)];
+        ulong[] sizes = [.. Enumerable.Repeat(4UL * MapSoundness.MaxChainMembers, 1 << 12)];
         byte[] bytes = [.. PackedColumn.Encode(sizes), .. PackedColumn.Encode(sizes)];
         var reader = new ByteReader(bytes);
         long before = GC.GetAllocatedBytesForCurrentThread();
@@ -63,6 +65,6 @@ public class ChainColumnsTests
     {
         int length = rng.Chance(4, 5) ? 3 : rng.Below(MapSoundness.MaxChainMembers + 1), first = rng.Below(Members);
         ChainMember[] members = [.. Enumerable.Range(0, length).Select(place => new ChainMember((first + place) % Members, rng.Chance(1, 10) ? rng.Next() >> 8 : 0))];
-        return new MapChain(rng.Next() >> 8, members, rng.Chance(1, 20));
+        return new MapChain(rng.Next() >> 8, members, rng.Chance(1, 20), rng.Chance(1, 30) ? rng.Next() >> 8 : 0);
     }
 }

@@ -51,7 +51,7 @@ internal static class MapEdits
         int member = rng.Below(map.Members.Length), place = chain.PlaceOf(member);
         return rng.Below(4) switch
         {
-            0 => chain with { IsDown = !chain.IsDown },
+            0 => rng.Chance(1, 2) ? chain with { IsDown = !chain.IsDown } : chain with { Emptied = chain.Epoch },
             1 when place >= 0 => chain with { Members = [.. chain.Members.Select(m => ChainMember.Complete(m.Member))] },
             2 when place >= 0 => new MapChain(map.Version, [chain.Members[place], .. Without(chain.Members, place)]),
             _ when place >= 0 => new MapChain(map.Version, Without(chain.Members, place)),

@@ -197,8 +197,8 @@ public class MapEncodingTests
             Generation = head.Generation,
             Version = head.Version,
             SegmentBits = head.Bits,
-            Members = [.. members.Select((m, i) => new MapMember((ulong)i + 1, m.Incarnation, m.Address, m.Weight, m.Zone))],
-            Tables = [.. tables.Select((t, i) => new MapTable((uint)i + 1, $"table {i}", t.Width, rules[t.Rule], t.Initial, t.Ages.Aggregate, t.Group, t.Ages.Lifetime))],
+            Members = [.. members.Select((m, i) => new MapMember((ulong)i + 1, m.Incarnation, m.Address, m.Weight, m.Zone, m.Weight % 3 == 0) { HasJournal = i % 2 == 1 })],
+            Tables = [.. tables.Select((t, i) => new MapTable((uint)i + 1, $"table {i}", t.Width, rules[t.Rule], t.Initial, t.Ages.Aggregate, t.Group, t.Ages.Lifetime, i % 3 == 1) { Durable = i % 2 == 1, IsLost = i % 4 == 2 })],
             Jobs = hosted,
             Processes = [.. processes.Select((p, i) => new MapProcess((ulong)i + 1, p.Incarnation, p.Group, p.Name))],
             Sessions = own,
@@ -213,7 +213,8 @@ public class MapEncodingTests
             Chains = [.. segments.Take(1 << head.Bits).Select(s => new MapChain(
                 s.Epoch % (head.Version + 1),
                 [.. Enumerable.Range(0, Math.Min(s.Members, members.Length)).Select(m => new ChainMember(m, s.Flag == (m == 0) ? 0 : s.Epoch % (head.Version + 1)))],
-                s.Flag))],
+                s.Flag,
+                s.Flag ? s.Epoch % (head.Version + 1) : 0))],
         };
     }
 }

@@ -36,7 +36,7 @@ public sealed class ChainPlanTests : IDisposable
         Assert.Empty(Steps(new Claim(0, ClaimKind.Complete, 2)));
         Assert.Equal([(PlannedKind.MarkComplete, Second)], Steps(new Claim(0, ClaimKind.Complete, 3)));
         PlannedStep step = new(0, PlannedKind.MarkComplete, Second, "");
-        Assert.True(ChainChanges.Take(_node.Map!, step, 4, 4, []).Map!.Chains[0].Members[1].IsComplete);
+        Assert.True(ChainChanges.Take(_node.Map!, [(step, 4)], 4, [[]]).Map!.Chains[0].Members[1].IsComplete);
     }
 
     /// <summary>Who leads and should not makes way only while it is sealed under the very map that the reorder follows (design R10).</summary>
@@ -51,9 +51,66 @@ public sealed class ChainPlanTests : IDisposable
         Assert.Null(Reorder(new Claim((uint)segment, ClaimKind.Sealed, 3)));
         Assert.Null(Reorder(new Claim((uint)segment, ClaimKind.Sealed, 0)));
         PlannedStep step = Reorder(new Claim((uint)segment, ClaimKind.Sealed, 4))!.Value;
-        MapChain reordered = ChainChanges.Take(_node.Map!, step, 2, 4, [1, Second]).Map!.Chains[segment];
+        ulong[][] wanted = [.. Enumerable.Repeat<ulong[]>([1, Second], segment + 1)];
+        MapChain reordered = ChainChanges.Take(_node.Map!, [(step, 2)], 4, wanted).Map!.Chains[segment];
         Assert.Equal((0, 5UL), (reordered.Head, reordered.Epoch));
-        Assert.Same(_node.Map, ChainChanges.Take(_node.Map!, step, 2, 3, [1, Second]).Map);
+        Assert.Same(_node.Map, ChainChanges.Take(_node.Map!, [(step, 2)], 3, wanted).Map);
+    }
+
+    /// <summary>R6: an incomplete one always; a complete one only if two complete members stay; nobody who is not heard.</summary>
+    [Theory]
+    [InlineData(0, true, false)]
+    [InlineData(3, true, true)]
+    [InlineData(3, false, false)]
+    public void A_successor_that_does_not_acknowledge_leaves_as_far_as_enough_complete_members_stay(ulong appended, bool isHeard, bool leaves)
+    {
+        Adopt(new MapChain(4, [ChainMember.Complete(0), new ChainMember(1, appended)]));
+        HeardMembers heard = new();
+        if (isHeard)
+        {
+            heard.Heard(Weir.Wire.MemberRole.Node, Second, 0, 0, default);
+        }
+
+        ChainPlan plan = new(_node, heard);
+        plan.Reported(new ChainSender(1, 1, 1), _node.Map!.Version, [new Claim(0, ClaimKind.Stalled, Second)]);
+        Assert.Equal(leaves, plan.Next(default, out _).Contains(new PlannedStep(0, PlannedKind.Remove, Second, "it does not acknowledge to its predecessor")));
+    }
+
+    /// <summary>What an operator gave up counts for nothing wherever it lies, whichever maps a node has missed (R6).</summary>
+    [Fact]
+    public void A_node_drops_what_it_holds_of_a_segment_that_was_emptied_since()
+    {
+        Segment Held(MapChain chain, ulong version)
+        {
+            _node.Adopt(_node.Map! with { Version = version, Chains = [chain, .. _node.Map.Chains[1..]] });
+            Segment held = _node.Find(0)!;
+            held.Adopt(chain, 0);
+            return held;
+        }
+
+        Adopt(new MapChain(4, [ChainMember.Complete(0)]));
+        Segment before = Held(new MapChain(5, [ChainMember.Complete(0)]), 5);
+        Segment after = Held(new MapChain(7, [ChainMember.Complete(0)], Emptied: 6), 7);
+        Assert.NotSame(before, after);
+        Assert.Same(after, Held(new MapChain(8, [ChainMember.Complete(0)], Emptied: 6), 8));
+    }
+
+    /// <summary>
+    /// First seen in <c>weir bench join</c>: while a hundred segments moved, the version rose faster than sealed heads could report the newest, and pushes to
+    /// a sealed segment waited 650 ms for its reorder.
+    /// </summary>
+    [Fact]
+    public void Other_changes_wait_a_while_for_sealed_heads_to_say_so_of_the_newest_map()
+    {
+        Adopt(new MapChain(4, [ChainMember.Complete(0), new ChainMember(1, 3)]));
+        Claim[] claims = [new Claim(0, ClaimKind.Complete, 3), new Claim(5, ClaimKind.Sealed, 3)];
+        ChainPlan plan = new(_node, new HeardMembers());
+        plan.Reported(new ChainSender(Second, 22, claims.Length), 3, claims);
+        Assert.Empty(plan.Next(new Instant(0), out _));
+        Assert.Equal(PlannedKind.MarkComplete, Assert.Single(plan.Next(new Instant(0).AfterMs(250), out _)).Kind);
+        plan = new ChainPlan(_node, new HeardMembers());
+        plan.Reported(new ChainSender(Second, 22, claims.Length), 4, claims);
+        Assert.Equal(PlannedKind.MarkComplete, Assert.Single(plan.Next(new Instant(0), out _)).Kind);
     }
 
     [Fact]
@@ -84,7 +141,7 @@ public sealed class ChainPlanTests : IDisposable
 
     private List<PlannedStep> Planned(Claim[] claims)
     {
-        ChainPlan plan = new(_node);
+        ChainPlan plan = new(_node, new HeardMembers());
         plan.Reported(new ChainSender(Second, 22, claims.Length), 4, claims);
         return plan.Next(default, out _);
     }

@@ -68,6 +68,27 @@ public sealed class MapReadTests : IDisposable
         }
     }
 
+    /// <summary>
+    /// Found by <c>weir bench failover</c>: a client that had read the new manager's map named it to a node, which asked the manager it knew - the dead one -
+    /// and then passed over the new one's word of the same map, for 100 ms.
+    /// </summary>
+    [Fact]
+    public void A_node_that_asked_the_dead_manager_for_a_map_asks_whoever_names_it_next_as_well()
+    {
+        using var state = new NodeState(
+            new ServerOptions { Node = 2, Incarnation = 2, Cluster = FrameSamples.Cluster, Address = "b", SegmentBits = FrameSamples.SegmentBits },
+            new Outbox(_network) { Pool = _pool });
+        state.Adopt(FrameSamples.Map(FrameSamples.Names.Default) with { Version = 4 });
+        var follower = new MapFollower(state);
+        follower.Want(5, default);
+        state.Outbox.Flush();
+        Assert.Empty(_network.Replies);
+        follower.Want(5, default, Client);
+        follower.Want(5, default, Client);
+        state.Outbox.Flush();
+        Assert.Equal(FrameKind.ReadMap, Kind(Assert.Single(_network.Replies)));
+    }
+
     [Fact]
     public void A_reader_that_is_far_behind_gets_the_whole_map()
     {

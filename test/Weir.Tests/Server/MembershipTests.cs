@@ -44,6 +44,45 @@ public class MembershipTests
         Assert.DoesNotContain(three.Chains, c => c.Head == 2);
     }
 
+    /// <summary>Found by reading: the second took the first one's place, and what that held counted as lost.</summary>
+    [Fact]
+    public void A_second_node_under_the_id_of_one_that_lives_is_refused_and_one_that_came_back_at_its_address_is_not()
+    {
+        using var node = new NodeHarness();
+        Join(node, 2);
+        node.OpenTable();
+        MapMember first = node.Node.Map!.Member(2)!.Value;
+        node.Receive(FrameKind.Heartbeat, new HeartbeatBody(MemberRole.Node, 2, first.Incarnation, 0, 0, []));
+        AdminReplyBody refusal = node.Admin(FrameKind.JoinNode, new JoinNodeBody(2, 99, 100, "elsewhere", ""));
+        Assert.Equal(Status.Conflict, refusal.Status);
+        Assert.Contains(first.Address, refusal.Text);
+        Assert.Equal(first, node.Node.Map!.Member(2));
+        Assert.Equal(Status.Conflict, node.Admin(FrameKind.JoinNode, new JoinNodeBody(1, 99, 100, "elsewhere", "")).Status);
+        Assert.Equal(Status.Acked, node.Admin(FrameKind.JoinNode, new JoinNodeBody(2, 98, 100, first.Address, "")).Status);
+    }
+
+    [Fact]
+    public void A_node_that_still_holds_segments_does_not_leave()
+    {
+        using var node = new NodeHarness();
+        Join(node, 2);
+        node.OpenTable();
+        AdminReplyBody refusal = node.Admin(FrameKind.Leave, new LeaveBody(MemberRole.Node, 2, 2));
+        Assert.Equal(Status.Conflict, refusal.Status);
+        Assert.Contains("is drained first", refusal.Text);
+        Assert.NotNull(node.Node.Map!.Member(2));
+    }
+
+    [Fact]
+    public void A_node_of_another_cluster_is_refused_in_words()
+    {
+        using var node = new NodeHarness();
+        AdminReplyBody refusal = node.Admin(FrameKind.JoinNode, new JoinNodeBody(2, 2, 100, "b", ""), cluster: 0xBAD);
+        Assert.Equal(Status.Conflict, refusal.Status);
+        Assert.Contains("the frame names bad", refusal.Text);
+        Assert.Single(node.Node.Map!.Members);
+    }
+
     [Fact]
     public void A_silent_node_leaves_its_segments_to_nobody_and_the_loss_is_named()
     {

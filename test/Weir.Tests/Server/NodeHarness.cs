@@ -78,10 +78,10 @@ internal sealed class NodeHarness : INetwork, IDisposable
 
     public ulong SessionOf(uint group, int worker) => Node.Map!.Job(group)!.Workers[worker].Session;
 
-    public AdminReplyBody Admin<TBody>(FrameKind kind, TBody body)
+    public AdminReplyBody Admin<TBody>(FrameKind kind, TBody body, ulong cluster = Cluster)
         where TBody : IBody
     {
-        Receive(kind, body);
+        Receive(kind, body, cluster: cluster);
         Assert.True(AdminReplyBody.TryRead(Body(FrameKind.AdminReply), out AdminReplyBody reply));
         return reply;
     }

@@ -56,6 +56,8 @@ internal sealed class BodyReaders
         FrameKind.Begun => BegunBody.TryRead(body, out _),
         FrameKind.DropTable or FrameKind.EndJob => NumberBody.TryRead(body, out _),
         FrameKind.Leave => LeaveBody.TryRead(body, out _),
+        FrameKind.Drain => DrainBody.TryRead(body, out _),
+        FrameKind.Forget => ForgetBody.TryRead(body, out _),
         FrameKind.AdminReply => AdminReplyBody.TryRead(body, out _),
         FrameKind.Scan => ScanBody.TryRead(body, out _),
         FrameKind.ScanReply => TryReadScanReply(body),

@@ -215,7 +215,7 @@ internal static class FrameFields
         Assert.True(OpenTableBody.TryRead(body, out OpenTableBody open));
         fields.Add(4, "width", open.Width);
         fields.Add(4, "initialValue", open.InitialValue);
-        fields.Add(4, "aggregate", open.Aggregate ? 1 : 0);
+        fields.Add(4, "flags", (open.Aggregate ? 1 : 0) + (open.IsCommitted ? 2 : 0) + (open.Durable ? 4 : 0));
         fields.Add(4, "group", open.Group);
         Rule(fields, open.Rule);
         Lifetime(fields, open.Lifetime);
@@ -268,7 +268,8 @@ internal static class FrameFields
         {
             fields.Add(8, "node", member.Node);
             fields.Add(8, "incarnation", member.Incarnation);
-            fields.Add(4, "weightPercent", member.WeightPercent);
+            fields.Add(2, "weightPercent", member.WeightPercent);
+            fields.Add(2, "flags", (member.HasJournal ? 1 : 0) + (member.IsDraining ? 2 : 0));
             fields.Text("address", member.Address);
             fields.Text("zone", member.Zone);
         }
@@ -279,7 +280,7 @@ internal static class FrameFields
             fields.Add(4, "id", table.Id);
             fields.Add(4, "width", table.Width);
             fields.Add(4, "initialValue", table.InitialValue);
-            fields.Add(4, "aggregate", table.Aggregate ? 1 : 0);
+            fields.Add(4, "flags", (table.Aggregate ? 1 : 0) + (table.IsCommitted ? 2 : 0) + (table.Durable ? 4 : 0) + (table.IsLost ? 8 : 0));
             fields.Add(4, "group", table.Group);
             Rule(fields, table.Rule);
             Lifetime(fields, table.Lifetime);
@@ -296,8 +297,8 @@ internal static class FrameFields
     {
         ulong[] sizes = Column(fields, body, "sizes", count);
         Column(fields, body, "epochs", count);
-        int having = sizes.Count(size => size >> 1 == 1);
-        Assert.Equal(having, sizes.Count(size => size >> 1 > 0));
+        int having = sizes.Count(size => size == 4);
+        Assert.Equal(having, sizes.Count(size => size > 0));
         if (having > 0)
         {
             Column(fields, body, "heads", having);

@@ -157,7 +157,7 @@ internal static class FrameSamples
     private static void AddChanges(List<byte[]> frames, Names names)
     {
         frames.Add(Frame(FrameKind.OpenTable, new OpenTableBody("weights", Width, UpdateRule.Add, 0.5f, false, 0, KeyLifetime.Default), names));
-        frames.Add(Frame(FrameKind.OpenTable, new OpenTableBody("moments", 3, UpdateRule.Adam(), 0, false, names.Group, new KeyLifetime(7, 3)), names));
+        frames.Add(Frame(FrameKind.OpenTable, new OpenTableBody("moments", 3, UpdateRule.Adam(), 0, false, names.Group, new KeyLifetime(7, 3), IsCommitted: true), names));
         frames.Add(Frame(FrameKind.OpenJob, new OpenJobBody("job", 2, 1, false, 5), names));
         frames.Add(Frame(FrameKind.OpenSession, new OpenSessionBody(20, 21, 0, 0, 0), names));
         frames.Add(Frame(FrameKind.OpenSession, new OpenSessionBody(20, 21, names.Group, 0, names.WorkerSession), names));
@@ -171,6 +171,9 @@ internal static class FrameSamples
         frames.Add(Frame(FrameKind.JoinProcess, new JoinProcessBody(30, 31, names.Group, "host 30"), names));
         frames.Add(Frame(FrameKind.Leave, new LeaveBody(MemberRole.Process, 30, 31), names));
         frames.Add(Frame(FrameKind.Leave, new LeaveBody(MemberRole.Node, 1, 1), names));
+        frames.Add(Frame(FrameKind.Drain, new DrainBody(2, 22, false), names));
+        frames.Add(Frame(FrameKind.Drain, new DrainBody(2, 0, true), names));
+        frames.Add(Frame(FrameKind.Forget, new ForgetBody(3, true), names));
     }
 
     private static void AddNodes(List<byte[]> frames, Names names)
@@ -190,20 +193,22 @@ internal static class FrameSamples
         frames.Add(Frame(FrameKind.PaxosReply, new PaxosReplyBody(1, false, new Ballot(7, 22), new Ballot(7, 22), new Ballot(6, 11), value), names));
         frames.Add(Frame(FrameKind.JoinNode, new JoinNodeBody(2, 22, 100, "10.0.0.2:4000", "rack 1"), names));
         frames.Add(Frame(FrameKind.JoinNode, new JoinNodeBody(1, 99, 100, "10.0.0.3:4000", ""), names));
+        frames.Add(Frame(FrameKind.JoinNode, new JoinNodeBody(3, 33, 100, "10.0.0.4:4000", "") { HasJournal = true, IsBack = true }, names));
+        frames.Add(Frame(FrameKind.OpenTable, new OpenTableBody("kept", Width, UpdateRule.Add, 0, false, 0, KeyLifetime.Default, Durable: true), names));
     }
 
     /// <summary>What the members of a chain say to one another, from the second node of the map to the first.</summary>
     private static void AddChains(List<byte[]> frames, Names names)
     {
         frames.Add(Frame(FrameKind.Entries, new SampleEntries([EntryKind.Part, EntryKind.Expiry, EntryKind.Forget, EntryKind.Iteration, EntryKind.Load]), names));
-        frames.Add(Frame(FrameKind.EntryAck, new ChainBody<EntryAck>(2, 22, [new EntryAck(3, new LogPosition(1, 2), new LogPosition(1, 1), 1 << 20, true)]), names));
+        frames.Add(Frame(FrameKind.EntryAck, new ChainBody<EntryAck>(2, 22, [new EntryAck(3, new LogPosition(1, 2), new LogPosition(1, 1), 1 << 20, true, 2)]), names));
         frames.Add(Frame(FrameKind.Confirm, new ChainBody<ConfirmEntry>(2, 22, [new ConfirmEntry(3, new LogPosition(1, 2), false, false)]), names));
         frames.Add(Frame(FrameKind.Confirmed, new ChainBody<ConfirmEntry>(2, 22, [new ConfirmEntry(3, new LogPosition(1, 2), true, true)]), names));
         frames.Add(Frame(FrameKind.CopyBegin, new CopyBody(2, 22, 3, 1, 1, 0), names));
         frames.Add(Frame(FrameKind.CopyAck, new CopyBody(2, 22, 3, 1, 1, 4), names));
         frames.Add(Frame(FrameKind.CopySlice, new SampleSlice(names.Plain), names));
         frames.Add(Frame(FrameKind.Step, new StepBody([new Step(3, StepKind.Copy), new Step(4, StepKind.Seal)]), names));
-        frames.Add(Frame(FrameKind.Report, new ChainBody<Claim>(2, 22, [new Claim(3, ClaimKind.Complete, 1), new Claim(4, ClaimKind.CaughtUp, 0)]), names));
+        frames.Add(Frame(FrameKind.Report, new ChainBody<Claim>(2, 22, [new Claim(3, ClaimKind.Complete, 1), new Claim(4, ClaimKind.CaughtUp, 0), new Claim(5, ClaimKind.BackEpoch, 1), new Claim(5, ClaimKind.BackNumber, 2)]), names));
     }
 
     private static void AddCheckpoints(List<byte[]> frames, Names names)
@@ -222,7 +227,7 @@ internal static class FrameSamples
 
     public static ClockEntry[] Clocks(Names names) => [new(names.Group, 0, 1, names.MapVersion), new(names.Group, 1, 2, names.MapVersion - 1)];
 
-    /// <summary>The map after <see cref="Map"/>: a node came, one chain has it at its tail and another is down, a session began and the job's first worker leaves.</summary>
+    /// <summary>The map after <see cref="Map"/>: a node came and is to be drained, one chain has it at its tail, another is down, one began anew, a session began and the job's first worker leaves.</summary>
     public static ClusterMap NextMap(Names names)
     {
         ClusterMap map = Map(names);
@@ -230,12 +235,12 @@ internal static class FrameSamples
         return map with
         {
             Version = map.Version + 1,
-            Members = [.. map.Members, new MapMember(5, 55, "10.0.0.5:4000", 50, "")],
+            Members = [.. map.Members, new MapMember(5, 55, "10.0.0.5:4000", 50, "", IsDraining: true)],
             Jobs = [job with { Workers = [job.Workers[0] with { Through = 60 }, .. job.Workers[1..]] }],
             Sessions = [.. map.Sessions, new MapSession(map.NextSession, 20)],
             NextSession = map.NextSession + 1,
             Replicas = map.Replicas + 1,
-            Chains = [.. map.Chains.Select((c, s) => s == 5 ? new MapChain(map.Version + 1, [.. c.Members, new ChainMember(2, map.Version + 1)]) : s == 6 ? c with { IsDown = true } : c)],
+            Chains = [.. map.Chains.Select((c, s) => s == 5 ? new MapChain(map.Version + 1, [.. c.Members, new ChainMember(2, map.Version + 1)]) : s == 6 ? c with { IsDown = true } : s == 7 ? new MapChain(map.Version + 1, [ChainMember.Complete(0)], Emptied: map.Version + 1) : c)],
         };
     }
 

@@ -1,0 +1,46 @@
+using System.Diagnostics;
+using Weir.Client;
+using Weir.Placement;
+
+namespace Weir.Cli.Bench;
+
+/// <summary>Waiting until a cluster has nothing more to mend or move.</summary>
+internal static class RepairedCluster
+{
+    private const int PollMs = 50;
+
+    // So long has the map not changed: longer than one step of a move waits for the next.
+    private const int QuietMs = 1000;
+
+    private const int MostMs = 120_000;
+
+    /// <summary>Waits until there are so many members, every segment has all of its copies complete, and the map has been the same for a second.</summary>
+    /// <exception cref="ToolException">It did not come to that in two minutes.</exception>
+    public static async Task<ClusterMap> AwaitAsync(WeirClient client, int members, CancellationToken cancellation)
+    {
+        long begin = Stopwatch.GetTimestamp(), since = begin;
+        ulong version = 0;
+        while (true)
+        {
+            ClusterStatus status = await client.GetStatusAsync(cancellation);
+            ClusterMap map = client.Core.State.Map!;
+            if (map.Version != version)
+            {
+                (version, since) = (map.Version, Stopwatch.GetTimestamp());
+            }
+
+            if (map.Members.Length == members && status.Repairing.Count == 0 && status.Down.Count == 0 && Stopwatch.GetElapsedTime(since).TotalMilliseconds > QuietMs)
+            {
+                return map;
+            }
+
+            if (Stopwatch.GetElapsedTime(begin).TotalMilliseconds > MostMs)
+            {
+                throw new ToolException(
+                    $"the cluster was not whole again in {MostMs / 1000} s: map {map.Version}, {map.Members.Length} of {members} servers, {status.Repairing.Count} segments under repair, {status.Down.Count} down");
+            }
+
+            await Task.Delay(PollMs, cancellation);
+        }
+    }
+}

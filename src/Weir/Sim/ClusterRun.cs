@@ -1,0 +1,299 @@
+using Weir.Client;
+using Weir.Placement;
+using Weir.Server;
+using Weir.World;
+
+namespace Weir.Sim;
+
+/// <summary>What one run came to.</summary>
+/// <param name="Options">What it was.</param>
+/// <param name="Trace">A hash over every frame and effect: the same seed gives the same.</param>
+/// <param name="SimulatedMs">How long it lasted, in simulated time.</param>
+/// <param name="Events">Events and continuations that were run.</param>
+/// <param name="Pushes">Pushes that clients began.</param>
+/// <param name="Acknowledged">Those of them that were acknowledged.</param>
+/// <param name="Tally">Faults and schedules that it hit.</param>
+/// <param name="Violation">What was broken, and what led to it; null where everything held.</param>
+internal sealed record RunOutcome(
+    SwarmOptions Options, ulong Trace, long SimulatedMs, long Events, long Pushes, long Acknowledged, RunTally Tally, string? Violation);
+
+/// <summary>
+/// One run of a whole cluster from one seed: a safety phase, in which clients and workers go on through faults, then a liveness phase, in which
+/// nothing fails any more and everything pending must complete within a stated time, and all must agree (design section 12; FoundationDB's and
+/// TigerBeetle's simulators work so). Not thread-safe; any number of runs may go on in parallel.
+/// </summary>
+internal sealed class ClusterRun : IDisposable
+{
+    /// <summary>How long everything pending may take once the faults have stopped, in simulated milliseconds (invariant 9).</summary>
+    public const long LivenessMs = 30_000;
+
+    private const long SampleMs = 60;
+    private const int KeptTrail = 150;
+
+    private readonly SwarmOptions _options;
+    private readonly Rng _rng;
+    private readonly SimCluster _cluster;
+    private readonly ClusterProbe _probe;
+    private readonly ClusterChecks _checks;
+    private readonly ScheduleWatch _watch;
+    private readonly FaultPlay _faults;
+    private readonly RunTally _tally = new();
+    private readonly Queue<string> _trail = [];
+    private readonly Dictionary<SimPort, WeirClient> _clients = [];
+    private readonly List<TokenWorkload> _pushers = [];
+    private readonly List<Task> _pushing = [];
+    private readonly List<TrainingWorkload> _jobs = [];
+    private readonly HashSet<WeirClient> _dead = [];
+    private WeirTable? _tokens;
+    private bool _isCalm;
+    private bool _stops;
+
+    public ClusterRun(SwarmOptions options)
+    {
+        _options = options;
+        _rng = new Rng(options.Seed ^ 0xC1057E);
+        var limits = new ServerLimits { NodeTimeoutMs = options.NodeTimeoutMs, HeartbeatMs = Math.Min(50, options.NodeTimeoutMs / 8), ProcessTimeoutMs = 1000, ResendMs = 50, BehindWaitMs = 300 };
+        _cluster = new SimCluster(options.Seed, options.Servers, options.SegmentBits, limits, acceptors: options.Acceptors, replicas: options.Replicas)
+        {
+            Noted = (who, note) =>
+            {
+                // The steps of moves are many, and in the trace anyway.
+                if (!note.Contains(": segment ", StringComparison.Ordinal))
+                {
+                    Trail($"{who}: {note}");
+                }
+            },
+        };
+        _probe = new ClusterProbe(_cluster, options);
+        _checks = new ClusterChecks(_cluster, _probe, limits);
+        _watch = new ScheduleWatch(_cluster, options, _probe, _tally);
+        _faults = new FaultPlay(_cluster, options, _probe, _watch, _tally, new Rng(_rng.Next())) { Trail = Trail, Mortal = Mortal, ProcessDied = Died };
+        _checks.Adopted = _watch.Adopted;
+        _cluster.Network.Turned = Turned;
+    }
+
+    /// <summary>Runs it to the end. Nothing that goes wrong inside escapes: it is the outcome.</summary>
+    public RunOutcome Run()
+    {
+        string? violation = null;
+        try
+        {
+            _cluster.Run(RunAsync, limitMs: _options.SafetyMs + (2 * LivenessMs) + 60_000);
+        }
+        catch (Exception broken)
+        {
+            violation = $"{broken.GetType().Name}: {broken.Message}{(broken is WeirException { Segment: { } segment } ? $" (segment {segment})" : "")}\n{string.Join('\n', _trail)}\n{Describe()}{(broken is InvariantException ? "" : $"\n{broken}")}";
+        }
+
+        return new RunOutcome(
+            _options,
+            _cluster.Trace,
+            _cluster.Scheduler.Now.Microseconds / 1000,
+            _cluster.Scheduler.Steps,
+            _pushers.Sum(p => p.Pushes.Begun) + _jobs.Sum(j => j.Pushes.Begun),
+            _pushers.Sum(p => p.Pushes.Acknowledged) + _jobs.Sum(j => j.Pushes.Acknowledged),
+            _tally,
+            violation);
+    }
+
+    public void Dispose() => _cluster.Dispose();
+
+    private async Task RunAsync()
+    {
+        WeirClient opener = await ConnectAsync("opener");
+        await BeginAsync(opener);
+        _cluster.Network.Faults = _options.Network;
+        _cluster.Slow(_rng.Below(_options.Servers));
+        Instant begins = _cluster.Scheduler.Now;
+        Instant until = begins.AfterMs(_options.SafetyMs);
+        Task sampling = SampleAsync();
+        Task plays = _options.Plays is { } schedule ? new DirectedSchedule(_cluster, _options, _probe, _watch, _faults, _jobs).PlayAsync(schedule, until) : Task.CompletedTask;
+        await _faults.RunAsync(until);
+        await plays;
+        _cluster.Network.Faults = SimFaults.None;
+        _cluster.Network.Delays = null;
+        _faults.Heal();
+        _stops = true;
+        Trail("the faults have stopped");
+        await LiveAsync();
+        _isCalm = true;
+        await sampling;
+        await JudgeAsync();
+    }
+
+    private async Task<WeirClient> ConnectAsync(string name)
+    {
+        var options = new ClientOptions { RetryMs = 150, HeartbeatMs = 100, UnreachableMs = 120_000, DeadlineMs = 200_000, ConnectMs = 60_000, StartMs = 120_000, Filters = (Filters)_rng.Below((int)Filters.Lossless + 1) };
+        WeirClient client = _options.Servers == _cluster.Nodes.Count && !_stops ? await _cluster.ConnectAsync(name, options) : await _cluster.OpenAsync(name, options);
+        _clients[_cluster.Clients[client]] = client;
+        return client;
+    }
+
+    private async Task BeginAsync(WeirClient opener)
+    {
+        _tokens = await opener.OpenTableAsync(new TableOptions { Name = "tokens" });
+        WeirTable own = await opener.OpenTableAsync(new TableOptions { Name = "own" });
+        for (int i = 0; i < _options.Pushers; i++)
+        {
+            WeirClient client = await ConnectAsync($"pusher {i}");
+            _pushers.Add(new TokenWorkload(_cluster, client, _tokens, own, i + 1, _rng.Next()));
+        }
+
+        foreach ((string name, int workers, bool aggregates) in (ReadOnlySpan<(string, int, bool)>)[("aggregating", _options.AggregatingWorkers, true), ("bounded", _options.BoundedWorkers, false)])
+        {
+            if (workers > 0)
+            {
+                _jobs.Add(new TrainingWorkload(_cluster, name, workers, _options.Iterations, aggregates, _options.Bound, _rng.Next()));
+            }
+        }
+
+        foreach (TrainingWorkload job in _jobs)
+        {
+            List<WeirClient> hosts = [];
+            for (int i = 0; i < _options.Hosts; i++)
+            {
+                hosts.Add(await ConnectAsync($"{(job.Aggregates ? "aggregating" : "bounded")} host {i}"));
+            }
+
+            await job.BeginAsync(opener, hosts);
+            while (_probe.Newest!.Job(job.Group) is not { } known || Array.TrueForAll(known.Workers, w => w.Process == 0))
+            {
+                await _cluster.Scheduler.Delay(5, CancellationToken.None);
+            }
+        }
+
+        foreach (TokenWorkload pusher in _pushers)
+        {
+            _pushing.Add(pusher.RunAsync(() => _stops));
+        }
+    }
+
+    /// <summary>Everything pending completes, and every chain is whole again, within the stated time.</summary>
+    private async Task LiveAsync()
+    {
+        Instant deadline = _cluster.Scheduler.Now.AfterMs(LivenessMs);
+        while (!IsDone(out string waitsFor))
+        {
+            ThrowIfFailed();
+            Invariant.That(_cluster.Scheduler.Now < deadline, $"everything pending completes within {LivenessMs} ms of the last fault, and this has not: {waitsFor}");
+            await _cluster.Scheduler.Delay(20, CancellationToken.None);
+        }
+
+        ThrowIfFailed();
+    }
+
+    private bool IsDone(out string waitsFor)
+    {
+        waitsFor = "";
+        for (int i = 0; i < _pushing.Count; i++)
+        {
+            waitsFor += _dead.Contains(_pushers[i].Client) || _pushing[i].IsCompletedSuccessfully ? "" : $" pusher {i}";
+        }
+
+        waitsFor += string.Concat(_jobs.Where(j => !j.IsDone).Select(j => j.Aggregates ? " the aggregating job" : " the bounded job"));
+        ClusterMap map = _probe.Newest!;
+        waitsFor += _probe.Manager() < 0 ? " a manager" : "";
+        waitsFor += _probe.IsSettled(map) ? "" : $" the chains {_probe.Unsettled(map)}";
+        for (int server = 0; server < _cluster.Nodes.Count; server++)
+        {
+            ServerNode node = _cluster.Nodes[server];
+            bool isMember = map.Member((ulong)server + 1)?.Incarnation == node.Incarnation;
+            waitsFor += !_cluster.Runs(server) ? isMember ? $" server:{server} is dead and a member" : ""
+                : !isMember ? $" server:{server} is no member"
+                : node.Map?.Version != map.Version ? $" server:{server} has an older map"
+                : node.State.Held.Any(s => s.Place >= 0 && (s.Acknowledged < s.Log.Last.Number || !s.IsConfirmed || !s.IsComplete)) ? $" the entries of server:{server}" : "";
+        }
+
+        return waitsFor.Length == 0;
+    }
+
+    private void ThrowIfFailed()
+    {
+        _jobs.ForEach(j => j.ThrowIfFailed());
+        for (int i = 0; i < _pushing.Count; i++)
+        {
+            if (_pushing[i].IsFaulted && !_dead.Contains(_pushers[i].Client))
+            {
+                _pushing[i].GetAwaiter().GetResult();
+            }
+        }
+    }
+
+    private async Task JudgeAsync()
+    {
+        _checks.Quiet();
+        WeirClient reader = await ConnectAsync("reader");
+        ulong[] tokens = [.. _pushers.SelectMany(p => p.Tokens)];
+        float[] values = new float[tokens.Length];
+        await reader.PullAsync(_tokens!, tokens, values);
+        int at = 0;
+        foreach (TokenWorkload pusher in _pushers)
+        {
+            foreach (ulong token in pusher.Tokens)
+            {
+                pusher.CheckToken(token, values[at++]);
+            }
+        }
+
+        HashSet<ulong> known = [.. tokens];
+        Invariant.That(_checks.Rows(_tokens!).All(r => known.Contains(r.Key)), "no row of the tokens' table is anybody else's");
+        foreach (TrainingWorkload job in _jobs)
+        {
+            await job.CheckAsync(reader, bitsAreSure: !(_faults.HasLostServer && _faults.HasLostProcess));
+            Invariant.That(_checks.Rows(job.Counts).All(r => job.IsKnown(r.Key)), "no row of the counts is anybody else's");
+        }
+    }
+
+    private async Task SampleAsync()
+    {
+        SimTally before = _cluster.Tally with { };
+        while (!_isCalm)
+        {
+            await _cluster.Scheduler.Delay(SampleMs, CancellationToken.None);
+            _checks.Sample([_rng.Below(1 << _options.SegmentBits), _rng.Below(1 << _options.SegmentBits)]);
+            SimTally now = _cluster.Tally with { };
+            _faults.CountFrames(before, now, _probe.IsChanging);
+            before = now;
+        }
+    }
+
+    private void Turned(SimPort port)
+    {
+        if (port.Machine is ServerNode node)
+        {
+            _checks.Turned(node);
+            _watch.Turned(node);
+        }
+        else if (_clients.TryGetValue(port, out WeirClient? client))
+        {
+            _checks.Turned(client);
+        }
+    }
+
+    /// <summary>Processes that may die: of a job's hosts one must live.</summary>
+    private WeirClient[] Mortal() =>
+    [
+        .. _pushers.Select(p => p.Client).Where(c => !_dead.Contains(c)),
+        .. _jobs.SelectMany(j => j.Hosts.Skip(1)),
+    ];
+
+    private void Died(WeirClient process)
+    {
+        _dead.Add(process);
+        _jobs.ForEach(j => j.Died(process));
+    }
+
+    private void Trail(string what)
+    {
+        _trail.Enqueue($"{_cluster.Scheduler.Now.Microseconds / 1000} ms: {what}");
+        if (_trail.Count > KeptTrail)
+        {
+            _trail.Dequeue();
+        }
+
+        _cluster.Network.Note(what);
+    }
+
+    private string Describe() => string.Join('\n', _cluster.Nodes.Select((n, i) => $"server:{i} {(_cluster.Runs(i) ? "" : "does not run ")}{n.Describe()}"))
+        + string.Concat(_cluster.Clients.Where(c => !c.Value.IsDead).Select(c => $"\n{c.Value.Address} {c.Key.Core.Describe()}"));
+}

@@ -1,0 +1,476 @@
+using Weir.Client;
+using Weir.Register;
+using Weir.Wire;
+using Weir.World;
+
+namespace Weir.Sim;
+
+/// <summary>
+/// The faults of a run's safety phase, drawn from its seed: never more at a time than the cluster promises to survive (promise G2), and half of
+/// them put off until a chain is being changed. Not thread-safe.
+/// </summary>
+internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, ClusterProbe probe, ScheduleWatch watch, RunTally tally, Rng rng)
+{
+    private readonly HashSet<int> _left = [];
+    private readonly List<Task> _ends = [];
+    private readonly HashSet<WeirClient> _cutOff = [];
+    private int _joined;
+
+    /// <summary>Who may die or be cut off, by name.</summary>
+    public Func<IReadOnlyList<WeirClient>> Mortal { get; set; } = () => [];
+
+    /// <summary>A process died: whoever waits for it need not.</summary>
+    public Action<WeirClient> ProcessDied { get; set; } = _ => { };
+
+    /// <summary>What took place, for people.</summary>
+    public Action<string> Trail { get; set; } = _ => { };
+
+    /// <summary>Servers that left for good.</summary>
+    public IReadOnlySet<int> Left => _left;
+
+    /// <summary>A head or a follower died or was counted gone, so that parts held there went with it.</summary>
+    public bool HasLostServer { get; private set; }
+
+    /// <summary>Processes that may have been counted gone while they lived.</summary>
+    public bool HasLostProcess { get; private set; }
+
+    /// <summary>Draws faults until the time is over, then waits until those that pass have passed.</summary>
+    public async Task RunAsync(Instant until)
+    {
+        FaultKind[] kinds = [.. options.Kinds.Where(k => k is not (FaultKind.SlowDisk or FaultKind.RestartAtOnce or FaultKind.RestartLater or FaultKind.TornWrite))];
+        if (options.Has(FaultKind.SlowDisk))
+        {
+            SlowDisks();
+        }
+
+        while (kinds.Length > 0 && cluster.Scheduler.Now < until)
+        {
+            await cluster.Scheduler.Delay(20 + rng.Below(250L), CancellationToken.None);
+            await ChangingAsync(until);
+            Play(kinds[rng.Below(kinds.Length)]);
+            RestartStopped();
+            CountSlowDisks();
+        }
+
+        while (cluster.Scheduler.Now < until)
+        {
+            await cluster.Scheduler.Delay(20, CancellationToken.None);
+            RestartStopped();
+            CountSlowDisks();
+        }
+
+        await Task.WhenAll(_ends);
+    }
+
+    /// <summary>Counts what the network and the disks did.</summary>
+    public void CountFrames(SimTally before, SimTally now, bool isChanging)
+    {
+        Count(FaultKind.Loss, before.Lost, now.Lost);
+        Count(FaultKind.Duplicate, before.Duplicated, now.Duplicated);
+        Count(FaultKind.Reorder, before.Reordered, now.Reordered);
+        Count(FaultKind.NoRoom, before.Full, now.Full);
+        Count(FaultKind.Delay, before.Slowed, now.Slowed);
+
+        void Count(FaultKind kind, long old, long many)
+        {
+            if (many > old)
+            {
+                tally.Hit(kind, isChanging, many - old);
+            }
+        }
+    }
+
+    /// <summary>A server's memory goes, if the cluster survives that.</summary>
+    /// <returns>Whether it died.</returns>
+    public bool Kill(int server, bool mayComeBack = true)
+    {
+        bool isAcceptor = server < options.Acceptors;
+        if (!cluster.Runs(server) || !probe.MayLose(server) || (isAcceptor && (options.Acceptors == 1 || !probe.RegisterStandsWithout(server))))
+        {
+            return false;
+        }
+
+        Die(server);
+        if (mayComeBack)
+        {
+            ComeBack(server);
+        }
+
+        return true;
+    }
+
+    /// <summary>A server dies, whatever that does.</summary>
+    public void Die(int server)
+    {
+        int manager = probe.Manager();
+        watch.Dies(server, manager);
+        bool isChanging = probe.IsChanging;
+        tally.Hit(FaultKind.Crash, isChanging);
+        if (server == manager)
+        {
+            tally.Hit(FaultKind.ManagerDeath, isChanging);
+        }
+
+        if (server < cluster.Disks.Count && cluster.Disks[server].Pending > 0)
+        {
+            tally.Hit(FaultKind.TornWrite, isChanging);
+        }
+
+        HasLostServer = true;
+        probe.Disturb(server);
+        Trail($"server:{server} dies{(server == manager ? ", the manager" : "")}");
+        cluster.KillServer(server);
+    }
+
+    /// <summary>A process dies.</summary>
+    public void Kill(WeirClient process, bool vanishes = false)
+    {
+        SimPort port = cluster.Clients[process];
+        watch.Dies(port);
+        tally.Hit(FaultKind.ProcessDeath, probe.IsChanging);
+        HasLostProcess = true;
+        Trail($"{port.Address} dies");
+        port.IsVanished = vanishes;
+        cluster.Kill(process);
+        ProcessDied(process);
+    }
+
+    /// <summary>Cuts a server off from all others in the directions given, or heals it.</summary>
+    public void CutOff(int server, bool from, bool to)
+    {
+        for (int other = 0; other < cluster.Nodes.Count; other++)
+        {
+            if (other != server)
+            {
+                cluster.CutServers(server, other, from);
+                cluster.CutServers(other, server, to);
+            }
+        }
+
+        probe.Disturb(server);
+        HasLostServer |= from || to;
+    }
+
+    /// <summary>A server stands still for a while.</summary>
+    public void Pause(int server, long ms)
+    {
+        Trail($"server:{server} stands still for {ms} ms");
+        HasLostServer = true;
+        probe.Disturb(server);
+        cluster.StopServer(server);
+        After(ms, () =>
+        {
+            probe.Disturb(server);
+            cluster.ContinueServer(server);
+        });
+    }
+
+    /// <summary>So many acceptors that the others are no majority stand still for a while.</summary>
+    public void LoseRegister(long ms)
+    {
+        int[] running = [.. Enumerable.Range(0, options.Acceptors).Where(cluster.Runs)];
+        int most = (options.Acceptors + 1) / 2;
+        if (running.Length < most)
+        {
+            return;
+        }
+
+        watch.RegisterLost();
+        tally.Hit(FaultKind.RegisterAway, probe.IsChanging);
+        Trail("the register is lost");
+        foreach (int acceptor in running.Take(most))
+        {
+            Pause(acceptor, ms);
+        }
+    }
+
+    /// <summary>One more server joins.</summary>
+    public void Join()
+    {
+        if (_joined >= 2 || cluster.Nodes.Count >= 9)
+        {
+            return;
+        }
+
+        _joined++;
+        bool wasChanging = probe.IsChanging;
+        Trail($"server:{cluster.Nodes.Count} joins");
+        cluster.AddServer();
+        tally.Hit(FaultKind.Join, wasChanging);
+    }
+
+    /// <summary>Does something later, and lets the safety phase wait for it.</summary>
+    public void After(long ms, Action then)
+    {
+        async Task EndAsync()
+        {
+            await cluster.Scheduler.Delay(ms, CancellationToken.None);
+            then();
+        }
+
+        _ends.Add(EndAsync());
+    }
+
+    /// <summary>At the end of the faults: who stopped by itself or died is started again, unless the dead stay dead.</summary>
+    public void Heal()
+    {
+        RestartStopped();
+        for (int server = 0; server < cluster.Nodes.Count; server++)
+        {
+            bool isDead = cluster.Servers[server].IsDead;
+            if (isDead && !_left.Contains(server) && !options.LeavesDead)
+            {
+                Restart(server, FaultKind.RestartLater);
+            }
+
+            cluster.Servers[server].IsSlow = false;
+        }
+
+        foreach (SimDisk disk in cluster.Disks)
+        {
+            disk.MaxWriteUs = 2_000;
+        }
+    }
+
+    /// <summary>A node that has stopped by itself is started again, as by whoever looks after it.</summary>
+    private void RestartStopped()
+    {
+        for (int server = 0; server < cluster.Nodes.Count; server++)
+        {
+            if (cluster.Nodes[server].StopReason is { } reason && cluster.Servers[server].IsDead && !_left.Contains(server))
+            {
+                Trail($"server:{server} stopped: {reason}");
+                bool diskFailed = cluster.Nodes[server].HasDiskFailed;
+                if (diskFailed)
+                {
+                    HasLostServer = true;
+                    cluster.LoseDisk(server);
+                }
+
+                probe.Disturb(server);
+                cluster.RestartServer(server, diskFailed ? AcceptorStart.Replacement : AcceptorStart.Again);
+            }
+        }
+    }
+
+    /// <summary>Half of the faults wait for a chain to be changed, for a while.</summary>
+    private async Task ChangingAsync(Instant until)
+    {
+        if (options.Replicas > 0 && rng.Chance(1, 2))
+        {
+            for (int step = 0; step < 40 && !probe.IsChanging && cluster.Scheduler.Now < until; step++)
+            {
+                await cluster.Scheduler.Delay(10, CancellationToken.None);
+            }
+        }
+    }
+
+    private void Play(FaultKind kind)
+    {
+        int server = rng.Below(cluster.Nodes.Count);
+        bool isChanging = probe.IsChanging;
+        switch (kind)
+        {
+            case FaultKind.Crash:
+                Kill(server);
+                break;
+            case FaultKind.ManagerDeath when probe.Manager() is >= 0 and int manager:
+                Kill(manager);
+                break;
+            case FaultKind.LostDisk:
+                LoseServerAndDisk(isChanging);
+                break;
+            case FaultKind.FailingDisk:
+                FailDisk(isChanging);
+                break;
+            case FaultKind.Pause when MayBeSilent(server):
+                tally.Hit(FaultKind.Pause, isChanging);
+                Pause(server, SilenceMs());
+                break;
+            case FaultKind.Partition or FaultKind.OneWayPartition when MayBeSilent(server):
+                Partition(server, kind, isChanging);
+                break;
+            case FaultKind.PairPartition:
+                CutPair(server, (server + 1 + rng.Below(cluster.Nodes.Count - 1)) % cluster.Nodes.Count, isChanging);
+                break;
+            case FaultKind.ClientPartition:
+                CutClient(isChanging);
+                break;
+            case FaultKind.ProcessDeath when Mortal() is { Count: > 0 } mortal:
+                Kill(mortal[rng.Below(mortal.Count)]);
+                break;
+            case FaultKind.Join:
+                Join();
+                break;
+            case FaultKind.Leave:
+                Leave(server, isChanging);
+                break;
+            case FaultKind.RegisterAway:
+                LoseRegister(SilenceMs());
+                break;
+            default:
+                break;
+        }
+    }
+
+    private long SilenceMs() => rng.Chance(1, 3) ? rng.Below(options.NodeTimeoutMs) : options.NodeTimeoutMs + rng.Below(3 * options.NodeTimeoutMs);
+
+    /// <summary>A server whose silence costs at most a failover: with a single copy it would cost rows.</summary>
+    private bool MayBeSilent(int server) => options.Replicas > 0 && cluster.Runs(server);
+
+    private void ComeBack(int server)
+    {
+        bool atOnce = options.Has(FaultKind.RestartAtOnce);
+        if (atOnce && (!options.Has(FaultKind.RestartLater) || rng.Chance(1, 2)))
+        {
+            Restart(server, FaultKind.RestartAtOnce);
+        }
+        else if (options.Has(FaultKind.RestartLater) || (server < options.Acceptors && rng.Chance(1, 2)))
+        {
+            After(rng.Below(4 * options.NodeTimeoutMs), () => Restart(server, FaultKind.RestartLater));
+        }
+    }
+
+    private void Restart(int server, FaultKind kind, AcceptorStart start = AcceptorStart.Again)
+    {
+        if (!cluster.Servers[server].IsDead)
+        {
+            return;
+        }
+
+        tally.Hit(kind, probe.IsChanging);
+        Trail($"server:{server} is started again");
+        probe.Disturb(server);
+        cluster.RestartServer(server, start);
+    }
+
+    private void LoseServerAndDisk(bool isChanging)
+    {
+        int server = rng.Below(options.Acceptors);
+        if (options.Acceptors == 1 || !Kill(server, mayComeBack: false))
+        {
+            return;
+        }
+
+        tally.Hit(FaultKind.LostDisk, isChanging);
+        cluster.LoseDisk(server);
+        After(rng.Below(2 * options.NodeTimeoutMs), () => Restart(server, FaultKind.RestartLater, AcceptorStart.Replacement));
+    }
+
+    private void FailDisk(bool isChanging)
+    {
+        int server = rng.Below(options.Acceptors);
+        if (options.Acceptors > 1 && cluster.Runs(server) && probe.MayLose(server) && probe.RegisterStandsWithout(server) && cluster.Disks[server].Pending > 0)
+        {
+            tally.Hit(FaultKind.FailingDisk, isChanging);
+            Trail($"a write of server:{server} fails");
+            HasLostServer = true;
+            probe.Disturb(server);
+            cluster.Disks[server].FailsNext = true;
+        }
+    }
+
+    private void SlowDisks()
+    {
+        Trail("the disks are slow");
+        foreach (SimDisk disk in cluster.Disks)
+        {
+            disk.MaxWriteUs = 5_000 + rng.Below(options.NodeTimeoutMs * 100);
+        }
+    }
+
+    private void CountSlowDisks()
+    {
+        if (options.Has(FaultKind.SlowDisk) && cluster.Disks.Any(d => d.Pending > 0))
+        {
+            tally.Hit(FaultKind.SlowDisk, probe.IsChanging);
+        }
+    }
+
+    private void Partition(int server, FaultKind kind, bool isChanging)
+    {
+        bool from = kind == FaultKind.Partition || rng.Chance(1, 2), to = kind == FaultKind.Partition || !from;
+        long ms = SilenceMs();
+        tally.Hit(kind, isChanging);
+        Trail($"server:{server} is cut off ({(from ? "unheard" : "")}{(to ? " deaf" : "")}) for {ms} ms");
+        CutOff(server, from, to);
+        After(ms, () => CutOff(server, false, false));
+    }
+
+    private void CutPair(int one, int other, bool isChanging)
+    {
+        long ms = options.Replicas == 0 ? rng.Below(options.NodeTimeoutMs / 4) : SilenceMs();
+        tally.Hit(FaultKind.PairPartition, isChanging);
+        Trail($"server:{one} and server:{other} are cut off from one another for {ms} ms");
+        Cut(true);
+        After(ms, () => Cut(false));
+
+        void Cut(bool isCut)
+        {
+            cluster.CutServers(one, other, isCut);
+            cluster.CutServers(other, one, isCut);
+            probe.Disturb(one);
+            probe.Disturb(other);
+            HasLostServer |= isCut;
+        }
+    }
+
+    private void CutClient(bool isChanging)
+    {
+        WeirClient[] living = [.. cluster.Clients.Where(c => !c.Value.IsDead && !_cutOff.Contains(c.Key)).Select(c => c.Key)];
+        if (living.Length == 0)
+        {
+            return;
+        }
+
+        WeirClient client = living[rng.Below(living.Length)];
+        bool toServer = rng.Chance(2, 3), toProcess = !toServer || rng.Chance(1, 2);
+        int[] servers = rng.Chance(1, 2) ? [rng.Below(cluster.Nodes.Count)] : [.. Enumerable.Range(0, cluster.Nodes.Count)];
+        long ms = SilenceMs();
+        tally.Hit(FaultKind.ClientPartition, isChanging);
+        HasLostProcess = true;
+        _cutOff.Add(client);
+        Trail($"{cluster.Clients[client].Address} is cut off from {servers.Length} servers for {ms} ms");
+        Array.ForEach(servers, s => cluster.Cut(client, s, toServer, toProcess));
+        After(ms, () =>
+        {
+            Array.ForEach(servers, s => cluster.Cut(client, s, false, false));
+            _cutOff.Remove(client);
+        });
+    }
+
+    /// <summary>A server says goodbye and is gone. It gives nothing away first: what it held stands at the others.</summary>
+    private void Leave(int server, bool isChanging)
+    {
+        if (server < options.Acceptors || cluster.Nodes.Count(n => n.Map is not null) - _left.Count <= options.Replicas + 1 || !cluster.Runs(server) || !probe.MayLose(server)
+            || probe.Newest?.Member((ulong)server + 1) is not { } member || cluster.Clients.FirstOrDefault(c => !c.Value.IsDead).Key is not { } client)
+        {
+            return;
+        }
+
+        tally.Hit(FaultKind.Leave, isChanging);
+        HasLostServer = true;
+        _left.Add(server);
+        probe.Disturb(server);
+        Trail($"server:{server} leaves");
+        async Task LeaveAsync()
+        {
+            try
+            {
+                await client.ChangeAsync(FrameKind.Leave, new LeaveBody(MemberRole.Node, member.Node, member.Incarnation), CancellationToken.None);
+            }
+            catch (WeirException)
+            {
+                // Its client died or was refused: then the server is removed as one that fell silent.
+            }
+
+            if (cluster.Runs(server))
+            {
+                cluster.KillServer(server);
+            }
+        }
+
+        Task leaving = LeaveAsync();
+        _ = leaving;
+    }
+}

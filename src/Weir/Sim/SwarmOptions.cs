@@ -1,0 +1,147 @@
+using System.Globalization;
+using Weir.Placement;
+using Weir.World;
+
+namespace Weir.Sim;
+
+/// <summary>
+/// What one run of a cluster is: everything is drawn from its seed, so that a batch tries many kinds of clusters and faults together and apart
+/// (swarm testing, after Groce et al. 2012, as TigerBeetle's simulator does it). Immutable; <see cref="ToString"/> prints it for people.
+/// </summary>
+internal sealed record SwarmOptions
+{
+    /// <summary>One seed in so many plays a named schedule on purpose.</summary>
+    private const int DirectedOneIn = 8;
+
+    /// <summary>Those that do not come by themselves often enough.</summary>
+    public static readonly NamedSchedule[] Directed =
+    [
+        NamedSchedule.AppendUnreadByCutOffTail, NamedSchedule.TwoMembersKilled, NamedSchedule.SwapAfterResume, NamedSchedule.LateSlice,
+        NamedSchedule.DeathAmidSent, NamedSchedule.HeadDeathAfterClock, NamedSchedule.RegisterLostAfterSwap, NamedSchedule.KillBeforeAcknowledge,
+        NamedSchedule.SealWithoutManager,
+    ];
+
+    public required ulong Seed { get; init; }
+
+    public required int Servers { get; init; }
+
+    public required int Replicas { get; init; }
+
+    /// <summary>1, 3 or 5, on the disks of the first servers.</summary>
+    public required int Acceptors { get; init; }
+
+    public required int SegmentBits { get; init; }
+
+    /// <summary>Silence after which a server is gone, in milliseconds.</summary>
+    public required long NodeTimeoutMs { get; init; }
+
+    /// <summary>What the network does to frames during the safety phase.</summary>
+    public required SimFaults Network { get; init; }
+
+    /// <summary>The other kinds of faults that the run may have.</summary>
+    public required FaultKind[] Kinds { get; init; }
+
+    /// <summary>Clients that push tokens in no order, set and delete.</summary>
+    public required int Pushers { get; init; }
+
+    /// <summary>Workers of a job with delay 0 on an aggregating table; 0 for no such job.</summary>
+    public required int AggregatingWorkers { get; init; }
+
+    /// <summary>Workers of a job under <see cref="Bound"/>; 0 for no such job.</summary>
+    public required int BoundedWorkers { get; init; }
+
+    /// <summary>The delay bound of that job; null for none.</summary>
+    public required int? Bound { get; init; }
+
+    /// <summary>Processes that host each job's workers.</summary>
+    public required int Hosts { get; init; }
+
+    public required int Iterations { get; init; }
+
+    /// <summary>How long the faults last, in simulated milliseconds.</summary>
+    public required long SafetyMs { get; init; }
+
+    /// <summary>Whether servers that are dead at the end of the faults stay so.</summary>
+    public required bool LeavesDead { get; init; }
+
+    /// <summary>A named schedule that the run plays on purpose; null for chance alone.</summary>
+    public required NamedSchedule? Plays { get; init; }
+
+    public bool Has(FaultKind kind) => Array.IndexOf(Kinds, kind) >= 0;
+
+    /// <summary>Draws a run.</summary>
+    public static SwarmOptions Draw(ulong seed)
+    {
+        var rng = new Rng(seed ^ 0x57A12);
+        NamedSchedule? plays = rng.Chance(1, DirectedOneIn) ? Directed[rng.Below(Directed.Length)] : null;
+        int replicas = rng.Chance(1, 8) ? 0 : 1 + rng.Below(2);
+        int acceptors = rng.Below(6) switch { 0 => 1, 5 => 5, _ => 3 };
+        int servers = Math.Min(8, Math.Max(Math.Max(3, acceptors), replicas + 2) + (rng.Chance(1, 3) ? rng.Below(3) : 0));
+        bool aggregates = rng.Chance(1, 2), bounds = rng.Chance(1, 3);
+        FaultKind[] candidates = [.. Enum.GetValues<FaultKind>().Where(k => k > FaultKind.NoRoom && (replicas > 0 || NeedsNoReplica(k)) && (acceptors > 1 || k is not (FaultKind.LostDisk or FaultKind.FailingDisk)))];
+        int most = 1 + rng.Below(8);
+        var drawn = new SwarmOptions
+        {
+            Seed = seed,
+            Servers = servers,
+            Replicas = replicas,
+            Acceptors = acceptors,
+            SegmentBits = ClusterMap.MinSegmentBits,
+            NodeTimeoutMs = replicas == 0 ? 5000 : 250 + rng.Below(250L),
+            Network = DrawNetwork(rng),
+            Kinds = WithCrashes([.. candidates.OrderBy(_ => rng.Next()).Take(most)]),
+            Pushers = aggregates || bounds ? rng.Below(3) : 1 + rng.Below(2),
+            AggregatingWorkers = aggregates ? 2 + rng.Below(2) : 0,
+            BoundedWorkers = bounds ? 2 + rng.Below(2) : 0,
+            Bound = rng.Chance(1, 6) ? null : rng.Below(4),
+            Hosts = 2,
+            Iterations = 12 + rng.Below(20),
+            SafetyMs = 1200 + rng.Below(1500L),
+            LeavesDead = rng.Chance(1, 3),
+            Plays = plays,
+        };
+        return plays is { } schedule ? drawn.For(schedule) : drawn;
+    }
+
+    public override string ToString()
+    {
+        static string Number(long number) => number.ToString(CultureInfo.InvariantCulture);
+        return $"seed {Number((long)Seed)}: servers {Servers}, replicas {Replicas}, acceptors {Acceptors}, segments {1 << SegmentBits}, node timeout {NodeTimeoutMs} ms, "
+            + $"loss {Network.LossPerMille} duplicate {Network.DuplicatePerMille} reorder {Network.ReorderPerMille} no room {Network.FullPerMille} per mille, "
+            + $"delay to {Network.MaxDelayUs} us, slow {Network.SlowDelayUs} us, pushers {Pushers}, aggregating workers {AggregatingWorkers}, "
+            + $"bounded workers {BoundedWorkers} (bound {(Bound is { } bound ? Number(bound) : "none")}), hosts {Hosts}, iterations {Iterations}, safety {SafetyMs} ms, "
+            + $"{(LeavesDead ? "dead stay dead" : "dead come back")}, faults {(Kinds.Length == 0 ? "none" : string.Join(" ", Kinds))}{(Plays is { } plays ? $", plays {plays}" : "")}";
+    }
+
+    /// <summary>Restarts and torn writes come with crashes.</summary>
+    private static FaultKind[] WithCrashes(FaultKind[] kinds) =>
+        [.. (kinds.Any(k => k is FaultKind.RestartAtOnce or FaultKind.RestartLater or FaultKind.TornWrite) ? kinds.Append(FaultKind.Crash) : kinds).Distinct().Order()];
+
+    private static bool NeedsNoReplica(FaultKind kind) => kind is FaultKind.ClientPartition or FaultKind.SlowDisk or FaultKind.ProcessDeath or FaultKind.Join
+        or FaultKind.PairPartition;
+
+    private static SimFaults DrawNetwork(Rng rng) => new()
+    {
+        LossPerMille = rng.Chance(1, 2) ? rng.Below(60) : 0,
+        DuplicatePerMille = rng.Chance(1, 2) ? rng.Below(60) : 0,
+        ReorderPerMille = rng.Chance(1, 2) ? rng.Below(100) : 0,
+        FullPerMille = rng.Chance(1, 4) ? 100 : 0,
+        MaxDelayUs = 300 + (rng.Chance(1, 3) ? rng.Below(5_000L) : 0),
+        SlowDelayUs = rng.Chance(1, 2) ? 1000 + rng.Below(20_000L) : 0,
+    };
+
+    /// <summary>What a schedule needs to be possible.</summary>
+    private SwarmOptions For(NamedSchedule schedule) => schedule switch
+    {
+        NamedSchedule.AppendUnreadByCutOffTail => this with { Replicas = 1, Acceptors = 3, Servers = 4, NodeTimeoutMs = 400, Pushers = 2, Kinds = [] },
+        NamedSchedule.TwoMembersKilled => this with { Replicas = 2, Acceptors = 1, Servers = Math.Max(5, Servers), NodeTimeoutMs = 400, Kinds = [] },
+        NamedSchedule.SwapAfterResume => this with { Replicas = 1, Acceptors = 3, Servers = 4, NodeTimeoutMs = 300, Kinds = [], Pushers = 2 },
+        NamedSchedule.LateSlice => this with { Replicas = 1, SafetyMs = 3000, Servers = Math.Max(3, Servers), Kinds = [FaultKind.Join], Pushers = Math.Max(1, Pushers) },
+        NamedSchedule.DeathAmidSent => this with { AggregatingWorkers = 3 },
+        NamedSchedule.HeadDeathAfterClock => this with { Replicas = 1, Acceptors = 1, Servers = Math.Max(4, Servers), NodeTimeoutMs = 400, AggregatingWorkers = 3, Kinds = [] },
+        NamedSchedule.RegisterLostAfterSwap => this with { Acceptors = 3 },
+        NamedSchedule.KillBeforeAcknowledge => this with { Replicas = 1, Acceptors = 1, Servers = Math.Max(4, Servers), NodeTimeoutMs = 400, Pushers = Math.Max(1, Pushers), Kinds = [] },
+        NamedSchedule.SealWithoutManager => this with { Replicas = 1, Acceptors = 3, Servers = 4, NodeTimeoutMs = 400, Kinds = [FaultKind.Join], Pushers = Math.Max(1, Pushers) },
+        _ => this,
+    };
+}

@@ -1,0 +1,67 @@
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using Weir.Client;
+using Weir.Host;
+using Weir.Host.Sockets;
+
+namespace Weir.Tests.Host;
+
+/// <summary>Peers that connect and say nothing, by the thousand: they hold a connection each and nobody up.</summary>
+public class IdleConnectionsTests
+{
+    private const int Wanted = 10_000;
+
+    /// <summary>Open files that the process needs for other things.</summary>
+    private const int Spare = 1_500;
+
+    [Fact]
+    public async Task Ten_thousand_idle_connections_leave_those_who_work_unharmed_and_are_closed()
+    {
+        CancellationToken stop = TestContext.Current.CancellationToken;
+
+        // Both ends are this process's: where it may open fewer files there are fewer connections, and the test says so.
+        int idle = Math.Min(Wanted, (OpenFiles() - Spare) / 2);
+        TestContext.Current.TestOutputHelper?.WriteLine($"{idle} idle connections");
+        var sockets = SocketOptions.Default with { MaxConnections = idle + 100, FirstHeaderTimeoutMs = 60_000 };
+        await using WeirServer server = await WeirHost.ServeAsync(new ServeOptions { SegmentBits = 6, Host = HostOptions.Default with { Sockets = sockets } }, cancellation: stop);
+        await using WeirClient before = await WeirHost.ConnectAsync([server.Address], cancellation: stop);
+        WeirTable table = await before.OpenTableAsync(new TableOptions { Name = "t" }, stop);
+        List<Socket> silent = [];
+        try
+        {
+            IPEndPoint address = IPEndPoint.Parse(server.Address);
+            for (int i = 0; i < idle; i++)
+            {
+                var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+                silent.Add(socket);
+                await socket.ConnectAsync(address, stop);
+            }
+
+            ulong[] keys = [.. Enumerable.Range(0, 1000).Select(i => (ulong)i)];
+            float[] ones = [.. keys.Select(_ => 1f)], read = new float[keys.Length];
+            await before.PushAsync(table, keys, ones, stop);
+            await using WeirClient after = await WeirHost.ConnectAsync([server.Address], cancellation: stop);
+            WeirTable same = await after.OpenTableAsync(new TableOptions { Name = "t" }, stop);
+            await after.PushPullAsync(same, keys, ones, read, stop);
+            Assert.All(read, value => Assert.Equal(2, value));
+        }
+        finally
+        {
+            silent.ForEach(socket => socket.Dispose());
+        }
+    }
+
+    private static int OpenFiles()
+    {
+        if (!OperatingSystem.IsLinux())
+        {
+            return 1_000 + Spare;
+        }
+
+        // The runtime has raised the soft limit to the hard one.
+        string line = File.ReadLines("/proc/self/limits").First(l => l.StartsWith("Max open files", StringComparison.Ordinal));
+        string soft = line["Max open files".Length..].Split(' ', StringSplitOptions.RemoveEmptyEntries)[0];
+        return int.TryParse(soft, CultureInfo.InvariantCulture, out int limit) ? limit : int.MaxValue;
+    }
+}

@@ -1,0 +1,200 @@
+using Weir.Client;
+using Weir.Keys;
+using Weir.Placement;
+using Weir.Server;
+using Weir.Sim;
+using Weir.Wire;
+
+namespace Weir.Tests.Scenarios;
+
+/// <summary>What seeds of <see cref="ClusterRun"/> once broke, each played in its shortest form.</summary>
+public class FoundBySeedsTests
+{
+    private const int Bits = ClusterMap.MinSegmentBits;
+
+    /// <summary>R5: by a map that still named its former start it led that one's segments, without their rows, and asked for pushes that it had acknowledged.</summary>
+    [Fact]
+    public void Seed_2_a_server_started_again_at_once_holds_nothing_by_a_map_that_names_its_former_start()
+    {
+        using var cluster = new SimCluster(2, servers: 3, replicas: 1, limits: ServerLimits.FastFailover);
+        ulong[] keys = [.. Enumerable.Range(0, 200).Select(i => (ulong)i)];
+        float[] ones = [.. keys.Select(_ => 1f)], read = new float[keys.Length];
+        cluster.Run(
+            async () =>
+            {
+                WeirClient client = await cluster.ConnectAsync("a", new ClientOptions { RetryMs = 100 });
+                WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t" });
+                for (int round = 0; round < 3; round++)
+                {
+                    await client.PushAsync(table, keys, ones);
+                }
+
+                Task push = client.PushAsync(table, keys, ones);
+                cluster.KillServer(2);
+                cluster.RestartServer(2);
+                ServerNode again = cluster.Nodes[2];
+                cluster.Scheduler.Stepped = () => Assert.True(
+                    again.Map?.Member(3)?.Incarnation == again.Incarnation || !again.State.HeadedSegments.Any(), "another start of a node leads nothing");
+                await push;
+                await client.PushAsync(table, keys, ones);
+                await client.PullAsync(table, keys, read);
+                Assert.All(read, value => Assert.Equal(5, value));
+            },
+            limitMs: 60_000);
+    }
+
+    /// <summary>R10: of two tables one held a part of the iteration and the other refused its first, so that neither the iteration nor the seal ever came to an end.</summary>
+    [Fact]
+    public void Seed_84_a_seal_that_waits_for_an_iteration_lets_all_tables_of_the_job_take_its_parts()
+    {
+        using var cluster = new SimCluster(84, servers: 2, replicas: 1, limits: ServerLimits.FastFailover);
+        ulong[] key = [1];
+        int segment = Mix.Segment(1, Bits);
+        cluster.Run(
+            async () =>
+            {
+                WeirClient client = await cluster.ConnectAsync("a", new ClientOptions { DeadlineMs = 10_000 });
+                Job job = await client.OpenJobAsync(new JobOptions { Name = "j", Workers = 1 });
+                WeirTable first = await client.OpenTableAsync(new TableOptions { Name = "first", Job = job, Aggregate = true });
+                WeirTable second = await client.OpenTableAsync(new TableOptions { Name = "second", Job = job, Aggregate = true });
+                ServerNode head = cluster.Nodes[cluster.Nodes[0].Map!.Chains[segment].Head];
+                await client.HostWorkersAsync(job, async (worker, stop) =>
+                {
+                    Task one = worker.PushAsync(first, key, new float[] { 1 }, stop);
+                    while (head.State.Find((uint)segment)!.LastOpen(job.Group) == 0)
+                    {
+                        await cluster.Scheduler.Delay(1, stop);
+                    }
+
+                    head.State.OwnSteps.Enqueue(new Step((uint)segment, StepKind.Seal));
+                    await cluster.Scheduler.Delay(20, stop);
+                    Task other = worker.PushAsync(second, key, new float[] { 1 }, stop);
+                    await worker.ClockAsync(stop);
+                    await Task.WhenAll(one, other);
+                });
+            },
+            limitMs: 60_000);
+    }
+
+    /// <summary>R6: the manager that had not heard it was gone, the next one had not missed it, and nobody said that it was back.</summary>
+    [Fact]
+    public void Seed_223_a_segment_that_waits_for_a_node_is_up_again_under_a_manager_that_did_not_miss_it()
+    {
+        using var cluster = new SimCluster(223, servers: 5, replicas: 1, limits: ServerLimits.FastFailover, acceptors: 3);
+        cluster.Run(
+            async () =>
+            {
+                WeirClient client = await cluster.ConnectAsync("a", new ClientOptions { UnreachableMs = 60_000 });
+                WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t" });
+                bool AnyIsDown() => Array.Exists(cluster.Nodes[1].Map!.Chains, c => c.IsDown);
+                await cluster.Scheduler.Delay(500, CancellationToken.None);
+                cluster.StopServer(3);
+                cluster.StopServer(4);
+                await UntilAsync(cluster, AnyIsDown);
+                cluster.StopServer(0);
+                cluster.ContinueServer(3);
+                cluster.ContinueServer(4);
+                await UntilAsync(cluster, () => cluster.Nodes.Skip(1).Any(n => n.ManagerTerm > 1));
+                cluster.ContinueServer(0);
+                await UntilAsync(cluster, () => !AnyIsDown());
+                ulong[] keys = [.. Enumerable.Range(0, 200).Select(i => (ulong)i)];
+                await client.PushAsync(table, keys, new float[keys.Length]);
+            },
+            limitMs: 60_000);
+    }
+
+    /// <summary>
+    /// R6: all members of a chain are silent, one for good. The one that comes back was removed first, and what it held waited for the dead one.
+    /// </summary>
+    [Theory]
+    [InlineData(0, 1)]
+    [InlineData(1, 0)]
+    public void Seed_218_of_members_that_are_all_silent_none_is_removed_before_another_is_heard(int dies, int returns)
+    {
+        using var cluster = new SimCluster(218, servers: 5, replicas: 1, limits: ServerLimits.FastFailover, acceptors: 3);
+        cluster.Run(
+            async () =>
+            {
+                WeirClient client = await cluster.ConnectAsync("a", new ClientOptions { UnreachableMs = 60_000 });
+                WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t" });
+                ulong[] keys = [.. Enumerable.Range(0, 200).Select(i => (ulong)i)];
+                float[] ones = [.. keys.Select(_ => 1f)], read = new float[keys.Length];
+                await client.PushAsync(table, keys, ones);
+                await cluster.Scheduler.Delay(500, CancellationToken.None);
+                ClusterMap map = cluster.Nodes[0].Map!;
+                MapChain chain = map.Chains.First(c => c.Members.All(m => map.Members[m.Member].Node > 3));
+                int[] servers = [.. chain.Members.Select(m => (int)map.Members[m.Member].Node - 1)];
+                cluster.StopServer(0);
+                cluster.StopServer(1);
+                cluster.StopServer(servers[returns]);
+                cluster.KillServer(servers[dies]);
+                await cluster.Scheduler.Delay(1500, CancellationToken.None);
+
+                // The next manager finds both silent at once.
+                cluster.ContinueServer(1);
+                await UntilAsync(cluster, () => cluster.Nodes.Any(n => n.ManagerTerm > 1));
+                await cluster.Scheduler.Delay(1500, CancellationToken.None);
+                cluster.ContinueServer(0);
+                cluster.ContinueServer(servers[returns]);
+                await cluster.Scheduler.Delay(1500, CancellationToken.None);
+                cluster.RestartServer(servers[dies]);
+                await client.PullAsync(table, keys, read);
+                Assert.Equal(ones, read);
+            },
+            limitMs: 60_000);
+    }
+
+    /// <summary>
+    /// R20: a Sent that a worker made by the map before a head's death came to the next head after it. What it did not list, because another led
+    /// it then, was counted as nothing to wait for: the iteration closed without the worker's part.
+    /// </summary>
+    [Fact]
+    public void Seed_211_a_Sent_made_by_an_older_map_says_nothing_of_what_its_receiver_has_led_since()
+    {
+        using var cluster = new SimCluster(211, servers: 3, replicas: 1, limits: ServerLimits.FastFailover);
+        ClusterMap? map = null;
+        SimPort? next = null;
+        int head = -1;
+        cluster.Run(
+            async () =>
+            {
+                WeirClient client = await cluster.ConnectAsync("a", new ClientOptions { RetryMs = 200 });
+                Job job = await client.OpenJobAsync(new JobOptions { Name = "j", Workers = 2 });
+                WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t", Job = job, Aggregate = true });
+                map = cluster.Nodes[0].Map!;
+                int segment = Enumerable.Range(0, map.Segments).First(s => map.Members[map.Chains[s].Head].Node == 3);
+                ulong key = Enumerable.Range(0, 10_000).Select(i => (ulong)i).First(k => Mix.Segment(k, Bits) == segment);
+                head = 2;
+                next = cluster.Servers[(int)map.Members[map.Chains[segment].Members[1].Member].Node - 1];
+                SimPort process = cluster.Clients[client];
+                // What the worker says by the older map comes late, what it says by the newer later.
+                cluster.Network.Delays = (from, to, frame) => from != process || to != next ? 0 : (FrameKind)frame.Span[5] switch
+                {
+                    FrameKind.Sent => client.State.Map!.Head(segment)!.Value.Node == 3 ? 1_500_000 : 3_000_000,
+                    FrameKind.Push or FrameKind.PushPull => 3_000_000,
+                    _ => 0,
+                };
+                Task hosting = client.HostWorkersAsync(job, async (worker, stop) =>
+                {
+                    Task push = worker.Index == 0 ? worker.PushAsync(table, new[] { key }, new float[] { 1 }, stop) : Task.CompletedTask;
+                    await worker.ClockAsync(stop);
+                    await push;
+                });
+                await UntilAsync(cluster, () => cluster.Nodes[head].State.Find((uint)segment)?.LastOpen(job.Group) == 1);
+                cluster.KillServer(head);
+                await hosting;
+                float[] read = new float[1];
+                await client.PullAsync(table, new[] { key }, read);
+                Assert.Equal(1, read[0]);
+            },
+            limitMs: 60_000);
+    }
+
+    private static async Task UntilAsync(SimCluster cluster, Func<bool> condition)
+    {
+        while (!condition())
+        {
+            await cluster.Scheduler.Delay(1, CancellationToken.None);
+        }
+    }
+}
