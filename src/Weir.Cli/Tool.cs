@@ -63,6 +63,7 @@ internal static class Tool
         ForgetCommand.Create(console),
         StatusCommand.Create(console),
         WorkersCommand.Create(console),
+        CheckpointCommand.Create(console),
         new Command("bench", "Measures how fast Weir is on this machine.")
         {
             BenchPushPullCommand.Create(console), BenchStoreCommand.Create(console), BenchFailoverCommand.Create(console), BenchJoinCommand.Create(console),

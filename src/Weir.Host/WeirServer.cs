@@ -70,6 +70,13 @@ public sealed record ServeOptions
     /// </summary>
     public long NodeTimeoutMs { get; init; } = 5000;
 
+    /// <summary>
+    /// A folder for this server's journal, its own and empty at its first start; every server of a cluster with durable tables needs one. A server that is
+    /// started again on its journal comes back under its id, with what it held of durable tables. Needs <see cref="Register"/> or
+    /// <see cref="EtcdRegister"/>: without the map nobody knows what the rows belong to. Null, the default, for none.
+    /// </summary>
+    public string? Journal { get; init; }
+
     /// <summary>Bounds and times of the process.</summary>
     public HostOptions Host { get; init; } = HostOptions.Default;
 
@@ -83,20 +90,24 @@ public sealed record ServeOptions
 }
 
 /// <summary>
-/// One server node of a cluster, over sockets, in this process. It holds rows in memory only: when it stops, what it held is gone.
+/// One server node of a cluster, over sockets, in this process. When it stops, what it held is gone, but for durable tables where it has a journal.
 /// </summary>
 public sealed class WeirServer : IAsyncDisposable
 {
+    // One that comes back may have much to read, and to wait for the others.
+    private const long ComeBackMs = 60_000;
+
     private readonly SocketNetwork _network;
     private readonly NodeLoop _loop;
     private readonly ServerNode _node;
 
     private readonly RecordFolder? _records;
+    private readonly JournalFolder? _journal;
     private readonly EtcdRegister? _etcd;
 
-    private WeirServer(SocketNetwork network, NodeLoop loop, ServerNode node, RecordFolder? records, EtcdRegister? etcd, string address, ulong id)
+    private WeirServer(SocketNetwork network, NodeLoop loop, ServerNode node, RecordFolder? records, JournalFolder? journal, EtcdRegister? etcd, string address, ulong id)
     {
-        (_network, _loop, _node, _records, _etcd, Address) = (network, loop, node, records, etcd, address);
+        (_network, _loop, _node, _records, _journal, _etcd, Address) = (network, loop, node, records, journal, etcd, address);
         Id = id.ToString("x16");
     }
 
@@ -113,7 +124,8 @@ public sealed class WeirServer : IAsyncDisposable
     /// <exception cref="WeirException">The address cannot be listened on, or the cluster did not admit the node in time; the message says what
     /// to do.</exception>
     /// <exception cref="ArgumentException">An option is out of range; the message lists all faults.</exception>
-    /// <exception cref="IOException">The acceptor's folder belongs to somebody else, is in use, or is not as <see cref="RegisterOptions.Start"/> says.</exception>
+    /// <exception cref="IOException">The acceptor's folder or the journal's belongs to somebody else, is in use, or is damaged; the acceptor's is not as
+    /// <see cref="RegisterOptions.Start"/> says.</exception>
     public static async Task<WeirServer> StartAsync(ServeOptions options, ILoggerFactory? loggers = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(options);
@@ -123,6 +135,9 @@ public sealed class WeirServer : IAsyncDisposable
         faults.That(
             options.Register is null || options.EtcdRegister is null,
             $"{nameof(options.Register)} and {nameof(options.EtcdRegister)} are both given: either servers of the cluster keep its map, or etcd does");
+        faults.That(
+            options.Journal is null || options.Register is not null || options.EtcdRegister is not null,
+            $"{nameof(options.Journal)} needs {nameof(options.Register)} or {nameof(options.EtcdRegister)}: without the cluster's map nobody knows what a journal's rows belong to");
         EtcdAddress? etcdAddress = null;
         if (options.EtcdRegister is not null)
         {
@@ -154,6 +169,7 @@ public sealed class WeirServer : IAsyncDisposable
         network.Attach(loop);
         ServerNode? node = null;
         RecordFolder? records = null;
+        JournalFolder? journal = null;
         EtcdRegister? etcd = etcdAddress is null ? null : new EtcdRegister(etcdAddress, EtcdOptions.Default, log, loop.Wake);
         try
         {
@@ -166,13 +182,21 @@ public sealed class WeirServer : IAsyncDisposable
                 acceptor = new AcceptorOptions(records, identity, register.Start);
             }
 
+            ulong cluster = options.Register?.Cluster ?? etcdAddress?.ClusterNumber ?? (options.Join is null ? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1 : 0);
             ulong id = options.Node ?? (BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1);
+            if (options.Journal is not null)
+            {
+                journal = JournalFolder.Open(options.Journal, cluster, id, loop.Wake);
+                id = journal.Node;
+            }
+
             node = new ServerNode(
                 new ServerOptions
                 {
                     Node = id,
                     Incarnation = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1,
-                    Cluster = options.Register?.Cluster ?? etcdAddress?.ClusterNumber ?? (options.Join is null ? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) | 1 : 0),
+                    Cluster = cluster,
+                    Journal = journal,
                     Acceptors = options.Register?.Acceptors ?? [],
                     Acceptor = acceptor,
                     Limits = LimitsFor(options.NodeTimeoutMs),
@@ -188,9 +212,9 @@ public sealed class WeirServer : IAsyncDisposable
                 network,
                 etcd);
             await loop.AskAsync(_ => hosted.Node = node);
-            await Membership.WaitAsync(loop, node, id, options.Join, options.JoinMs, cancellation, etcdAddress?.ToString());
+            await Membership.WaitAsync(loop, node, id, options.Join, journal is { HasPast: true } ? Math.Max(options.JoinMs, ComeBackMs) : options.JoinMs, cancellation, etcdAddress?.ToString());
             NodeMeters.Watch(node, address);
-            return new WeirServer(network, loop, node, records, etcd, address, id);
+            return new WeirServer(network, loop, node, records, journal, etcd, address, id);
         }
         catch
         {
@@ -198,6 +222,7 @@ public sealed class WeirServer : IAsyncDisposable
             await loop.DisposeAsync();
             node?.Dispose();
             records?.Dispose();
+            journal?.Dispose();
             await EndAsync(etcd);
             throw;
         }
@@ -254,6 +279,7 @@ public sealed class WeirServer : IAsyncDisposable
         await _loop.DisposeAsync();
         _node.Dispose();
         _records?.Dispose();
+        _journal?.Dispose();
         await EndAsync(_etcd);
     }
 
@@ -300,10 +326,14 @@ public sealed class WeirServer : IAsyncDisposable
             deadline.CancelAfter(TimeSpan.FromMilliseconds(joinMs));
             try
             {
-                while (!await loop.AskAsync(_ => node.Map?.Member(id) is not null))
+                while (!await loop.AskAsync(_ => node.Map?.IndexOf(id, node.Incarnation) >= 0))
                 {
                     await Task.Delay(5, deadline.Token);
                 }
+            }
+            catch (ObjectDisposedException) when (loop.Completion.Exception?.InnerException is NodeStoppedException stopped)
+            {
+                throw new WeirException(Status.Conflict, stopped.Message);
             }
             catch (OperationCanceledException) when (!cancellation.IsCancellationRequested && join is null && etcd is not null)
             {

@@ -44,15 +44,18 @@ internal static class ServeCommand
             "--register", "An etcd that keeps the cluster's map instead, the same prefix at every server and no other cluster's. A server then finds the cluster there, without --join.");
         Option<string?> number = CheckedOption.Text("--cluster-number", "With --acceptors: the cluster's number, 1 to 16 hexadecimal digits, the same at every server.", "HEX");
         Option<string?> folder = CheckedOption.Text("--acceptor-folder", "Where this server, one of --acceptors, keeps what it promised. Default: it hosts none.", "DIR");
+        Option<string?> journal = CheckedOption.Text(
+            "--journal", "A folder for this server's journal, its own: durable tables survive the loss of all servers at once, and this one comes back with what it held of them. Needs --acceptors or --register. Default: none.", "DIR");
         Option<string> start = CheckedOption.Word(
             "--acceptor-start", "What is known of that folder: again, first (the very first start) or replaced (its records were lost). Default again.", ["again", "first", "replaced"], [], "again");
         Option<string> log = CheckedOption.Word(
             "--log", "The least that it logs to the error stream: each step of a repair or a move is information. Default information.", [.. Levels.Keys], [], "information");
         var withParent = new Option<bool>("--with-parent") { Hidden = true };
         var command = new Command(
-            "serve", $"Runs one server. It prints '{ServingAt}ADDRESS' once it serves, logs to the error stream, and at Ctrl+C or SIGTERM hands what it holds over to the others, leaves the cluster and ends. A second signal ends it at once.")
+            "serve",
+            $"Runs one server. It prints '{ServingAt}ADDRESS' once it serves, logs to the error stream, and at Ctrl+C or SIGTERM hands what it holds over to the others, leaves the cluster and ends. A second signal ends it at once: what it held is then gone, but for durable tables where it has a --journal.")
         {
-            listen, advertise, transport, zone, join, leaveTimeout, memory, replicas, failureTimeout, register, acceptors, number, folder, start, log, report, segments, node, withParent,
+            listen, advertise, transport, zone, join, leaveTimeout, memory, replicas, failureTimeout, register, acceptors, number, folder, start, journal, log, report, segments, node, withParent,
         };
         command.Validators.Add(result => CheckTogether(result, listen, transport));
         command.Validators.Add(result =>
@@ -65,6 +68,11 @@ internal static class ServeCommand
             if (result.IsGiven(register) && result.IsGiven(acceptors))
             {
                 result.AddError("--register and --acceptors contradict each other: either an etcd keeps the cluster's map, or servers of the cluster do");
+            }
+
+            if (result.IsGiven(journal) && !result.IsGiven(acceptors) && !result.IsGiven(register))
+            {
+                result.AddError("--journal needs --acceptors or --register: without the cluster's map nobody knows what the rows in a journal belong to");
             }
 
             if (result.IsGiven(folder) && !result.IsGiven(acceptors))
@@ -92,6 +100,7 @@ internal static class ServeCommand
                 Replicas = (int)parsed.GetValue(replicas),
                 NodeTimeoutMs = parsed.GetValue(failureTimeout) ?? FailureTimeoutMs((int)parsed.GetValue(replicas)),
                 EtcdRegister = parsed.GetValue(register),
+                Journal = parsed.GetValue(journal),
                 Register = parsed.GetValue(acceptors) is not { Length: > 0 } all ? null : new RegisterOptions
                 {
                     Acceptors = all,

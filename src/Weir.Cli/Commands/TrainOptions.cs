@@ -155,6 +155,23 @@ internal sealed class TrainOptions
         + "measure once, at the end, and write the last model, since every measurement makes the workers wait.",
         false, "PASSES");
 
+    private readonly Option<string?> _checkpoint = CheckedOption.Text(
+        "--checkpoint", "Write checkpoints to this folder while training; nobody waits for them. Default: none.", "DIR");
+
+    private readonly Option<CheckpointInterval> _checkpointEvery = new("--checkpoint-every")
+    {
+        Description = "How often: 30s, 10m, 2h, or 100clocks of the slowest worker. Default 5m: what is lost is then small against what training it took.",
+        HelpName = "T",
+        DefaultValueFactory = _ => CheckpointInterval.Default,
+        CustomParser = ParseInterval,
+    };
+
+    private readonly Option<long> _checkpointsKept = CheckedOption.Whole(
+        "--checkpoints-kept", "How many stay; older ones are deleted. Default 2: the last, and one in case that it is damaged.", 2, 1, 1_000_000);
+
+    private readonly Option<string?> _resume = CheckedOption.Text(
+        "--resume", "Go on from the last checkpoint in this folder, with the same data and options but any number of servers. Default: begin anew.", "DIR");
+
     private readonly Option<long> _rows = Hidden(CheckedOption.Whole("--rows", "Rows of the click log.", ClickLog.DefaultTrainRows, 1, int.MaxValue));
 
     private readonly Option<long> _testRows = Hidden(CheckedOption.Whole("--test-rows", "Test rows of the click log.", ClickLog.DefaultTestRows, 1, int.MaxValue));
@@ -162,7 +179,8 @@ internal sealed class TrainOptions
     /// <summary>All of them, in the order of the help page.</summary>
     public IEnumerable<Option> All =>
         [_train, _test, _out, _report, _seed, _rule, _alpha, _beta, _l1, _l2, _admitAfter, _expireAfter, _passes, _batch, _servers, _replicas, _workers, _delay, _aggregate, _segments,
-            _processes, _continueWithout, _transport, _cluster, _filters, _initFrom, _evaluateEvery, _rows, _testRows];
+            _processes, _continueWithout, _transport, _cluster, _filters, _initFrom, _evaluateEvery, _checkpoint, _checkpointEvery, _checkpointsKept, _resume,
+            _rows, _testRows];
 
     /// <summary>The option of a cluster's segments; its value is their number in bits.</summary>
     public static Option<int?> SegmentsOption(string help) => new("--segments")
@@ -191,6 +209,10 @@ internal sealed class TrainOptions
         Contradict(_cluster, _replicas, needs: false, "the cluster has the replicas that its first server was told");
         Contradict(_cluster, _segments, needs: false, "the first server fixed the number of segments");
         Contradict(_cluster, _transport, needs: false, "the cluster's addresses say how it is reached");
+        Contradict(_checkpointEvery, _checkpoint, needs: true, "it says how often they are written");
+        Contradict(_checkpointsKept, _checkpoint, needs: true, "it says how many of them stay");
+        Contradict(_resume, _initFrom, needs: false, "the checkpoint has the weights");
+        Contradict(_resume, _segments, needs: false, "the checkpoint has the number that it was written with");
         Contradict(_train, _rows, needs: false, "it is the click log's size");
         Contradict(_train, _testRows, needs: false, "it is the click log's size");
         if (result.IsGiven(_evaluateEvery) && result.IsGiven(_train) && !result.IsGiven(_test))
@@ -249,6 +271,10 @@ internal sealed class TrainOptions
             Filters = parsed.GetValue(_filters),
             InitFrom = parsed.GetValue(_initFrom),
             EvaluateEveryPasses = parsed.GetValue(_evaluateEvery),
+            CheckpointFolder = parsed.GetValue(_checkpoint),
+            CheckpointEvery = parsed.GetValue(_checkpointEvery),
+            CheckpointsKept = (int)parsed.GetValue(_checkpointsKept),
+            Resume = parsed.GetValue(_resume),
         };
     }
 
@@ -285,6 +311,22 @@ internal sealed class TrainOptions
     {
         option.Hidden = true;
         return option;
+    }
+
+    private static CheckpointInterval ParseInterval(ArgumentResult result)
+    {
+        string text = result.Tokens[0].Value;
+        foreach ((string unit, long milliseconds) in (ReadOnlySpan<(string, long)>)[("clocks", 0), ("s", 1000), ("m", 60_000), ("h", 3_600_000)])
+        {
+            if (text.EndsWith(unit, StringComparison.Ordinal)
+                && long.TryParse(text[..^unit.Length], NumberStyles.None, CultureInfo.InvariantCulture, out long count) && count is >= 1 and <= 1_000_000)
+            {
+                return milliseconds == 0 ? new CheckpointInterval(0, count) : new CheckpointInterval(count * milliseconds, 0);
+            }
+        }
+
+        result.AddError($"--checkpoint-every is '{text}'; it must be a whole number from 1 to 1,000,000 with a unit: 30s, 10m, 2h or 100clocks");
+        return CheckpointInterval.Default;
     }
 
     private static ulong ParseSeed(ArgumentResult result)

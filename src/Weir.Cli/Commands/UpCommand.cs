@@ -22,16 +22,23 @@ internal static class UpCommand
         Option<string?> register = CheckedOption.Etcd("--register", "An etcd that keeps the cluster's map instead, under a prefix that no cluster used before. Default: the servers keep it themselves.");
         Option<int?> segments = TrainOptions.SegmentsOption("Slices of the key space, a power of two from 64 to 131072. Default: the smallest number that gives a server 100.");
         Option<Transport> transport = TransportOption.Create("What the servers are reached by: tcp on the loopback, or unix for sockets in a folder of this user's own. Default tcp.");
+        Option<string?> journal = CheckedOption.Text(
+            "--journal", "A folder for the servers' journals and the cluster's map, for durable tables; over TCP. Start again with the same folder and the cluster goes on where all its servers stopped. Default: none.", "DIR");
         Option<string?> report = CheckedOption.Text("--report", "Write the servers' ids, processes and addresses as JSON once all serve. Default: no file.", "FILE.json");
-        var command = new Command("up", "Starts a cluster of server processes on this machine, says how to reach it, and stops it at Ctrl+C. What it held is then gone.")
+        var command = new Command("up", "Starts a cluster of server processes on this machine, says how to reach it, and stops it at Ctrl+C. What it held is then gone, but for durable tables where there is a --journal.")
         {
-            servers, replicas, peers, register, segments, transport, report,
+            servers, replicas, peers, register, segments, transport, journal, report,
         };
         command.Validators.Add(result =>
         {
             if (result.IsGiven(peers) && result.IsGiven(register))
             {
                 result.AddError("--register-peers and --register contradict each other: either servers keep the cluster's map, or an etcd does");
+            }
+
+            if (result.IsGiven(journal) && result.GetResult(transport) is { Implicit: false })
+            {
+                result.AddError("--journal and --transport contradict each other: a cluster that is to be found again has TCP addresses");
             }
 
             if (result.GetResult(peers)?.Tokens is [{ Value: "2" or "4" } even, ..])
@@ -48,7 +55,8 @@ internal static class UpCommand
                 parsed.GetValue(transport),
                 copies,
                 parsed.GetValue(register) is null ? (int)(parsed.GetValue(peers) ?? ServerSet.PeersFor(count, copies)) : 0,
-                parsed.GetValue(register));
+                parsed.GetValue(register),
+                parsed.GetValue(journal));
             return RunAsync(set, parsed.GetValue(report), console, cancellation);
         });
         return command;

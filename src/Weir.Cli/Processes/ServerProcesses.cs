@@ -14,7 +14,9 @@ namespace Weir.Cli.Processes;
 /// <param name="Replicas">How many of them hold a segment beside the one that leads it.</param>
 /// <param name="RegisterPeers">How many of them keep the cluster's map: 1 (in its memory), 3 or 5; 0 where an etcd does.</param>
 /// <param name="EtcdRegister">The etcd that keeps it; null for none.</param>
-internal sealed record ServerSet(int Servers, int SegmentBits, Transport Transport, int Replicas = 0, int RegisterPeers = 1, string? EtcdRegister = null)
+/// <param name="Journal">The folder of their journals, and of the map that those that keep it keep; null for none.</param>
+internal sealed record ServerSet(
+    int Servers, int SegmentBits, Transport Transport, int Replicas = 0, int RegisterPeers = 1, string? EtcdRegister = null, string? Journal = null)
 {
     /// <summary>As many as any one server's death leaves a majority of, where there are servers for it.</summary>
     public static int PeersFor(int servers, int replicas) => replicas > 0 && servers >= 3 ? 3 : 1;
@@ -33,6 +35,7 @@ internal sealed class ServerProcesses : ICluster
 
     private readonly ServerSet _set;
     private readonly DirectoryInfo? _records;
+    private readonly ClusterFolder? _folder;
     private string[] _all = [];
     private int _deaths;
 
@@ -40,7 +43,8 @@ internal sealed class ServerProcesses : ICluster
     {
         (_set, _console, _loggers) = (set, console, loggers);
         _listen = new ListenAddresses(set.Transport);
-        _records = set.RegisterPeers > 1 ? Directory.CreateTempSubdirectory("weir-register-") : null;
+        _folder = set.Journal is null ? null : ClusterFolder.Open(set.Journal, set, _listen);
+        _records = _folder is null && set.RegisterPeers > 1 ? Directory.CreateTempSubdirectory("weir-register-") : null;
         Over = set.Transport == Transport.Unix ? " over Unix sockets" : "";
     }
 
@@ -131,6 +135,12 @@ internal sealed class ServerProcesses : ICluster
         ];
         _all = ["--failure-timeout", ServeCommand.FailureTimeoutMs(_set.Replicas).ToString(CultureInfo.InvariantCulture)];
         _all = _set.EtcdRegister is { } etcd ? [.. _all, "--register", etcd] : _all;
+        if (_folder is { } again)
+        {
+            await StartAgainAsync(again, first, cancellation);
+            return;
+        }
+
         if (_records is not { } records)
         {
             Start(_listen.Next(), [.. first, .. _all]);
@@ -156,6 +166,25 @@ internal sealed class ServerProcesses : ICluster
         }
 
         await AwaitServingFromAsync(started, cancellation);
+    }
+
+    /// <summary>All together: each knows where the others are, and comes back with its journal where it has one.</summary>
+    private async Task StartAgainAsync(ClusterFolder folder, string[] first, CancellationToken cancellation)
+    {
+        string[] addresses = folder.Cluster.Addresses;
+        _all = _set.EtcdRegister is not null ? _all : [.. _all, "--cluster-number", folder.Cluster.Number, "--acceptors", string.Join(',', addresses.Take(_set.RegisterPeers))];
+        for (int server = 0; server < addresses.Length; server++)
+        {
+            string[] own = [.. _all, "--journal", folder.JournalOf(server)];
+            if (_set.EtcdRegister is null && server < _set.RegisterPeers)
+            {
+                own = [.. own, "--acceptor-folder", folder.RegisterOf(server), "--acceptor-start", folder.StartOf(server)];
+            }
+
+            Start(addresses[server], [.. server == 0 ? first : ["--join", addresses[0]], .. own]);
+        }
+
+        await AwaitServingFromAsync(0, cancellation);
     }
 
     private static string[] AcceptorOf(DirectoryInfo records, int peer) =>
@@ -205,7 +234,7 @@ internal sealed class ServerProcesses : ICluster
                 return;
             }
 
-            _died.TrySetResult($"server process {process.Id} at {address} died, and the rows that it held are lost{reason}");
+            _died.TrySetResult($"server process {process.Id} at {address} died, and {(_set.Journal is null ? "the rows that it held are lost" : "what it held is in its journal: start the cluster again with the same folder")}{reason}");
         }
     }
 

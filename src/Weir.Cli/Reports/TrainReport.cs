@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using Weir.Cli.Processes;
 
 namespace Weir.Cli.Reports;
 
@@ -92,6 +93,7 @@ internal sealed record ModelOfFile(long NonZero, string Path);
 [JsonSerializable(typeof(TrainReport))]
 [JsonSerializable(typeof(ServeReport))]
 [JsonSerializable(typeof(UpReport))]
+[JsonSerializable(typeof(ClusterRecord))]
 [JsonSerializable(typeof(EvaluateReport))]
 [JsonSerializable(typeof(PushPullReport))]
 [JsonSerializable(typeof(StoreReport))]

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using Weir.Client;
+using Weir.Keys;
 using Weir.Learn.Data;
 using Weir.Learn.Logistic;
 
@@ -46,6 +47,27 @@ internal sealed class ModelTable : IAsyncDisposable
         Job job = await client.OpenJobAsync(options, cancellation);
         WeirTable table = await client.OpenTableAsync(training.Table(name, job), cancellation);
         return new ModelTable(client, job, table, training);
+    }
+
+    /// <summary>Opens those of a run that goes on from a checkpoint, which has been loaded.</summary>
+    /// <exception cref="ToolException">The options are others than the run's.</exception>
+    public static async Task<ModelTable> ResumeAsync(
+        WeirClient client, LogisticTraining training, TrainSettings settings, ResumePoint resume, CancellationToken cancellation)
+    {
+        Job job = await client.FindJobAsync(resume.Job.Name, cancellation);
+        if (job.Workers != settings.Workers)
+        {
+            throw new ToolException($"the run to resume began with {job.Workers} workers, not {settings.Workers}: each has its share of the rows. Add --workers {job.Workers}");
+        }
+
+        try
+        {
+            return new ModelTable(client, job, await client.OpenTableAsync(training.Table(resume.Job.Name, job), cancellation), training);
+        }
+        catch (WeirException other) when (other.Status == Status.Conflict)
+        {
+            throw new ToolException($"the run to resume had other options: {other.Message}", other);
+        }
     }
 
     /// <summary>Sets the weights to a model's.</summary>

@@ -54,6 +54,17 @@ internal sealed record TrainSettings
     /// <summary>A model file to begin with, or null.</summary>
     public string? InitFrom { get; init; }
 
+    /// <summary>The folder that checkpoints are written to; null for none.</summary>
+    public string? CheckpointFolder { get; init; }
+
+    public CheckpointInterval CheckpointEvery { get; init; } = CheckpointInterval.Default;
+
+    /// <summary>Checkpoints that stay; older ones are deleted.</summary>
+    public int CheckpointsKept { get; init; }
+
+    /// <summary>The folder whose last checkpoint the run goes on from; null to begin anew.</summary>
+    public string? Resume { get; init; }
+
     /// <summary>Passes between measurements, of which the best model is kept; null to measure at the end only.</summary>
     public double? EvaluateEveryPasses { get; init; }
 }

@@ -33,6 +33,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
     {
         CancellationToken stop = signals.Token;
         LinearModel? initial = settings.InitFrom is null ? null : ModelFile.Read(settings.InitFrom);
+        ResumePoint? resume = settings.Resume is null ? null : await ResumePoint.FindAsync(settings.Resume, stop);
         JsonFile.Check(settings.Report);
         TrainingData data = await Task.Run(() => TrainingData.Open(settings.Data, stop), stop);
         var training = new LogisticTraining(settings.Learning, data.Train, data.Summary);
@@ -40,9 +41,9 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
         SayData(data, training);
 
         using var loggers = new StandardErrorLog(console.Error, LogLevel.Warning);
-        await using ICluster cluster = await StartClusterAsync(loggers, stop);
+        await using ICluster cluster = await StartClusterAsync(resume?.Checkpoint.SegmentBits ?? settings.SegmentBits, loggers, stop);
         await using WeirClient client = await cluster.ConnectAsync(settings.Filters, stop);
-        await using ModelTable table = await ModelTable.OpenAsync(client, training, settings, stop);
+        await using ModelTable table = await TableAsync(client, training, resume, stop);
         if (initial is not null)
         {
             await table.SetAsync(initial, stop);
@@ -79,7 +80,19 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
         return ExitCode.Done;
     }
 
-    private async Task<ICluster> StartClusterAsync(ILoggerFactory loggers, CancellationToken stop)
+    private async Task<ModelTable> TableAsync(WeirClient client, LogisticTraining training, ResumePoint? resume, CancellationToken stop)
+    {
+        if (resume is null)
+        {
+            return await ModelTable.OpenAsync(client, training, settings, stop);
+        }
+
+        await resume.LoadAsync(client, settings.Processes ? settings.Workers : 1, stop);
+        console.Say(string.Create(CultureInfo.InvariantCulture, $"going on from checkpoint {resume.Checkpoint.Name}: {resume.Checkpoint.Rows:N0} rows, iteration {resume.Job.Clocks.Min() + 1}"));
+        return await ModelTable.ResumeAsync(client, training, settings, resume, stop);
+    }
+
+    private async Task<ICluster> StartClusterAsync(int? segmentBits, ILoggerFactory loggers, CancellationToken stop)
     {
         if (settings.Cluster is not null)
         {
@@ -88,11 +101,11 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
 
         return settings.Processes
             ? await ServerProcesses.StartAsync(
-                new ServerSet(settings.Servers, settings.SegmentBits ?? ServeOptions.SegmentBitsFor(settings.Servers), settings.Transport, settings.Replicas, ServerSet.PeersFor(settings.Servers, settings.Replicas)),
+                new ServerSet(settings.Servers, segmentBits ?? ServeOptions.SegmentBitsFor(settings.Servers), settings.Transport, settings.Replicas, ServerSet.PeersFor(settings.Servers, settings.Replicas)),
                 console,
                 loggers,
                 stop)
-            : new EmbeddedServers(settings.Servers, settings.SegmentBits, settings.Replicas, loggers);
+            : new EmbeddedServers(settings.Servers, segmentBits, settings.Replicas, loggers);
     }
 
     private IWorkerHosts Hosts(
@@ -139,6 +152,9 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
         Task work = hosts.RunAsync(end.Token);
         Task measuring = MeasureAsync(hosts, work, table, meter, pauses, best, end.Token);
         Task following = FollowScheduleAsync(client, table.Job, hosts, meter, end.Token);
+        Task saving = settings.CheckpointFolder is { } folder
+            ? new CheckpointSchedule(client, folder, settings.CheckpointEvery, settings.CheckpointsKept).RunAsync(() => meter.LeastClock, _display.Say, _display.Note, end.Token)
+            : Task.CompletedTask;
         Task all = Task.WhenAll(work, measuring);
         try
         {
@@ -167,6 +183,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
             await end.CancelAsync();
             await Task.WhenAny(all);
             await Task.WhenAny(following);
+            await Task.WhenAny(saving);
         }
     }
 

@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Globalization;
-using System.Runtime.InteropServices;
 using Weir.Register;
 using Weir.World;
 
@@ -12,10 +11,9 @@ namespace Weir.Host.Disk;
 /// cluster, and to one process at a time. After the first failure every write fails: nobody knows what is on the disk (promise G13). Reading,
 /// writing and taking results are for the node's loop; the rest is thread-safe.
 /// </summary>
-internal sealed partial class RecordFolder : IDisk, IDisposable
+internal sealed class RecordFolder : IDisk, IDisposable
 {
     private const string OwnerFile = "owner";
-    private const string LockFile = "lock";
 
     private readonly string _folder;
     private readonly Action _ended;
@@ -50,16 +48,7 @@ internal sealed partial class RecordFolder : IDisk, IDisposable
             throw new IOException($"there is no folder {folder}: the acceptor that was started there before cannot say what it promised. If it is lost for good, start it as a replacement");
         }
 
-        FileStream held;
-        try
-        {
-            held = new FileStream(Path.Combine(folder, LockFile), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
-        }
-        catch (IOException taken)
-        {
-            throw new IOException($"folder {folder} is in use by another process, or cannot be written: {taken.Message}", taken);
-        }
-
+        FileStream held = DurableFiles.Hold(folder);
         try
         {
             Claim(folder, string.Create(CultureInfo.InvariantCulture, $"acceptor {identity} of cluster {cluster:x}\n"), start);
@@ -114,7 +103,7 @@ internal sealed partial class RecordFolder : IDisk, IDisposable
 
         if (stands is null && start != AcceptorStart.Again)
         {
-            Replace(folder, OwnerFile, System.Text.Encoding.UTF8.GetBytes(owner));
+            DurableFiles.Replace(folder, OwnerFile, System.Text.Encoding.UTF8.GetBytes(owner));
         }
     }
 
@@ -155,7 +144,7 @@ internal sealed partial class RecordFolder : IDisk, IDisposable
         {
             foreach ((string record, ReadOnlyMemory<byte> content) in records)
             {
-                Replace(_folder, record, content.Span);
+                DurableFiles.Replace(_folder, record, content.Span);
             }
 
             return true;
@@ -165,50 +154,4 @@ internal sealed partial class RecordFolder : IDisk, IDisposable
             return false;
         }
     }
-
-    private static void Replace(string folder, string record, ReadOnlySpan<byte> content)
-    {
-        string path = Path.Combine(folder, record);
-        string beside = path + ".new";
-        using (var file = new FileStream(beside, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0))
-        {
-            file.Write(content);
-            file.Flush(flushToDisk: true);
-        }
-
-        File.Move(beside, path, overwrite: true);
-        FlushFolder(folder);
-    }
-
-    // The new name is in the folder, and a folder is flushed like a file. .NET opens no folders; Windows needs no flush for them.
-    private static void FlushFolder(string folder)
-    {
-        if (OperatingSystem.IsWindows())
-        {
-            return;
-        }
-
-        int handle = OpenFile(folder, 0);
-        if (handle < 0)
-        {
-            throw new IOException($"folder {folder} cannot be opened to flush it (error {Marshal.GetLastPInvokeError()})");
-        }
-
-        int flushed = FlushFile(handle);
-        int error = Marshal.GetLastPInvokeError();
-        _ = CloseFile(handle);
-        if (flushed != 0)
-        {
-            throw new IOException($"folder {folder} cannot be flushed (error {error})");
-        }
-    }
-
-    [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
-    private static partial int OpenFile(string path, int flags);
-
-    [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
-    private static partial int FlushFile(int handle);
-
-    [LibraryImport("libc", EntryPoint = "close")]
-    private static partial int CloseFile(int handle);
 }

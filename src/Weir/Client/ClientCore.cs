@@ -253,11 +253,32 @@ internal sealed class ClientCore : IMachine, IDisposable
         if (State.Adopt(map))
         {
             _readsWholeMap = false;
+            if (older is not null && map.Generation > older.Generation)
+            {
+                Restored();
+            }
+
             Pushes.MapChanged(older, now);
             Pulls.MapChanged(older, now);
             Clocks.MapChanged(older);
             Changes.MapChanged();
         }
+    }
+
+    /// <summary>
+    /// A generation is over (design R24): clocks, sessions and reads of it count for nothing, and who hosts workers begins from the recorded clocks.
+    /// </summary>
+    private void Restored()
+    {
+        var restored = new WeirException(Status.Restored, "the cluster was restored from a checkpoint; what was under way is gone with what was acknowledged since");
+        Clocks.EndGeneration();
+        foreach (PushSession session in Pushes.Sessions.ToArray())
+        {
+            Pushes.Fail(session, restored);
+        }
+
+        Changes.FailHeld();
+        Pulls.Fail(restored, _ => true);
     }
 
     public void Dispose()

@@ -131,6 +131,13 @@ internal sealed class ClockSender(ClientState state, PushSender pushes)
         }
     }
 
+    /// <summary>Clocks are facts of one generation (design R26).</summary>
+    public void EndGeneration()
+    {
+        _clocks.Clear();
+        _nodes.Clear();
+    }
+
     /// <summary>A job has ended: its clocks are nobody's business any more.</summary>
     public void MapChanged(ClusterMap? older)
     {

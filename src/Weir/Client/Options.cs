@@ -111,6 +111,13 @@ public sealed record TableOptions
     /// segments. 64 KiB for each segment.
     /// </summary>
     public int AdmitAfterSightings { get; init; } = 1;
+
+    /// <summary>
+    /// Acknowledge a push only once every server that holds its segment has it in a journal on its disk, flushed: it then survives the loss of all
+    /// servers at once, for instance of power, and is there again, once, when they are started on their journals. Default false: a push survives the
+    /// loss of as many servers as there are replicas, and waits for no disk. All servers of the cluster need a journal.
+    /// </summary>
+    public bool Durable { get; init; }
 }
 
 /// <summary>Declares a job: a number of logical workers, hosted by however many processes there are.</summary>

@@ -586,10 +586,10 @@ internal sealed class PushSender(ClientState state)
                 part.SendsKeys = true;
                 Unsend(part, now);
                 break;
-            case Status.UnknownTable:
+            case Status.UnknownTable or Status.StateLost:
                 TableDropped(part.Stream.Session, reply.Table, new WeirException(reply.Status, reply.Text, node.Address, (int)reply.Segment));
                 break;
-            case Status.Ended or Status.Restored or Status.Malformed or Status.StateLost or Status.Down:
+            case Status.Ended or Status.Restored or Status.Malformed or Status.Down:
                 string text = reply.Text.Length > 0 ? reply.Text : $"server {node.Address} answered {reply.Status}";
                 Fail(part.Stream.Session, new WeirException(reply.Status, text, node.Address, (int)reply.Segment));
                 break;

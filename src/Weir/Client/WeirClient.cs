@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using Weir.Checkpoints;
 using Weir.Keys;
 using Weir.Placement;
 using Weir.Wire;
@@ -73,14 +74,16 @@ public sealed class WeirClient : IAsyncDisposable
 
     /// <summary>Opens a table, creating it where the cluster has none of this name.</summary>
     /// <exception cref="ArgumentOutOfRangeException">ExpireAfterClocks or AdmitAfterSightings is out of its range.</exception>
-    /// <exception cref="WeirException">Conflict: a table of this name has another shape; the message shows both.</exception>
+    /// <exception cref="WeirException">Conflict: a table of this name has another shape, the message shows both; or a durable table is asked for and a server,
+    /// which the message names, has no journal.</exception>
     public async Task<WeirTable> OpenTableAsync(TableOptions options, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(options);
         var body = new OpenTableBody(
             options.Name, options.Width, options.Rule, options.InitialValue, options.Aggregate, options.Job?.Group ?? 0,
             new KeyLifetime(options.ExpireAfterClocks, options.AdmitAfterSightings),
-            options.Committed);
+            options.Committed,
+            options.Durable);
         AdminReplyBody reply = await ChangeAsync(FrameKind.OpenTable, body, cancellation);
         uint id = (uint)reply.First;
         lock (State.Gate)
@@ -326,6 +329,41 @@ public sealed class WeirClient : IAsyncDisposable
         }
 
         return ClusterStatus.Of(map, nodes);
+    }
+
+    /// <summary>
+    /// Writes a checkpoint of the whole cluster while all go on: each segment as of one moment with what de-duplication needs to know, tables that
+    /// aggregate as of one iteration of their workers. An iteration that nobody has begun is agreed on for that, and waited for.
+    /// </summary>
+    /// <param name="store">Where it goes: <c>FolderStore</c> of Weir.Host, or another.</param>
+    /// <param name="name">Its name; one of this name is replaced.</param>
+    /// <param name="cancellation">Ends the writing; what was written is no checkpoint.</param>
+    /// <exception cref="WeirException">DeadlineExceeded: nothing came for <see cref="ClientOptions.DeadlineMs"/>, the message says what it waits for;
+    /// Full: a server has no memory for the old values of rows that change meanwhile; Busy: others write one, or servers die all the time.</exception>
+    public Task<CheckpointSummary> SaveCheckpointAsync(ICheckpointStore store, string name, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(store);
+        CheckpointCatalog.CheckName(name);
+        return new CheckpointWriter(this, store, name).RunAsync(cancellation);
+    }
+
+    /// <summary>
+    /// Loads a checkpoint: the cluster then holds it and nothing else. A generation begins; calls under way fail with <see cref="Status.Restored"/>, and
+    /// workers go on from the clocks of the checkpoint as soon as processes host them. It is verified as a whole first: from one that is not sound nothing
+    /// is loaded. A cluster in which this fails half-way serves nobody until a checkpoint was loaded to the end.
+    /// </summary>
+    /// <param name="store">Where it is.</param>
+    /// <param name="name">Its name.</param>
+    /// <param name="options">How; null for the defaults.</param>
+    /// <param name="cancellation">Ends the loading.</param>
+    /// <returns>What was loaded, and what was acknowledged after the cut and is gone.</returns>
+    /// <exception cref="WeirException">Malformed: it is not sound, the message names every file; Conflict: the cluster has another number of segments, or
+    /// tables of its own; Full: it does not fit.</exception>
+    public Task<RestoreSummary> RestoreCheckpointAsync(ICheckpointStore store, string name, RestoreOptions? options = null, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(store);
+        CheckpointCatalog.CheckName(name);
+        return new CheckpointLoader(this, store, name, options ?? new RestoreOptions()).RunAsync(cancellation);
     }
 
     /// <summary>Says goodbye, so that nobody waits for a timeout, and closes. Calls under way fail.</summary>

@@ -182,7 +182,7 @@ internal sealed class WorkerHosting(WeirClient client, Job job, Func<Worker, Can
             {
                 await task;
             }
-            catch (WeirException ended) when (ended.Status == Status.Ended)
+            catch (WeirException ended) when (ended.Status is Status.Ended or Status.Restored)
             {
                 // The map says who hosts it now.
             }

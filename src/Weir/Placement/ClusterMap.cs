@@ -6,11 +6,28 @@ namespace Weir.Placement;
 /// A server node as the map knows it. Another incarnation under the same id is no member (design R5). One that is draining gets no segments and
 /// hands over those it has, so that it may be stopped.
 /// </summary>
-internal readonly record struct MapMember(ulong Node, ulong Incarnation, string Address, uint WeightPercent, string Zone, bool IsDraining = false);
+internal readonly record struct MapMember(ulong Node, ulong Incarnation, string Address, uint WeightPercent, string Zone, bool IsDraining = false)
+{
+    /// <summary>It has a journal, so it may hold segments of durable tables and come back with them (design R5, R23).</summary>
+    public bool HasJournal { get; init; }
+}
 
 /// <summary>A table as declared. Group 0: no clocks govern it. Committed: it is pulled from the tails of its chains (design R22).</summary>
 internal sealed record MapTable(
-    uint Id, string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group, KeyLifetime Lifetime, bool IsCommitted = false);
+    uint Id, string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group, KeyLifetime Lifetime, bool IsCommitted = false)
+{
+    /// <summary>A push is acknowledged once every member of the chain has it in its journal, flushed (design R23).</summary>
+    public bool Durable { get; init; }
+
+    /// <summary>
+    /// A segment came back from journals, which hold no rows of this table: it is StateLost until it is dropped. It never becomes false again.
+    /// </summary>
+    public bool IsLost { get; init; }
+
+    /// <summary>What whoever asks a lost table for something is told.</summary>
+    public string LossText =>
+        $"the rows of table {Name} are lost: it is not durable, and all servers that held a part of it stopped. Drop it and open it anew, as a durable table if it is to survive that";
+}
 
 /// <summary>
 /// One logical worker of a job: who hosts it under which session (0: nobody); the first iteration that it takes part in and, once a leave was
@@ -82,6 +99,18 @@ internal readonly record struct MapSession(ulong Session, ulong Process);
 /// </summary>
 internal readonly record struct ChainMember(int Member, ulong Appended)
 {
+    // The first map has version 1 and all its members are complete: no append ever has it.
+    private const ulong Restarted = 1;
+
+    /// <summary>
+    /// A complete member that was started again on its journal (R5): it holds what was acknowledged of durable tables and nothing else. It takes
+    /// no part in the chain until the map has it lead, or takes it out (docs/decisions/0076).
+    /// </summary>
+    public bool IsRestarted => Appended == Restarted;
+
+    /// <summary>A complete member that came back with its journal.</summary>
+    public static ChainMember Back(int member) => new(member, Restarted);
+
     /// <summary>The map's writer knew that it holds every entry that was ever acknowledged.</summary>
     public bool IsComplete => Appended == 0;
 
@@ -111,6 +140,53 @@ internal readonly record struct MapChain(ulong Epoch, ChainMember[] Members, boo
 
         return -1;
     }
+}
+
+/// <summary>The iteration through which a checkpoint has what the aggregating tables of a group summed (design R24); <see cref="MapWorker.Undecided"/> while its hosts are asked.</summary>
+internal readonly record struct MapCut(uint Group, long Iteration);
+
+/// <summary>How far a checkpoint is.</summary>
+internal enum CheckpointState
+{
+    /// <summary>It is being written.</summary>
+    Open = 0,
+
+    /// <summary>It is being loaded.</summary>
+    Loading = 1,
+
+    /// <summary>It has ended, and is not begun again by a request that comes late.</summary>
+    Ended = 2,
+}
+
+/// <summary>
+/// A checkpoint that is being written, or loaded (design R24), or the last one that was. While one is written nothing that de-duplication needs is
+/// forgotten; while one is loaded nobody but its coordinator reads or writes.
+/// </summary>
+/// <param name="Id">The checkpoint's own number, not zero: it stands in all that is written of it.</param>
+/// <param name="Process">Who coordinates it; where it is silent a checkpoint that is being written ends.</param>
+/// <param name="Began">The version of the map that began it.</param>
+/// <param name="State">How far it is.</param>
+/// <param name="Cuts">Of each group that has aggregating tables, where they are cut.</param>
+internal sealed record MapCheckpoint(ulong Id, ulong Process, ulong Began, CheckpointState State, MapCut[] Cuts)
+{
+    public bool IsRestore => State == CheckpointState.Loading;
+
+    /// <summary>Where the aggregating tables of a group are cut; null where they are cut wherever they stand, for no worker goes on.</summary>
+    public MapCut? CutOf(uint group)
+    {
+        foreach (MapCut cut in Cuts)
+        {
+            if (cut.Group == group)
+            {
+                return cut;
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>Whether the hosts of a group's workers are still asked how far they have begun.</summary>
+    public bool IsUndecided(uint group) => CutOf(group) is { Iteration: MapWorker.Undecided };
 }
 
 /// <summary>What went with a node that is gone: what a StateLost says.</summary>
@@ -157,6 +233,9 @@ internal sealed record ClusterMap
 
     public MapLoss[] Losses { get; init; } = [];
 
+    /// <summary>The checkpoint that is being written or loaded, or the last one that was: none or one.</summary>
+    public MapCheckpoint[] Checkpoints { get; init; } = [];
+
     public ulong NextSession { get; init; } = 1;
 
     public uint NextTable { get; init; } = 1;
@@ -182,6 +261,12 @@ internal sealed record ClusterMap
 
     /// <summary>How many members a whole chain has: k + 1, as far as there are members that stay.</summary>
     public int Copies => Math.Clamp(Members.Count(m => !m.IsDraining), 1, Replicas + 1);
+
+    /// <summary>The checkpoint that is being written or loaded; null for none.</summary>
+    public MapCheckpoint? Checkpoint => Checkpoints is [{ State: not CheckpointState.Ended } open] ? open : null;
+
+    /// <summary>A checkpoint is being loaded: what stands here is not yet what it holds.</summary>
+    public bool IsRestoring => Checkpoint is { IsRestore: true };
 
     /// <summary>The chains as they are written: most changes of a map leave them as they are, and for the largest cluster they are most of it.</summary>
     public byte[] ChainBytes

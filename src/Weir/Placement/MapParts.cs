@@ -6,7 +6,6 @@ namespace Weir.Placement;
 internal static class MapParts
 {
     private const int TextBytes = 2;
-    private const uint Draining = 1u << 31;
 
     public static readonly MapList[] Lists =
     [
@@ -59,15 +58,28 @@ internal static class MapParts
             l => 20 + ByteWriter.TextBytes(l.Address),
             WriteLoss,
             ReadLoss),
+        new MapList<MapCheckpoint>(
+            m => m.Checkpoints,
+            (m, checkpoints) => m with { Checkpoints = checkpoints },
+            32,
+            c => 32 + (c.Cuts.Length * CutBytes),
+            WriteCheckpoint,
+            ReadCheckpoint),
     ];
 
     private const int WorkerBytes = 40;
+    private const int CutBytes = 12;
+
+    // The flags of a table.
+    private const uint HasJournal = 1, IsDraining = 2;
+    private const uint Aggregates = 1, IsCommitted = 2, IsDurable = 4, IsLost = 8;
 
     private static void WriteMember(ref ByteWriter writer, MapMember member)
     {
         writer.UInt64(member.Node);
         writer.UInt64(member.Incarnation);
-        writer.UInt32(member.WeightPercent | (member.IsDraining ? Draining : 0));
+        writer.UInt16((ushort)member.WeightPercent);
+        writer.UInt16((ushort)((member.HasJournal ? HasJournal : 0) | (member.IsDraining ? IsDraining : 0)));
         writer.Text(member.Address);
         writer.Text(member.Zone);
     }
@@ -75,8 +87,13 @@ internal static class MapParts
     private static MapMember ReadMember(ref ByteReader reader)
     {
         ulong node = reader.UInt64(), incarnation = reader.UInt64();
-        uint weight = reader.UInt32();
-        return new MapMember(node, incarnation, reader.Text(), weight & ~Draining, reader.Text(), (weight & Draining) != 0);
+        uint weight = reader.UInt16(), flags = reader.UInt16();
+        if ((flags & ~(HasJournal | IsDraining)) != 0)
+        {
+            reader.Fail();
+        }
+
+        return new MapMember(node, incarnation, reader.Text(), weight, reader.Text(), (flags & IsDraining) != 0) { HasJournal = (flags & HasJournal) != 0 };
     }
 
     private static void WriteTable(ref ByteWriter writer, MapTable table)
@@ -84,7 +101,7 @@ internal static class MapParts
         writer.UInt32(table.Id);
         writer.Int32(table.Width);
         writer.Single(table.InitialValue);
-        writer.UInt32((table.Aggregate ? 1u : 0u) | (table.IsCommitted ? 2u : 0u));
+        writer.UInt32((table.Aggregate ? Aggregates : 0) | (table.IsCommitted ? IsCommitted : 0) | (table.Durable ? IsDurable : 0) | (table.IsLost ? IsLost : 0));
         writer.UInt32(table.Group);
         table.Rule.Write(ref writer);
         table.Lifetime.Write(ref writer);
@@ -97,12 +114,16 @@ internal static class MapParts
         int width = reader.Int32();
         float initial = reader.Single();
         uint flags = reader.UInt32(), group = reader.UInt32();
-        if (flags > 3 | !UpdateRule.TryRead(ref reader, out UpdateRule rule) | !KeyLifetime.TryRead(ref reader, out KeyLifetime lifetime))
+        if ((flags & ~(Aggregates | IsCommitted | IsDurable | IsLost)) != 0 | !UpdateRule.TryRead(ref reader, out UpdateRule rule) | !KeyLifetime.TryRead(ref reader, out KeyLifetime lifetime))
         {
             reader.Fail();
         }
 
-        return new MapTable(id, reader.Text(), width, rule, initial, (flags & 1) != 0, group, lifetime, (flags & 2) != 0);
+        return new MapTable(id, reader.Text(), width, rule, initial, (flags & Aggregates) != 0, group, lifetime, (flags & IsCommitted) != 0)
+        {
+            Durable = (flags & IsDurable) != 0,
+            IsLost = (flags & IsLost) != 0,
+        };
     }
 
     private static void WriteJob(ref ByteWriter writer, MapJob job)
@@ -175,5 +196,32 @@ internal static class MapParts
         int segments = reader.Int32();
         ulong rows = reader.UInt64();
         return new MapLoss(node, reader.Text(), segments, rows);
+    }
+
+    private static void WriteCheckpoint(ref ByteWriter writer, MapCheckpoint checkpoint)
+    {
+        writer.UInt64(checkpoint.Id);
+        writer.UInt64(checkpoint.Process);
+        writer.UInt64(checkpoint.Began);
+        writer.UInt32((uint)checkpoint.State);
+        writer.Int32(checkpoint.Cuts.Length);
+        foreach (MapCut cut in checkpoint.Cuts)
+        {
+            writer.UInt32(cut.Group);
+            writer.Int64(cut.Iteration);
+        }
+    }
+
+    private static MapCheckpoint ReadCheckpoint(ref ByteReader reader)
+    {
+        ulong id = reader.UInt64(), process = reader.UInt64(), began = reader.UInt64();
+        uint state = reader.UInt32();
+        var cuts = new MapCut[reader.Count(CutBytes)];
+        for (int i = 0; i < cuts.Length; i++)
+        {
+            cuts[i] = new MapCut(reader.UInt32(), reader.Int64());
+        }
+
+        return new MapCheckpoint(id, process, began, (CheckpointState)state, cuts);
     }
 }

@@ -28,7 +28,8 @@ internal static class MapSoundness
         map.Version is > 0 and <= MaxVersion
         && map.NextSession is > 0 and <= long.MaxValue && map.NextTable is > 0 and <= int.MaxValue && map.NextGroup is > 0 and <= int.MaxValue
         && map.Acceptors.Length is 0 or 1 or 3 or 5 && map.Acceptors.Distinct().Count() == map.Acceptors.Length && Array.TrueForAll(map.Acceptors, a => a.Length > 0)
-        && map.Replicas is >= 0 and <= MaxReplicas && MembersAreSound(map) && ChainsAreSound(map) && TablesAreSound(map) && JobsAndSessionsAreSound(map);
+        && map.Replicas is >= 0 and <= MaxReplicas && MembersAreSound(map) && ChainsAreSound(map) && TablesAreSound(map) && JobsAndSessionsAreSound(map)
+        && CheckpointIsSound(map);
 
     /// <summary>Whether a node that acts on <paramref name="older"/> may act on a map next: the same cluster and register, later, of no older manager, nothing redefined.</summary>
     public static bool Follows(ClusterMap map, ClusterMap older)
@@ -39,9 +40,21 @@ internal static class MapSoundness
             return false;
         }
 
+        if (map.NextSession < older.NextSession || map.NextTable < older.NextTable || map.NextGroup < older.NextGroup)
+        {
+            return false;
+        }
+
+        if (map.Generation > older.Generation)
+        {
+            // Tables and jobs are those of a checkpoint (R24).
+            return true;
+        }
+
         foreach (MapTable table in map.Tables)
         {
-            if (older.Table(table.Id) is { } known ? known != table : table.Id < older.NextTable)
+            // What a table is stands, but that it may be lost (R23).
+            if (older.Table(table.Id) is { } known ? known with { IsLost = table.IsLost } != table || (known.IsLost && !table.IsLost) : table.Id < older.NextTable)
             {
                 return false;
             }
@@ -55,7 +68,7 @@ internal static class MapSoundness
             }
         }
 
-        return map.NextSession >= older.NextSession && map.NextTable >= older.NextTable && map.NextGroup >= older.NextGroup;
+        return true;
     }
 
     /// <summary>Workers are added, never taken away, and what was decided of one stands (design R8).</summary>
@@ -115,6 +128,21 @@ internal static class MapSoundness
         return true;
     }
 
+    /// <summary>At most one at a time. A group that has ended may still be named.</summary>
+    private static bool CheckpointIsSound(ClusterMap map)
+    {
+        if (map.Checkpoints.Length == 0)
+        {
+            return true;
+        }
+
+        MapCheckpoint checkpoint = map.Checkpoints[0];
+        HashSet<uint> groups = [];
+        return map.Checkpoints.Length == 1 && checkpoint.Id != 0 && checkpoint.Process != 0 && checkpoint.Began <= map.Version
+            && checkpoint.State <= CheckpointState.Ended && (checkpoint.State == CheckpointState.Open || checkpoint.Cuts.Length == 0)
+            && Array.TrueForAll(checkpoint.Cuts, c => c.Group != 0 && c.Group < map.NextGroup && groups.Add(c.Group) && c.Iteration is >= 0 and <= Seq.MaxIteration);
+    }
+
     private static bool TablesAreSound(ClusterMap map)
     {
         HashSet<uint> ids = [];
@@ -141,7 +169,7 @@ internal static class MapSoundness
         foreach (MapJob job in map.Jobs)
         {
             sound &= job.Group != 0 && job.Group < map.NextGroup && groups.Add(job.Group) && job.Workers.Length > 0;
-            sound &= job.Change.Announced <= map.Version && job.Change.NotBefore >= 0 && (job.Change.Announced != 0) == Array.Exists(job.Workers, w => w.IsChanging);
+            sound &= job.Change.Announced <= map.Version && job.Change.NotBefore >= 0 && (job.Change.Announced != 0) == (Array.Exists(job.Workers, w => w.IsChanging) || map.Checkpoint?.IsUndecided(job.Group) == true);
             foreach (MapWorker worker in job.Workers)
             {
                 sound &= SpanIsSound(worker) && (worker.Session == 0 || (worker.Session < map.NextSession && sessions.Add(worker.Session)));

@@ -20,6 +20,9 @@ internal enum PlannedKind
 
     /// <summary>A member leaves.</summary>
     Remove,
+
+    /// <summary>A member that came back with its journal becomes the head of a segment that nobody else has all of.</summary>
+    Lead,
 }
 
 /// <summary>A step, and why it is taken.</summary>
@@ -42,6 +45,15 @@ internal interface IChainReports
 
     /// <summary>The head is sealed and every member has what it has, under exactly this version of the map (R10).</summary>
     bool IsSealed(int segment, ulong node, ulong version);
+
+    /// <summary>The member heads the segment, in exactly this epoch.</summary>
+    bool IsServing(int segment, ulong node, ulong epoch);
+
+    /// <summary>The last entry, by epoch and number, in the journal of a member that came back; null where it has not said so (R23).</summary>
+    (ulong Epoch, ulong Number)? BackAt(int segment, ulong node);
+
+    /// <summary>Those that are still away have been waited for long enough.</summary>
+    bool IsPatienceOver { get; }
 
     /// <summary>Who of the two is to go where the member's successor does not acknowledge in this epoch, though both reach the manager (R6); 0 where all is well.</summary>
     ulong Stalled(int segment, ulong node, ulong successor, ulong epoch);
@@ -81,7 +93,23 @@ internal static class Planner
 
             ulong[] nodes = [.. chain.Members.Select(m => map.Members[m.Member].Node)];
             bool allComplete = MarkComplete(steps, reports, segment, chain, nodes);
-            if (chain.IsDown || RemoveDiverged(steps, reports, segment, chain, nodes))
+            if (chain.IsDown)
+            {
+                Lead(steps, reports, segment, chain, nodes);
+                continue;
+            }
+
+            if (Array.FindIndex(chain.Members, m => m.IsRestarted) is >= 0 and int back)
+            {
+                if (reports.IsServing(segment, nodes[0], chain.Epoch))
+                {
+                    steps.Add(new PlannedStep(segment, PlannedKind.Remove, nodes[back], "it was started again and others hold the segment: it comes back as a newcomer"));
+                }
+
+                continue;
+            }
+
+            if (RemoveDiverged(steps, reports, segment, chain, nodes))
             {
                 continue;
             }
@@ -147,6 +175,33 @@ internal static class Planner
         }
 
         return all;
+    }
+
+    /// <summary>The journal that has most leads, once all that may have more are back, or were waited for long enough: each has what was acknowledged.</summary>
+    private static void Lead(List<PlannedStep> steps, IChainReports reports, int segment, in MapChain chain, ulong[] nodes)
+    {
+        bool areAllBack = Array.TrueForAll(chain.Members, m => !m.IsComplete);
+        (ulong Epoch, ulong Number)? most = null;
+        ulong leader = 0;
+        for (int place = 0; place < nodes.Length; place++)
+        {
+            if (!chain.Members[place].IsRestarted)
+            {
+                continue;
+            }
+
+            (ulong, ulong)? at = reports.BackAt(segment, nodes[place]);
+            areAllBack &= at is not null;
+            if (at is { } known && (most is not { } other || known.CompareTo(other) > 0))
+            {
+                (most, leader) = (known, nodes[place]);
+            }
+        }
+
+        if (most is not null && (areAllBack || reports.IsPatienceOver))
+        {
+            steps.Add(new PlannedStep(segment, PlannedKind.Lead, leader, "its journal has everything that was acknowledged"));
+        }
     }
 
     private static bool RemoveDiverged(List<PlannedStep> steps, IChainReports reports, int segment, in MapChain chain, ulong[] nodes)

@@ -48,7 +48,8 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
                 return true;
             case FrameKind.JoinNode or FrameKind.JoinProcess or FrameKind.OpenTable or FrameKind.DropTable or FrameKind.OpenJob or FrameKind.EndJob
                 or FrameKind.AddWorkers or FrameKind.RemoveWorker or FrameKind.Begun or FrameKind.OpenSession or FrameKind.EndSession or FrameKind.Leave or FrameKind.Drain or FrameKind.Forget
-                or FrameKind.RegisterRead or FrameKind.RegisterSwap:
+                or FrameKind.RegisterRead or FrameKind.RegisterSwap
+                or FrameKind.OpenCheckpoint or FrameKind.EndCheckpoint or FrameKind.BeginRestore:
                 return Change(link, header, body, now);
             default:
                 return false;
@@ -59,13 +60,13 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
     public void Tick(Instant now)
     {
         ServerOptions options = node.Options;
-        bool joined = node.Map?.Member(options.Node)?.Incarnation == options.Incarnation;
+        bool joined = node.Self >= 0;
         Leaving.Tick(Role, follower);
-        if (Membership is null && !joined && !Leaving.HasBegun && now >= _nextJoin && follower.Source(_joins) is { } source)
+        if (Membership is null && !joined && !Leaving.HasBegun && node.Journal is null or { Replay: null } && now >= _nextJoin && follower.Source(_joins) is { } source)
         {
             _joins++;
             _nextJoin = now.AfterMs(JoinRetryMs);
-            var join = new JoinNodeBody(options.Node, options.Incarnation, options.WeightPercent, options.Address, options.Zone);
+            JoinNodeBody join = node.Joining();
             node.Outbox.Send(node.Outbox.Open(source), node.Header(FrameKind.JoinNode), join);
         }
     }
@@ -89,9 +90,21 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
             return false;
         }
 
+        if (node.Map!.IsRestoring)
+        {
+            RefuseScan(link, header, Keys.Status.Busy);
+            return true;
+        }
+
         if (node.Headed(scan.Segment) is not { } segment || node.Map!.Table(scan.Table) is not { } table)
         {
             RefuseScan(link, header, node.Headed(scan.Segment) is null ? Keys.Status.NotOwner : Keys.Status.UnknownTable);
+            return true;
+        }
+
+        if (table.IsLost)
+        {
+            RefuseScan(link, header, Keys.Status.StateLost);
             return true;
         }
 
@@ -246,6 +259,18 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
                 ulong rows = Role!.Heard.Rows(forget.Node);
                 membership.Request(link, header, map => MemberDepartures.Forget(map, forget.Node, isHeard, rows, forget.GivesUp));
                 return true;
+            case FrameKind.OpenCheckpoint when OpenCheckpointBody.TryRead(body, out OpenCheckpointBody open):
+                Role!.Heard.Heard(MemberRole.Process, open.Process, 0, 0, now);
+                membership.Request(link, header, map => CheckpointChanges.Open(map, open));
+                return true;
+            case FrameKind.EndCheckpoint when EndCheckpointBody.TryRead(body, out EndCheckpointBody end):
+                membership.Request(link, header, map => CheckpointChanges.Close(map, end));
+                return true;
+            case FrameKind.BeginRestore when BeginRestoreBody.TryRead(body, out BeginRestoreBody begin):
+                Role!.Heard.Heard(MemberRole.Process, begin.Process, 0, 0, now);
+                uint generation = header.Generation;
+                membership.Request(link, header, map => CheckpointChanges.Restore(map, begin, generation));
+                return true;
             case FrameKind.RegisterRead or FrameKind.RegisterSwap when RegisterBody.TryRead(body, out RegisterBody cell):
                 membership.Serve(link, header, cell);
                 return true;
@@ -286,7 +311,7 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
             return false;
         }
 
-        if (Membership is not null || node.Map?.Member(node.Options.Node)?.Incarnation == node.Options.Incarnation)
+        if (Membership is not null || node.Self >= 0)
         {
             // A member asks for nothing, but to leave.
             Leaving.Answered(reply);

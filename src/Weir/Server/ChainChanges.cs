@@ -18,21 +18,30 @@ internal static class ChainChanges
     public static Decision Take(ClusterMap map, IReadOnlyList<(PlannedStep Step, ulong Epoch)> steps, ulong version, ulong[][] wanted)
     {
         MapChain[]? chains = null;
+        bool hasGivenUp = false;
         foreach ((PlannedStep step, ulong epoch) in steps)
         {
-            if (Taken(map, (chains ?? map.Chains)[step.Segment], step, epoch, version, wanted[step.Segment]) is { } changed)
+            if (Taken(map, (chains ?? map.Chains)[step.Segment], step, epoch, version, wanted[step.Segment], ref hasGivenUp) is { } changed)
             {
                 chains ??= (MapChain[])map.Chains.Clone();
                 chains[step.Segment] = changed;
             }
         }
 
-        return new Decision(chains is null ? map : map with { Chains = chains }, Status.Acked);
+        return new Decision(
+            chains is null ? map : map with { Chains = chains, Tables = hasGivenUp ? Returns.OnlyInJournals(map.Tables) : map.Tables }, Status.Acked);
     }
 
-    private static MapChain? Taken(ClusterMap map, in MapChain chain, in PlannedStep step, ulong epoch, ulong version, ulong[] wanted)
+    private static MapChain? Taken(ClusterMap map, in MapChain chain, in PlannedStep step, ulong epoch, ulong version, ulong[] wanted, ref bool hasGivenUp)
     {
         int member = map.IndexOf(step.Node);
+        if (step.Kind == PlannedKind.Lead && chain.Epoch == epoch && member >= 0)
+        {
+            MapChain? led = Returns.Lead(chain, member, map.Version + 1, out bool givesUp);
+            hasGivenUp |= givesUp;
+            return led;
+        }
+
         return chain.Epoch != epoch || member < 0 ? null : step.Kind switch
         {
             PlannedKind.MarkComplete => Marked(chain, member),

@@ -110,18 +110,43 @@ internal sealed class ChainPath
         }
     }
 
-    /// <summary>An answer waits for an entry of a segment.</summary>
-    public static void Await(PendingReply reply, Segment segment, ulong number)
+    /// <summary>An answer waits until an entry of a segment is at the tail, or is flushed at every member where its table is durable.</summary>
+    public static void Await(PendingReply reply, Segment segment, ulong number, bool isDurable)
     {
         reply.Waiting++;
-        segment.Waiting.Enqueue(reply, number);
+        (isDurable ? segment.WaitingForFlush : segment.Waiting).Enqueue(reply, number);
+    }
+
+    /// <summary>More of a segment is flushed here, or below: what all members from here on have flushed may have grown (design R23).</summary>
+    public void Flushed(Segment segment)
+    {
+        BecomeComplete(segment);
+        if (segment.Place < 0 || !segment.IsConfirmed)
+        {
+            return;
+        }
+
+        ulong below = segment.IsTail ? ulong.MaxValue : segment.Successor?.Flushed ?? 0;
+        ulong flushed = Math.Min(Math.Min(segment.FlushedHere, below), segment.Acknowledged);
+        if (flushed <= segment.Flushed)
+        {
+            return;
+        }
+
+        segment.Flushed = flushed;
+        if (segment.Place > 0)
+        {
+            _unanswered.Add(segment);
+        }
+
+        Release(segment.WaitingForFlush, flushed);
     }
 
     /// <summary>Takes the places of this node's segments from the map it acts on now.</summary>
     public void Adopt()
     {
         ClusterMap map = _node.Map!;
-        int self = map.IndexOf(_node.Options.Node, _node.Options.Incarnation);
+        int self = _node.Self;
         foreach (Segment segment in _node.Held)
         {
             bool wasHead = segment.IsHead;
@@ -138,6 +163,8 @@ internal sealed class ChainPath
             if (wasHead != segment.IsHead)
             {
                 segment.Waiting.Clear();
+                segment.EndWalk();
+                segment.WaitingForFlush.Clear();
                 foreach (TableSegment table in segment.Tables)
                 {
                     table.Aggregation?.Reset();
@@ -155,6 +182,15 @@ internal sealed class ChainPath
                 Confirmed(segment);
             }
         }
+    }
+
+    /// <summary>A generation is over, and its segments are gone: what was noted of them is nobody's business. To be called before they go.</summary>
+    public void EndGeneration()
+    {
+        // What was written goes out under the map that it was written under, which no receiver acts on any more.
+        EndTurn();
+        _unsent.Clear();
+        _unanswered.Clear();
     }
 
     /// <summary>Handles a frame of the chain whose map version this node has. False where it makes no sense.</summary>
@@ -206,6 +242,13 @@ internal sealed class ChainPath
                 ulong known = follower == segment.Successor && segment.Acknowledged < segment.Log.Last.Number
                     ? Math.Min(follower.Received, segment.Log.Last.Number - 1)
                     : follower.Received;
+                if (follower == segment.Successor && _node.HasDurable && segment.Flushed < segment.FlushedHere)
+                {
+                    // What it has flushed may have been said and lost: it is asked.
+                    follower.ResendAt = _node.Now.AfterMs(_node.Limits.ResendMs);
+                    _words.Add(follower.Link, FrameKind.Confirmed, new ConfirmEntry((uint)segment.Index, segment.Log.Last, true, segment.IsComplete));
+                }
+
                 if (known < follower.SentThrough)
                 {
                     follower.SentThrough = known;
@@ -285,6 +328,7 @@ internal sealed class ChainPath
         segment.IsConfirmed = segment.IsChainConfirmed = false;
         segment.Unseal();
         segment.Waiting.Clear();
+        segment.WaitingForFlush.Clear();
     }
 
     private void Follow(Segment segment, ClusterMap map)
@@ -364,9 +408,9 @@ internal sealed class ChainPath
     {
         LogPosition last = segment.Log.Last;
         _unanswered.Add(segment);
-        if (head.Position.Number != last.Number + 1 || head.EpochBefore != last.Epoch)
+        if (head.Position.Number != last.Number + 1 || head.EpochBefore != last.Epoch || _node.Journal is { IsFull: true })
         {
-            // Known already, or something before it is missing: the answer says what is here.
+            // Known already, or something before it is missing, or the journal takes no more: the answer says what is here.
             return;
         }
 
@@ -385,13 +429,21 @@ internal sealed class ChainPath
             _node.Outbox.Note($"segment {segment.Index}: entry {head.Position.Number} could not be applied here; this copy leaves the chain");
             segment.IsDiverged = true;
         }
-        else if (segment.IsFollowed)
-        {
-            Keep(segment, head, bytes);
-        }
         else
         {
-            segment.Log.Skip(head.Position);
+            if (_application.IsDurable)
+            {
+                _node.Journal?.Entry(segment, head.Kind, head.Position, bytes);
+            }
+
+            if (segment.IsFollowed)
+            {
+                Keep(segment, head, bytes);
+            }
+            else
+            {
+                segment.Log.Skip(head.Position);
+            }
         }
 
         (segment.Partial, segment.PartialBytes) = (null, 0);
@@ -454,6 +506,12 @@ internal sealed class ChainPath
                 follower.ResendAt = ack.Received.Number > follower.Received ? _node.Now.AfterMs(_node.Limits.ResendMs) : follower.ResendAt;
                 follower.Received = ack.Received.Number;
                 follower.SentThrough = Math.Max(follower.SentThrough, follower.Received);
+            }
+
+            if (follower == segment.Successor && ack.Flushed > follower.Flushed && segment.Log.Contains(ack.Received))
+            {
+                follower.Flushed = Math.Min(ack.Flushed, ack.Received.Number);
+                Flushed(segment);
             }
 
             // It counts only if that entry is in the log here (R15).
@@ -576,7 +634,7 @@ internal sealed class ChainPath
 
     private static void BecomeComplete(Segment segment)
     {
-        if (segment.Told is { } told && segment.Place > 0 && segment.Log.Last.Number >= told.Number)
+        if (segment.Told is { } told && segment.Place > 0 && segment.FlushedHere >= told.Number)
         {
             segment.CompleteUnder = segment.Chain.Members[segment.Place].Appended;
             segment.Told = null;
@@ -592,9 +650,15 @@ internal sealed class ChainPath
             _unanswered.Add(segment);
         }
 
-        while (segment.Waiting.TryPeek(out PendingReply? reply, out ulong waitsFor) && waitsFor <= segment.Acknowledged)
+        Release(segment.Waiting, segment.Acknowledged);
+        Flushed(segment);
+    }
+
+    private void Release(PriorityQueue<PendingReply, ulong> waiting, ulong number)
+    {
+        while (waiting.TryPeek(out PendingReply? reply, out ulong waitsFor) && waitsFor <= number)
         {
-            segment.Waiting.Dequeue();
+            waiting.Dequeue();
             if (--reply.Waiting == 0)
             {
                 reply.Send(_node);
@@ -654,6 +718,6 @@ internal sealed class ChainPath
 
         LogPosition last = segment.Log.Last;
         LogPosition acknowledged = follows || segment.Acknowledged < segment.Log.Base.Number ? default : segment.Log.PositionOf(segment.Acknowledged);
-        _words.Add(LinkAbove(segment), new EntryAck((uint)segment.Index, last, acknowledged, Math.Min((ulong)Math.Max(0, _node.Budget.Limit - _node.Budget.Used), segment.RoomBelow), segment.IsChainConfirmed));
+        _words.Add(LinkAbove(segment), new EntryAck((uint)segment.Index, last, acknowledged, Math.Min((ulong)Math.Max(0, _node.Budget.Limit - _node.Budget.Used), segment.RoomBelow), segment.IsChainConfirmed, Math.Min(segment.Flushed, last.Number)));
     }
 }

@@ -36,6 +36,7 @@ internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainRepo
     private bool _hasNews;
     private Instant _now;
     private Instant _repeatAt;
+    private Instant _waitsSince = Instant.Never;
     private Instant _sealsUntil;
 
     private sealed record Report(ulong Incarnation, ulong MapVersion, Dictionary<(int Segment, ClaimKind Kind), ulong> Claims);
@@ -91,6 +92,9 @@ internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainRepo
 
         _sealsUntil = ReferenceEquals(map, _planned) ? _sealsUntil : now.AfterMs(SealMs);
         (_planned, _hasNews, _repeatAt) = (map, false, now.AfterMs(RepeatMs));
+        bool waits = Array.Exists(map.Chains, c => c.IsDown && c.Members.Length > 0 && c.Members[0].IsRestarted);
+        _waitsSince = !waits ? Instant.Never : _waitsSince == Instant.Never ? now : _waitsSince;
+        IsPatienceOver = waits && now.MsSince(_waitsSince) > node.Limits.RecoveryWaitMs;
         List<PlannedStep> steps = Planner.Next(map, _wanted, this, MostCopies, MostSeals);
         if (now < _sealsUntil && AwaitsSeals(map))
         {
@@ -112,6 +116,16 @@ internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainRepo
 
     bool IChainReports.HasDiverged(int segment, ulong id, ulong epoch) =>
         Claims(id) is { } report && report.Claims.TryGetValue((segment, ClaimKind.Diverged), out ulong claimed) && claimed == epoch;
+
+    /// <inheritdoc/>
+    public bool IsPatienceOver { get; private set; }
+
+    bool IChainReports.IsServing(int segment, ulong id, ulong epoch) => Claims(id)?.Claims.GetValueOrDefault((segment, ClaimKind.Serving)) == epoch;
+
+    (ulong Epoch, ulong Number)? IChainReports.BackAt(int segment, ulong id) =>
+        Claims(id) is { } report && report.Claims.TryGetValue((segment, ClaimKind.BackEpoch), out ulong epoch) && report.Claims.TryGetValue((segment, ClaimKind.BackNumber), out ulong number)
+            ? (epoch, number)
+            : null;
 
     bool IChainReports.IsSealed(int segment, ulong id, ulong version) => Claims(id)?.Claims.GetValueOrDefault((segment, ClaimKind.Sealed)) == version;
 

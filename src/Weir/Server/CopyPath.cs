@@ -32,7 +32,7 @@ internal sealed class CopyPath(NodeState node, ChainPath chain)
         }
 
         Segment? held = node.Find(index);
-        if (held is { Place: >= 0 } || map.IndexOf(node.Options.Node, node.Options.Incarnation) < 0)
+        if (held is { Place: >= 0 } || node.Self < 0)
         {
             return;
         }
@@ -67,6 +67,13 @@ internal sealed class CopyPath(NodeState node, ChainPath chain)
         {
             _served.Remove(gone);
         }
+    }
+
+    /// <summary>A generation is over, and with it all copies of what it held.</summary>
+    public void EndGeneration()
+    {
+        _targets.Clear();
+        _sources.Clear();
     }
 
     public void Tick()
@@ -274,6 +281,11 @@ internal sealed class CopyPath(NodeState node, ChainPath chain)
 
         if (target.IsWhole)
         {
+            if (node.HasDurable)
+            {
+                node.Journal?.WriteBase(segment);
+            }
+
             chain.Received(segment);
         }
     }

@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using Weir.Keys;
-using Weir.Store;
 using Weir.Wire;
 using Weir.World;
 
@@ -46,17 +45,30 @@ internal sealed class CopyTarget(ulong source, ulong sourceIncarnation, ulong at
             return;
         }
 
-        while (reader.Left > 0 && !HasFailed)
+        HasFailed = !Records(node, segment, ref reader, out _);
+        Position++;
+        MovedAt = node.Now;
+        IsWhole = head.IsLast && !HasFailed;
+    }
+
+    /// <summary>Takes the records of a slice, or of a snapshot in the journal; false where they make no sense or find no room.</summary>
+    public bool Records(NodeState node, Segment segment, ref ByteReader reader, out bool hasEnded)
+    {
+        hasEnded = false;
+        while (reader.Left > 0)
         {
             var record = CopyRecord.Read(ref reader);
             ReadOnlySpan<byte> bytes = reader.Take(record.Bytes);
             reader.SkipPadTo8();
-            HasFailed = reader.Failed || record.Count < 0 || !Take(node, segment, record, bytes);
+            if (reader.Failed || record.Count < 0 || !Take(node, segment, record, bytes))
+            {
+                return false;
+            }
+
+            hasEnded |= record.Kind == CopyRecordKind.End;
         }
 
-        Position++;
-        MovedAt = node.Now;
-        IsWhole = head.IsLast && !HasFailed;
+        return true;
     }
 
     private bool Take(NodeState node, Segment segment, in CopyRecord record, ReadOnlySpan<byte> bytes)
@@ -76,58 +88,22 @@ internal sealed class CopyTarget(ulong source, ulong sourceIncarnation, ulong at
         }
 
         TableSegment rows = node.TableSegment(segment, table);
-        var reader = new ByteReader(bytes);
         switch (record.Kind)
         {
             case CopyRecordKind.Rows:
-                return Rows(node, segment, rows, record, bytes);
+                return SegmentRecords.Rows(node, segment, rows, record, bytes) == Status.Acked;
             case CopyRecordKind.Gone:
                 rows.Rows.Delete(MemoryMarshal.Cast<byte, ulong>(bytes));
                 return true;
             case CopyRecordKind.Updates or CopyRecordKind.Deletes:
-                Dictionary<WorkerId, LastPush> last = rows.Last(record.Kind == CopyRecordKind.Deletes);
-                for (int i = 0; i < record.Count && !reader.Failed; i++)
-                {
-                    var worker = new WorkerId(reader.UInt64());
-                    ulong session = reader.UInt64(), n = reader.UInt64();
-                    var seq = new Seq(reader.Int64(), reader.UInt32(), reader.UInt32());
-                    last[worker] = new LastPush(session, n, seq, reader.UInt64());
-                    reader.UInt64();
-                }
-
-                return reader.AtEnd;
+                return SegmentRecords.Last(rows.Last(record.Kind == CopyRecordKind.Deletes), record, bytes);
             case CopyRecordKind.Admission:
                 return Admission(rows, record, bytes);
             case CopyRecordKind.Closed:
-                rows.Aggregation?.Closed = reader.Int64();
-                return rows.Aggregation is not null && reader.AtEnd;
+                return SegmentRecords.Closed(rows, bytes);
             default:
                 return false;
         }
-    }
-
-    private static bool Rows(NodeState node, Segment segment, TableSegment rows, in CopyRecord record, ReadOnlySpan<byte> bytes)
-    {
-        int floats = rows.Rows.ImageFloats;
-        long keyBytes = record.Count * (long)sizeof(ulong), imageBytes = record.Count * (long)floats * sizeof(float);
-        long clockBytes = rows.Rows.KeepsLastClock ? record.Count * (long)sizeof(uint) : 0;
-        if (bytes.Length != keyBytes + imageBytes + clockBytes)
-        {
-            return false;
-        }
-
-        ReadOnlySpan<ulong> keys = MemoryMarshal.Cast<byte, ulong>(bytes[..(int)keyBytes]);
-        var range = KeyRange.OfSegment(segment.Index, node.Map!.SegmentBits);
-        foreach (ulong key in keys)
-        {
-            if (!range.Contains(Mix.Of(key)))
-            {
-                return false;
-            }
-        }
-
-        ReadOnlySpan<float> images = MemoryMarshal.Cast<byte, float>(bytes.Slice((int)keyBytes, (int)imageBytes));
-        return rows.Rows.WriteImages(keys, images, MemoryMarshal.Cast<byte, uint>(bytes[(int)(keyBytes + imageBytes)..])) == StoreResult.Ok;
     }
 
     private bool Admission(TableSegment rows, in CopyRecord record, ReadOnlySpan<byte> bytes)

@@ -9,21 +9,28 @@ namespace Weir.Server;
 /// Applies an entry that the head decided to this member's rows and last[] (design R15, R19): the same arithmetic in the same order, so
 /// that members agree bit for bit.
 /// </summary>
-internal sealed class EntryApplication(NodeState node)
+/// <param name="node">The node.</param>
+/// <param name="durableOnly">Of what is loaded only rows of durable tables are taken over: the entries are out of a journal.</param>
+internal sealed class EntryApplication(NodeState node, bool durableOnly = false)
 {
     private readonly KeyReader _keys = new(node);
     private readonly HashSet<WorkerId> _forgotten = [];
     private float[] _values = [];
 
+    /// <summary>The entry that was just applied changes durable tables.</summary>
+    public bool IsDurable { get; private set; }
+
     /// <summary>False where the entry makes no sense here or finds no room: this copy counts for nothing then.</summary>
     public bool Apply(Segment segment, EntryKind kind, ReadOnlySpan<byte> payload, ulong number)
     {
+        IsDurable = false;
         var reader = new ByteReader(payload);
         return kind switch
         {
             EntryKind.Part => Part(segment, ref reader, number),
             EntryKind.Expiry => Expiry(segment, ref reader),
             EntryKind.Iteration => Iteration(segment, ref reader, number),
+            EntryKind.Load => Load(segment, payload, number),
             _ => Forget(segment, ref reader),
         };
     }
@@ -47,6 +54,7 @@ internal sealed class EntryApplication(NodeState node)
             return true;
         }
 
+        IsDurable = table.Durable;
         TableSegment rows = node.TableSegment(segment, table);
         Dictionary<WorkerId, LastPush> lastOf = rows.Last(part.Operation == PartOperation.Delete);
         if (entry.Outcome == Status.Acked
@@ -74,11 +82,11 @@ internal sealed class EntryApplication(NodeState node)
                 && rows.Rows.Apply(keys, values, operation, clock) == StoreResult.Ok;
         }
 
-        segment.Copy?.Touched(rows.Table.Id, keys);
+        segment.Touched(rows.Table.Id, keys);
         return applied;
     }
 
-    private static bool Expiry(Segment segment, ref ByteReader reader)
+    private bool Expiry(Segment segment, ref ByteReader reader)
     {
         uint table = reader.UInt32();
         int count = reader.Int32();
@@ -90,8 +98,9 @@ internal sealed class EntryApplication(NodeState node)
 
         if (segment.Find(table) is { } rows)
         {
+            IsDurable = rows.Table.Durable;
             rows.Rows.Delete(keys);
-            segment.Copy?.Touched(table, keys);
+            segment.Touched(table, keys);
         }
 
         return true;
@@ -110,6 +119,7 @@ internal sealed class EntryApplication(NodeState node)
             return node.Map.Table(entry.Table) is null;
         }
 
+        IsDurable = table.Durable;
         TableSegment rows = node.TableSegment(segment, table);
         for (int i = 0; i < entry.Contributors; i++)
         {
@@ -131,13 +141,26 @@ internal sealed class EntryApplication(NodeState node)
             return false;
         }
 
-        segment.Copy?.Touched(table.Id, keys);
+        segment.Touched(table.Id, keys);
         rows.Aggregation!.Closed = Math.Max(rows.Aggregation.Closed, entry.Iteration);
         return true;
     }
 
+    private bool Load(Segment segment, ReadOnlySpan<byte> records, ulong number)
+    {
+        IsDurable = node.HasDurable && SegmentRecords.AreDurable(node.Map!, records);
+        bool isLoaded = SegmentRecords.Load(node, segment, records, number, durableOnly) == Status.Acked;
+        if (isLoaded)
+        {
+            CheckpointPath.Touch(segment, records);
+        }
+
+        return isLoaded;
+    }
+
     private bool Forget(Segment segment, ref ByteReader reader)
     {
+        IsDurable = node.HasDurable;
         _forgotten.Clear();
         while (reader.Left >= sizeof(ulong))
         {

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Weir.Keys;
+using Weir.Placement;
 using Weir.Wire;
 using Weir.World;
 
@@ -7,18 +8,18 @@ namespace Weir.Server;
 
 /// <summary>
 /// Gives the head's decisions their numbers and writes them as entries of the segment's log (design R15), for those below. Where nobody
-/// is below nothing is written.
+/// is below nothing is written, but for durable tables: those go into the node's journal (R23).
 /// </summary>
-internal sealed class EntryWriter(ChainPath chain)
+internal sealed class EntryWriter(ChainPath chain, NodeState node)
 {
     private byte[] _large = [];
 
     /// <summary>A part of a push: its outcome decides whether followers apply its rows. Keys that were only named are written out.</summary>
     public ulong Part(
-        Segment segment, WorkerId worker, ulong session, in PartHeader part, Status outcome, long clock, ReadOnlySpan<ulong> keys, ReadOnlySpan<byte> keyBytes, ReadOnlySpan<byte> valueBytes)
+        Segment segment, WorkerId worker, ulong session, in PartHeader part, Status outcome, long clock, ReadOnlySpan<ulong> keys, ReadOnlySpan<byte> keyBytes, ReadOnlySpan<byte> valueBytes, bool isDurable)
     {
         LogPosition position = Next(segment);
-        if (!segment.IsFollowed)
+        if (!segment.IsFollowed && !isDurable)
         {
             return Skip(segment, position);
         }
@@ -46,31 +47,33 @@ internal sealed class EntryWriter(ChainPath chain)
         writer.PadTo8();
         writer.Raw(valueBytes);
         writer.PadTo8();
-        return Append(segment, EntryKind.Part, position, payload, fragments);
+        return Append(segment, EntryKind.Part, position, payload, fragments, isDurable);
     }
 
     /// <summary>Rows that have expired.</summary>
-    public ulong Expiry(Segment segment, uint table, ReadOnlySpan<ulong> keys)
+    public ulong Expiry(Segment segment, MapTable table, ReadOnlySpan<ulong> keys)
     {
+        bool isDurable = table.Durable;
         LogPosition position = Next(segment);
-        if (!segment.IsFollowed)
+        if (!segment.IsFollowed && !isDurable)
         {
             return Skip(segment, position);
         }
 
         Span<byte> payload = Reserve(segment, EntryKind.Expiry, position, 8 + (keys.Length * sizeof(ulong)), out LogFragment[] fragments);
         var writer = new ByteWriter(payload);
-        writer.UInt32(table);
+        writer.UInt32(table.Id);
         writer.Int32(keys.Length);
         writer.Raw(MemoryMarshal.AsBytes(keys));
-        return Append(segment, EntryKind.Expiry, position, payload, fragments);
+        return Append(segment, EntryKind.Expiry, position, payload, fragments, isDurable);
     }
 
     /// <summary>An iteration that closed: whose contributions it sums, and the sum (design R19).</summary>
-    public ulong Iteration(Segment segment, uint table, long iteration, IReadOnlyList<Contribution> contributions, ReadOnlySpan<ulong> keys, ReadOnlySpan<float> values)
+    public ulong Iteration(Segment segment, MapTable table, long iteration, IReadOnlyList<Contribution> contributions, ReadOnlySpan<ulong> keys, ReadOnlySpan<float> values)
     {
+        bool isDurable = table.Durable;
         LogPosition position = Next(segment);
-        if (!segment.IsFollowed)
+        if (!segment.IsFollowed && !isDurable)
         {
             return Skip(segment, position);
         }
@@ -78,7 +81,7 @@ internal sealed class EntryWriter(ChainPath chain)
         int bytes = IterationEntry.Size + (contributions.Count * IterationEntry.ContributorBytes) + (keys.Length * sizeof(ulong)) + PartHeader.Pad8(values.Length * sizeof(float));
         Span<byte> payload = Reserve(segment, EntryKind.Iteration, position, bytes, out LogFragment[] fragments);
         var writer = new ByteWriter(payload);
-        new IterationEntry(table, contributions.Count, iteration, keys.Length).Write(ref writer);
+        new IterationEntry(table.Id, contributions.Count, iteration, keys.Length).Write(ref writer);
         foreach (Contribution contribution in contributions)
         {
             writer.UInt64(contribution.Worker.Value);
@@ -92,14 +95,15 @@ internal sealed class EntryWriter(ChainPath chain)
         writer.Raw(MemoryMarshal.AsBytes(keys));
         writer.Raw(MemoryMarshal.AsBytes(values));
         writer.PadTo8();
-        return Append(segment, EntryKind.Iteration, position, payload, fragments);
+        return Append(segment, EntryKind.Iteration, position, payload, fragments, isDurable);
     }
 
     /// <summary>Workers that have ended: what the segment remembers of them goes.</summary>
     public ulong Forget(Segment segment, IReadOnlyCollection<WorkerId> workers)
     {
+        bool isDurable = node.HasDurable;
         LogPosition position = Next(segment);
-        if (!segment.IsFollowed)
+        if (!segment.IsFollowed && !isDurable)
         {
             return Skip(segment, position);
         }
@@ -111,7 +115,22 @@ internal sealed class EntryWriter(ChainPath chain)
             writer.UInt64(worker.Value);
         }
 
-        return Append(segment, EntryKind.Forget, position, payload, fragments);
+        return Append(segment, EntryKind.Forget, position, payload, fragments, isDurable);
+    }
+
+    /// <summary>Records of a checkpoint that is being loaded.</summary>
+    public ulong Load(Segment segment, ReadOnlySpan<byte> records)
+    {
+        bool isDurable = node.HasDurable && SegmentRecords.AreDurable(node.Map!, records);
+        LogPosition position = Next(segment);
+        if (!segment.IsFollowed && !isDurable)
+        {
+            return Skip(segment, position);
+        }
+
+        Span<byte> payload = Reserve(segment, EntryKind.Load, position, records.Length, out LogFragment[] fragments);
+        records.CopyTo(payload);
+        return Append(segment, EntryKind.Load, position, payload, fragments, isDurable);
     }
 
     private static LogPosition Next(Segment segment)
@@ -127,11 +146,11 @@ internal sealed class EntryWriter(ChainPath chain)
         return position.Number;
     }
 
-    /// <summary>Room for an entry's bytes: in the frame that goes to the successor, or by itself where it does not fit one.</summary>
+    /// <summary>Room for an entry's bytes: in the frame that goes to the successor, or by itself where it does not fit one or nobody follows.</summary>
     private Span<byte> Reserve(Segment segment, EntryKind kind, LogPosition position, int bytes, out LogFragment[] fragments)
     {
         int whole = EntryHead.Size + PartHeader.Pad8(bytes);
-        if (whole > EntryLane.MaxBytes)
+        if (whole > EntryLane.MaxBytes || !segment.IsFollowed)
         {
             fragments = [];
             _large = _large.Length >= bytes ? _large : new byte[bytes];
@@ -145,8 +164,18 @@ internal sealed class EntryWriter(ChainPath chain)
         return span.Slice(EntryHead.Size, bytes);
     }
 
-    private ulong Append(Segment segment, EntryKind kind, LogPosition position, ReadOnlySpan<byte> payload, LogFragment[] fragments)
+    private ulong Append(Segment segment, EntryKind kind, LogPosition position, ReadOnlySpan<byte> payload, LogFragment[] fragments, bool isDurable)
     {
+        if (isDurable)
+        {
+            node.Journal?.Entry(segment, kind, position, payload);
+        }
+
+        if (!segment.IsFollowed)
+        {
+            return Skip(segment, position);
+        }
+
         if (fragments.Length > 0)
         {
             chain.Append(segment, position, fragments);

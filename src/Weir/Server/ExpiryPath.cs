@@ -25,6 +25,7 @@ internal sealed class ExpiryPath(NodeState node)
     // By table: rows of an older clock than this are gone.
     private readonly Dictionary<uint, long> _goneBelow = [];
     private ulong _mapVersion;
+    private uint _generation;
     private Walk? _walk;
 
     private sealed class Walk(uint table, long below)
@@ -40,7 +41,7 @@ internal sealed class ExpiryPath(NodeState node)
 
     public void Tick()
     {
-        if (node.Map is not { } map)
+        if (node.Map is not { IsRestoring: false } map)
         {
             return;
         }
@@ -67,6 +68,13 @@ internal sealed class ExpiryPath(NodeState node)
 
     private void ForgetTables(ClusterMap map)
     {
+        if (_generation != map.Generation)
+        {
+            _generation = map.Generation;
+            _goneBelow.Clear();
+            _walk = null;
+        }
+
         foreach (uint table in _goneBelow.Keys.Where(id => map.Table(id) is null).ToArray())
         {
             _goneBelow.Remove(table);
@@ -109,9 +117,10 @@ internal sealed class ExpiryPath(NodeState node)
         if (found > 0)
         {
             // By name, as one entry of the segment's log.
+            table.Snapshot?.Save(_old.AsSpan(0, found));
             table.Rows.Delete(_old.AsSpan(0, found));
-            segment.Copy?.Touched(walk.Table, _old.AsSpan(0, found));
-            node.Entries.Expiry(segment, walk.Table, _old.AsSpan(0, found));
+            segment.Touched(walk.Table, _old.AsSpan(0, found));
+            node.Entries.Expiry(segment, table.Table, _old.AsSpan(0, found));
         }
 
         (walk.Segment, walk.FromMixed) = done ? (walk.Segment + 1, 0) : (walk.Segment, next);

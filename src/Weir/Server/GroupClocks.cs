@@ -43,6 +43,9 @@ internal sealed class GroupClocks
         }
     }
 
+    /// <summary>They were of a generation that is over.</summary>
+    public void Clear() => _groups.Clear();
+
     /// <summary>Takes over a clock; true where it was news. A group or worker that the map does not name is ignored: it has ended.</summary>
     public bool Raise(in ClockEntry entry) =>
         _groups.TryGetValue(entry.Group, out VectorClock? clock) && entry.Worker < clock.Workers && clock.Raise((int)entry.Worker, entry.Clock);

@@ -14,7 +14,7 @@ internal sealed class IterationPath(NodeState node)
     /// <summary>Outcomes in one frame: an iteration may close at more (table, segment)s than fit one of 1 MiB.</summary>
     private const int RepliesAFrame = 16_384;
 
-    private readonly Dictionary<(LinkId Link, ulong Session), List<(Segment Segment, ulong Number, PartReply Reply)>> _acknowledgements = [];
+    private readonly Dictionary<(LinkId Link, ulong Session), List<(Segment Segment, ulong Number, bool IsDurable, PartReply Reply)>> _acknowledgements = [];
     private readonly List<(LinkId Link, ulong Session)> _order = [];
     private readonly HashSet<uint> _dirtyGroups = [];
 
@@ -107,7 +107,9 @@ internal sealed class IterationPath(NodeState node)
         bool closed = false;
         while (aggregation.TryOldest(mayClose, out long iteration, out List<Contribution> contributions))
         {
+            table.CutBefore(iteration, node.Map!.Checkpoint, node.Budget);
             (ulong[] keys, float[] values) = Aggregation.Fold(contributions, table.Table.Width);
+            table.Snapshot?.Save(keys);
             if (table.Rows.Apply(keys, values, RowOperation.Update) == StoreResult.Full)
             {
                 // The iteration stays open until there is room; it is tried again when a held part comes again, whose answer says why it waits.
@@ -117,8 +119,8 @@ internal sealed class IterationPath(NodeState node)
 
             aggregation.IsFull = false;
 
-            segment.Copy?.Touched(table.Table.Id, keys);
-            ulong number = node.Entries.Iteration(segment, table.Table.Id, iteration, contributions, keys, values);
+            segment.Touched(table.Table.Id, keys);
+            ulong number = node.Entries.Iteration(segment, table.Table, iteration, contributions, keys, values);
             foreach (Contribution contribution in contributions)
             {
                 table.Stands(contribution.Worker, contribution.Seq, contribution.Session, contribution.N, number);
@@ -133,6 +135,7 @@ internal sealed class IterationPath(NodeState node)
         // An iteration without contributions closes without running the rule (R19).
         if (mayClose != long.MaxValue && mayClose > aggregation.Closed)
         {
+            table.CutBefore(mayClose, node.Map!.Checkpoint, node.Budget);
             aggregation.Close(mayClose);
         }
 
@@ -142,14 +145,14 @@ internal sealed class IterationPath(NodeState node)
     private void Acknowledge(TableSegment table, Segment segment, ulong number, Contribution contribution, long iteration)
     {
         (LinkId, ulong) to = (contribution.Link, contribution.Session);
-        if (!_acknowledgements.TryGetValue(to, out List<(Segment, ulong, PartReply)>? replies))
+        if (!_acknowledgements.TryGetValue(to, out List<(Segment, ulong, bool, PartReply)>? replies))
         {
             replies = [];
             _acknowledgements.Add(to, replies);
             _order.Add(to);
         }
 
-        replies.Add((segment, number, new PartReply
+        replies.Add((segment, number, table.Table.Durable, new PartReply
         {
             Table = table.Table.Id,
             Segment = (uint)segment.Index,
@@ -164,14 +167,14 @@ internal sealed class IterationPath(NodeState node)
     {
         foreach ((LinkId link, ulong session) to in _order)
         {
-            foreach ((Segment Segment, ulong Number, PartReply Reply)[] some in _acknowledgements[to].Chunk(RepliesAFrame))
+            foreach ((Segment Segment, ulong Number, bool IsDurable, PartReply Reply)[] some in _acknowledgements[to].Chunk(RepliesAFrame))
             {
                 var reply = new PendingReply(to.link, 0, to.session, [.. some.Select(s => s.Reply)]);
-                foreach ((Segment segment, ulong number, _) in some)
+                foreach ((Segment segment, ulong number, bool isDurable, _) in some)
                 {
-                    if (number > segment.Acknowledged)
+                    if (number > (isDurable ? segment.Flushed : segment.Acknowledged))
                     {
-                        ChainPath.Await(reply, segment, number);
+                        ChainPath.Await(reply, segment, number, isDurable);
                     }
                 }
 

@@ -59,7 +59,8 @@ internal sealed class ManagerRole
             _lease.Resign();
         }
 
-        _lease.Tick(now, isMember ? Patience(map!) : map is null && _node.Options.Join is null ? FounderPatience : null, map?.ManagerTerm ?? 0);
+        bool mayFound = (map is null && _node.Options.Join is null) || (!isMember && _node.Journal is { HasPast: true } && Membership is null);
+        _lease.Tick(now, isMember ? Patience(map!) : mayFound ? FounderPatience : null, map?.ManagerTerm ?? 0);
         if (!IsCutOff(now))
         {
             Membership?.Tick(now);
@@ -105,7 +106,8 @@ internal sealed class ManagerRole
     }
 
     // A first node that comes back where everybody is gone: those who live come before it.
-    private long FounderPatience => 2 * _node.Limits.LeaseTimeoutMs;
+    // So does anyone that comes back with its journal, each after a time of its own.
+    private long FounderPatience => _node.Limits.LeaseTimeoutMs * (_node.Options.Join is null ? 8 : 10 + (long)(_node.Options.Incarnation % 8)) / 4;
 
     /// <summary>
     /// Whether the register has been away for a good part of the lease: then it may be this node that is cut off, and nobody is counted gone. Once

@@ -13,12 +13,22 @@ internal static class MapChanges
     /// <summary>A node comes in. While no table stands, the ring gives it its share; later it waits for moves (they come with replicas).</summary>
     public static Decision AddNode(ClusterMap map, in JoinNodeBody join)
     {
-        var member = new MapMember(join.Node, join.Incarnation, join.Address, join.WeightPercent, join.Zone);
+        var member = new MapMember(join.Node, join.Incarnation, join.Address, join.WeightPercent, join.Zone) { HasJournal = join.HasJournal };
+        if (!join.HasJournal && Array.Find(map.Tables, t => t.Durable) is { } durable)
+        {
+            return Refuse($"table {durable.Name} is durable, so every server of the cluster needs a journal, and server {join.Address} has none: start it with one");
+        }
+
         if (map.Member(join.Node) is { } known)
         {
             if (known.Incarnation == join.Incarnation)
             {
                 return Done(map, map.Cluster);
+            }
+
+            if (join.IsBack && known.HasJournal)
+            {
+                return Done(Returns.ComeBack(map, member), map.Cluster);
             }
 
             Decision removal = RemoveNode(map, join.Node, 0, isGone: true);
@@ -58,7 +68,7 @@ internal static class MapChanges
         }
 
         MapMember gone = map.Members[index];
-        if (map.Acceptors is [string only] && only == gone.Address)
+        if (map.Acceptors is [string only] && only == gone.Address && !isGone)
         {
             return Refuse($"server {gone.Address} has the register's only acceptor: the cluster ends with it and not before");
         }
@@ -70,7 +80,7 @@ internal static class MapChanges
 
         var chains = (MapChain[])map.Chains.Clone();
         int lost = 0;
-        bool isNeeded = false, hasChanged = false;
+        bool isNeeded = false, hasChanged = false, isOnlyInJournals = false;
         for (int segment = 0; segment < chains.Length; segment++)
         {
             MapChain chain = chains[segment];
@@ -80,11 +90,17 @@ internal static class MapChanges
             }
 
             MapChain left = chain with { Members = [.. chain.Members.Where(m => m.Member != index)], Epoch = map.Version + 1, IsDown = false };
-            if (left.Members.Length > 0 ? left.Members[0].IsComplete && Array.Exists(left.Members, m => m.IsComplete && IsHeard(m)) : map.Replicas == 0 || isGone)
+            bool mayGo = left.Members.Length > 0 ? left.Members[0].IsComplete && Array.Exists(left.Members, m => m.IsComplete && IsHeard(m)) : (map.Replicas == 0 && !gone.HasJournal) || isGone;
+            if (mayGo)
             {
                 lost += left.Members.Length == 0 ? 1 : 0;
                 chains[segment] = left;
                 hasChanged = true;
+            }
+            else if (isGone && Array.Exists(left.Members, m => m.IsRestarted))
+            {
+                chains[segment] = Returns.Waiting(left);
+                (hasChanged, isOnlyInJournals) = (true, true);
             }
             else if (isGone)
             {
@@ -107,7 +123,7 @@ internal static class MapChanges
             return Done(map);
         }
 
-        ClusterMap without = map with { Chains = chains };
+        ClusterMap without = map with { Chains = chains, Tables = isOnlyInJournals ? Returns.OnlyInJournals(map.Tables) : map.Tables };
         if (!isNeeded)
         {
             without = without with
@@ -192,6 +208,7 @@ internal static class MapChanges
             return Done(map);
         }
 
+        map = CheckpointChanges.Abandon(map, process);
         map = map with
         {
             Processes = [.. map.Processes.Where(p => p.Process != process)],
@@ -236,10 +253,15 @@ internal static class MapChanges
                 : $"table {body.Name} has rows that expire, so it needs the job whose clocks they grow old by");
         }
 
-        var wanted = new MapTable(map.NextTable, body.Name, body.Width, body.Rule, body.InitialValue, body.Aggregate, body.Group, body.Lifetime, body.IsCommitted);
+        if (body.Durable && Array.FindIndex(map.Members, m => !m.HasJournal) is >= 0 and int without)
+        {
+            return Refuse($"table {body.Name} is to be durable, so every server of the cluster needs a journal, and server {map.Members[without].Address} has none: start the servers with one");
+        }
+
+        var wanted = new MapTable(map.NextTable, body.Name, body.Width, body.Rule, body.InitialValue, body.Aggregate, body.Group, body.Lifetime, body.IsCommitted) { Durable = body.Durable };
         if (Array.Find(map.Tables, t => t.Name == body.Name) is { } known)
         {
-            return known == wanted with { Id = known.Id }
+            return known == wanted with { Id = known.Id, IsLost = known.IsLost }
                 ? Done(map, known.Id)
                 : Refuse($"table {body.Name} exists as {Describe(known)}; it was asked for as {Describe(wanted)}");
         }
@@ -329,6 +351,11 @@ internal static class MapChanges
     /// </summary>
     public static ClusterMap HostWorkers(ClusterMap map)
     {
+        if (map.IsRestoring)
+        {
+            return map;
+        }
+
         ulong session = map.NextSession;
         var jobs = new List<MapJob>();
         foreach (MapJob job in map.Jobs)
@@ -382,7 +409,7 @@ internal static class MapChanges
     }
 
     private static string Describe(MapTable table) =>
-        $"width {table.Width}, {table.Rule}, initial value {table.InitialValue}{(table.Aggregate ? ", aggregating" : "")}{(table.IsCommitted ? ", committed" : "")}, group {table.Group}"
+        $"width {table.Width}, {table.Rule}, initial value {table.InitialValue}{(table.Aggregate ? ", aggregating" : "")}{(table.IsCommitted ? ", committed" : "")}{(table.Durable ? ", durable" : "")}, group {table.Group}"
         + (table.Lifetime.AdmitAfterSightings > 1 ? $", rows with push {table.Lifetime.AdmitAfterSightings}" : "")
         + (table.Lifetime.ExpireAfterClocks is { } clocks ? $", for {clocks} clocks" : "");
 

@@ -196,6 +196,12 @@ internal sealed class Membership(
             return true;
         }
 
+        if (!IsReady && node.Journal is { Replay: not null })
+        {
+            // It comes in with what its journal has, once it has read that.
+            return false;
+        }
+
         if (IsReady)
         {
             DecideChanges();
@@ -287,7 +293,7 @@ internal sealed class Membership(
         ServerOptions options = node.Options;
         return map.Member(options.Node)?.Incarnation == options.Incarnation
             ? map
-            : MapChanges.AddNode(map, new JoinNodeBody(options.Node, options.Incarnation, options.WeightPercent, options.Address, options.Zone)).Map ?? map;
+            : MapChanges.AddNode(map, node.Joining()).Map ?? map;
     }
 
     private void Propose()
@@ -332,7 +338,7 @@ internal sealed class Membership(
             ManagerTerm = term,
             ManagerNode = options.Node,
             Acceptors = [.. acceptors],
-            Members = [new MapMember(options.Node, options.Incarnation, options.Address, options.WeightPercent, options.Zone)],
+            Members = [new MapMember(options.Node, options.Incarnation, options.Address, options.WeightPercent, options.Zone) { HasJournal = node.Journal is not null }],
             Chains = [.. Enumerable.Repeat(new MapChain(1, [ChainMember.Complete(0)]), segments)],
         };
         Swap();
@@ -371,7 +377,12 @@ internal sealed class Membership(
         // Another map stands there: it is taken over, and what was asked for is decided again on it.
         _queued.InsertRange(0, _swapping);
         _swapping.Clear();
-        if (result.Version == 0)
+        if (result.Version == 0 && node.Journal is { HasPast: true })
+        {
+            node.Fault = "this server has a journal of its cluster, and the register has no map of it: nobody knows what the journal's rows belong to. Start it with the register that the cluster had, or with an empty journal folder for a new cluster";
+            IsOver = true;
+        }
+        else if (result.Version == 0)
         {
             Found();
         }

@@ -18,6 +18,7 @@ internal sealed class NodeState : IDisposable
         Outbox = outbox;
         Budget = new MemoryBudget(options.MemoryLimitBytes, options.Memory);
         KeyLists = new KeyListCache(options.Limits.KeyListBytes);
+        Journal = options.Journal is null ? null : new JournalPath(this, options.Journal);
     }
 
     public ServerOptions Options { get; }
@@ -39,6 +40,18 @@ internal sealed class NodeState : IDisposable
     /// <summary>The map this node acts on; null until it has read one that names it.</summary>
     public ClusterMap? Map { get; private set; }
 
+    /// <summary>This very start of the node among the map's members; -1 where it is none (design R5).</summary>
+    public int Self { get; private set; } = -1;
+
+    /// <summary>The node's journal; null where it has none.</summary>
+    public JournalPath? Journal { get; }
+
+    /// <summary>Some table is durable: what concerns all tables goes into the journal too.</summary>
+    public bool HasDurable { get; private set; }
+
+    /// <summary>Why this node must stop, found by one of its paths; null while all is well.</summary>
+    public string? Fault { get; set; }
+
     /// <summary>What is told to those who read the map.</summary>
     public MapHistory History { get; } = new();
 
@@ -53,6 +66,9 @@ internal sealed class NodeState : IDisposable
 
     /// <summary>Bytes of log entries that somebody below may still need.</summary>
     public LogBytes LogBytes { get; } = new();
+
+    /// <summary>Where walks of a checkpoint read rows into.</summary>
+    public WalkScratch Scratch { get; } = new();
 
     /// <summary>Writes what this node decides as the head of a segment.</summary>
     public EntryWriter Entries { get; set; } = null!;
@@ -75,15 +91,26 @@ internal sealed class NodeState : IDisposable
     /// <summary>A copy of a segment begins here: what was held of it before counts for nothing.</summary>
     public Segment Begin(uint index)
     {
+        Journal?.Gone((int)index);
+        Replace(index, new Segment((int)index, LogBytes));
+        return _segments[index]!;
+    }
+
+    /// <summary>A segment that the journal has entries of, created at the first.</summary>
+    public Segment Back(uint index) => _segments[index] ??= new Segment((int)index, LogBytes) { IsBack = true };
+
+    /// <summary>Another state of a segment, or none, in place of what is held.</summary>
+    public void Replace(uint index, Segment? segment)
+    {
         _segments[index]?.Dispose();
-        return _segments[index] = new Segment((int)index, LogBytes);
+        _segments[index] = segment;
     }
 
     /// <summary>A copy in the making is given up.</summary>
     public void Drop(Segment segment)
     {
-        segment.Dispose();
-        _segments[segment.Index] = null;
+        Journal?.Gone(segment.Index);
+        Replace((uint)segment.Index, null);
     }
 
     /// <summary>A reply's header: the request's id and session, this node's map and cluster.</summary>
@@ -99,18 +126,31 @@ internal sealed class NodeState : IDisposable
 
     public FrameHeader Header(FrameKind kind) => Reply(kind, default);
 
+    /// <summary>How this node asks to come in: where it has read its journal, as one that comes back (design R5).</summary>
+    public JoinNodeBody Joining() => new(Options.Node, Options.Incarnation, Options.WeightPercent, Options.Address, Options.Zone)
+    {
+        HasJournal = Journal is not null,
+        IsBack = Journal is { HasPast: true },
+    };
+
     /// <summary>Takes over a newer map: segments, tables and workers that it no longer names are forgotten.</summary>
     public void Adopt(ClusterMap map)
     {
         ClusterMap? older = Map;
         Map = map;
         History.Adopt(map);
+        if (older is not null && map.Generation > older.Generation)
+        {
+            DropGeneration(map);
+        }
+
         if (_segments.Length == 0)
         {
             _segments = new Segment?[map.Segments];
         }
 
-        int self = map.IndexOf(Options.Node, Options.Incarnation);
+        int self = Self = map.IndexOf(Options.Node, Options.Incarnation);
+        HasDurable = Array.Exists(map.Tables, t => t.Durable);
         int complete = map.Copies;
         for (int index = 0; index < map.Segments; index++)
         {
@@ -125,7 +165,7 @@ internal sealed class NodeState : IDisposable
             {
                 _segments[index] ??= new Segment(index, LogBytes);
             }
-            else if (_segments[index] is { Target: null } gone && (chain.Members.Length == 0 || chain.Members.Count(m => m.IsComplete) >= complete))
+            else if (_segments[index] is { Target: null } gone && (self >= 0 || !gone.IsBack) && (chain.Members.Length == 0 || chain.Members.Count(m => m.IsComplete) >= complete))
             {
                 // A holder drops its copy only on reading a map with k+1 complete members (R10).
                 Drop(gone);
@@ -147,6 +187,25 @@ internal sealed class NodeState : IDisposable
         Clocks.Adopt(map);
         DropWhatTheLostSentBeyond(map);
         HeldBytes = Held.SelectMany(s => s.Tables).Sum(t => t.Aggregation?.HeldBytes ?? 0);
+    }
+
+    /// <summary>Rows, last[], logs and clocks are of a generation that is over: a restore begins with nothing (design R24).</summary>
+    private void DropGeneration(ClusterMap map)
+    {
+        Journal?.EndGeneration();
+        foreach (Segment segment in Held)
+        {
+            segment.Dispose();
+        }
+
+        foreach (TableRows rows in _tables.Values)
+        {
+            rows.Dispose();
+        }
+
+        _tables.Clear();
+        _segments = new Segment?[map.Segments];
+        Clocks.Clear();
     }
 
     /// <summary>Where a job goes on without the workers of a process that died, what is held of them above the iteration they count through is dropped (design R8).</summary>

@@ -143,6 +143,12 @@ internal sealed class PullAnswers(NodeState node)
     private bool GoOn(Unfinished answer)
     {
         FrameHeader.TryRead(answer.Request.Span, out FrameHeader header);
+        if (header.Generation != node.Map!.Generation)
+        {
+            // The asker reads of the restore, or is told when it asks again.
+            return true;
+        }
+
         var reader = new DataRequestReader(answer.Request.Span[FrameHeader.Size..]);
         while (reader.NextPart(out _, out _, out _))
         {
@@ -221,6 +227,12 @@ internal sealed class PullAnswers(NodeState node)
         rows = null!;
         text = "";
         ClusterMap map = node.Map!;
+        if (map.IsRestoring)
+        {
+            (status, text) = (Status.Busy, "a checkpoint is being loaded");
+            return false;
+        }
+
         bool isCommitted = item.Committed || map.Table(item.Table) is { IsCommitted: true };
         if (node.Find(item.Segment) is not { } segment || !(isCommitted ? segment.IsTail : segment.IsHead))
         {
@@ -238,6 +250,12 @@ internal sealed class PullAnswers(NodeState node)
         if (map.Table(item.Table) is not { } table)
         {
             (status, text) = (Status.UnknownTable, $"there is no table {item.Table}");
+            return false;
+        }
+
+        if (table.IsLost)
+        {
+            (status, text) = (Status.StateLost, table.LossText);
             return false;
         }
 

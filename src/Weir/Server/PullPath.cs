@@ -18,7 +18,7 @@ internal sealed class PullPath(NodeState node)
     private long _waitingBytes;
     private bool _clocksRose;
 
-    private sealed record Waiting(LinkId Link, ulong RequestId, FrameBuffer Frame, int BodyOffset, Instant Deadline, Instant Since, uint Group, long Required);
+    private sealed record Waiting(LinkId Link, ulong RequestId, FrameBuffer Frame, int BodyOffset, Instant Deadline, Instant Since, uint Group, long Required, uint Generation);
 
     public int WaitingCount => _waiting.Count;
 
@@ -91,7 +91,7 @@ internal sealed class PullPath(NodeState node)
         {
             Waiting waiting = _waiting[i];
             bool waits = Waits(waiting.Group, waiting.Required);
-            if (waits && waiting.Deadline > now)
+            if (waits && waiting.Deadline > now && waiting.Generation == node.Map!.Generation)
             {
                 i++;
                 continue;
@@ -99,7 +99,12 @@ internal sealed class PullPath(NodeState node)
 
             FrameHeader.TryRead(waiting.Frame.Span, out FrameHeader header);
             var reader = new DataRequestReader(waiting.Frame.Span[FrameHeader.Size..]);
-            if (waits)
+            if (waiting.Generation != node.Map!.Generation)
+            {
+                RemoveAt(i);
+                Refuse(waiting.Link, header, ref reader, Status.Restored, "");
+            }
+            else if (waits)
             {
                 RemoveAt(i);
                 Refuse(waiting.Link, header, ref reader, Status.DeadlineExceeded, node.Clocks.Waiting(waiting.Group, waiting.Required));
@@ -187,7 +192,7 @@ internal sealed class PullPath(NodeState node)
         }
 
         Instant deadline = header.DeadlineUs == 0 ? now.AfterMs(node.Limits.PullWaitMs) : now.AfterUs(header.DeadlineUs);
-        _waiting.Add(new Waiting(link, requestId, frame.Retain(), reader.Position, deadline, since, group, required));
+        _waiting.Add(new Waiting(link, requestId, frame.Retain(), reader.Position, deadline, since, group, required, header.Generation));
         _waitingBytes += frame.Capacity;
         node.Counters.PullsWaiting = _waiting.Count;
         node.Counters.PullsWaited++;

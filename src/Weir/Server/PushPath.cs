@@ -17,7 +17,7 @@ internal sealed class PushPath(NodeState node)
     private const int TextBytes = 256 << 10;
 
     private readonly List<PartReply> _replies = [];
-    private readonly List<(Segment Segment, ulong Number)> _awaited = [];
+    private readonly List<(Segment Segment, ulong Number, bool IsDurable)> _awaited = [];
     private readonly KeyReader _keys = new(node);
     private float[] _values = [];
     private long _frameBytes;
@@ -76,9 +76,9 @@ internal sealed class PushPath(NodeState node)
         }
 
         var pending = new PendingReply(link, header.RequestId, header.Session, [.. _replies]);
-        foreach ((Segment segment, ulong number) in _awaited)
+        foreach ((Segment segment, ulong number, bool isDurable) in _awaited)
         {
-            ChainPath.Await(pending, segment, number);
+            ChainPath.Await(pending, segment, number, isDurable);
         }
     }
 
@@ -110,12 +110,17 @@ internal sealed class PushPath(NodeState node)
             return Reply(part, Status.NotOwner, 0, "");
         }
 
+        if (map.IsRestoring)
+        {
+            return Reply(part, Status.Busy, 0, "a checkpoint is being loaded");
+        }
+
         if (segment.IsSealed)
         {
             return Reply(part, Status.Moving, 0, "");
         }
 
-        if (segment.Waiting.Count >= node.Limits.WaitingReplies)
+        if (segment.WaitingCount >= node.Limits.WaitingReplies)
         {
             return Reply(part, Status.Busy, 0, "");
         }
@@ -123,6 +128,16 @@ internal sealed class PushPath(NodeState node)
         if (map.Table(part.Table) is not { } table)
         {
             return Reply(part, Status.UnknownTable, 0, $"there is no table {part.Table}");
+        }
+
+        if (table.IsLost)
+        {
+            return Reply(part, Status.StateLost, 0, table.LossText);
+        }
+
+        if (table.Durable && node.Journal is { IsFull: true })
+        {
+            return Reply(part, Status.Busy, 0, "");
         }
 
         if (!TryReadValues(part, valueBytes, table, out ReadOnlySpan<float> values, out string fault))
@@ -158,7 +173,7 @@ internal sealed class PushPath(NodeState node)
         {
             // It is acknowledged only once the tail has what it repeats (R13).
             node.Counters.Duplicates++;
-            Await(segment, last.Number);
+            Await(segment, last.Number, rows.Table);
             return Reply(part, Status.Acked, 0, "");
         }
 
@@ -170,10 +185,10 @@ internal sealed class PushPath(NodeState node)
         if (part.Seq <= last.Seq)
         {
             // An entry without rows: the older session's push stands for it (R11).
-            ulong superseded = node.Entries.Part(segment, worker, header.Session, part, Status.Superseded, 0, [], [], []);
+            ulong superseded = node.Entries.Part(segment, worker, header.Session, part, Status.Superseded, 0, [], [], [], rows.Table.Durable);
             lastOf[worker] = new LastPush(header.Session, part.N, last.Seq, superseded);
             node.Counters.Superseded++;
-            Await(segment, superseded);
+            Await(segment, superseded, rows.Table);
             return Reply(part, Status.Superseded, 0, "");
         }
 
@@ -187,6 +202,7 @@ internal sealed class PushPath(NodeState node)
         }
         else if (part.Operation == PartOperation.Delete)
         {
+            rows.Snapshot?.Save(keys);
             rows.Rows.Delete(keys);
         }
         else
@@ -199,6 +215,8 @@ internal sealed class PushPath(NodeState node)
             clock = ClockOf(part, rows.Table, worker);
             RowOperation operation = part.Operation == PartOperation.Assign ? RowOperation.Assign : RowOperation.Update;
 
+            rows.Snapshot?.Save(keys);
+
             // Full is decided before a number is given, against the smallest room in the chain (R15).
             if ((ulong)(part.Rows * (rows.Rows.RowBytes + Slot.Bytes)) > segment.RoomBelow || rows.Rows.Apply(keys, values, operation, clock) == StoreResult.Full)
             {
@@ -208,21 +226,21 @@ internal sealed class PushPath(NodeState node)
 
         if (status == Status.Acked)
         {
-            segment.Copy?.Touched(part.Table, keys);
+            segment.Touched(part.Table, keys);
         }
 
-        ulong number = node.Entries.Part(segment, worker, header.Session, part, status, clock, keys, keyBytes, valueBytes);
+        ulong number = node.Entries.Part(segment, worker, header.Session, part, status, clock, keys, keyBytes, valueBytes, rows.Table.Durable);
         lastOf[worker] = new LastPush(header.Session, part.N, part.Seq, number);
-        Await(segment, number);
+        Await(segment, number, rows.Table);
         return Reply(part, status, 0, text);
     }
 
-    /// <summary>The answer to the frame waits for the tail of a segment.</summary>
-    private void Await(Segment segment, ulong number)
+    /// <summary>The answer to the frame waits for the tail of a segment, or for the journals where the table is durable.</summary>
+    private void Await(Segment segment, ulong number, MapTable table)
     {
-        if (number > segment.Acknowledged)
+        if (number > (table.Durable ? segment.Flushed : segment.Acknowledged))
         {
-            _awaited.Add((segment, number));
+            _awaited.Add((segment, number, table.Durable));
         }
     }
 
@@ -249,7 +267,7 @@ internal sealed class PushPath(NodeState node)
             node.Counters.Duplicates++;
             if (part.N <= last.NIn(header.Session))
             {
-                Await(segment, last.Number);
+                Await(segment, last.Number, rows.Table);
                 return Reply(part, Status.Acked, closed, "");
             }
 
@@ -274,9 +292,9 @@ internal sealed class PushPath(NodeState node)
         if (part.Seq.Iteration <= aggregation.Closed || part.Seq <= last.Seq)
         {
             // What is closed is Superseded (R21): the old parts stand everywhere.
-            ulong number = node.Entries.Part(segment, worker, header.Session, part, Status.Superseded, 0, [], [], []);
+            ulong number = node.Entries.Part(segment, worker, header.Session, part, Status.Superseded, 0, [], [], [], rows.Table.Durable);
             rows.Updates[worker] = last with { Session = header.Session, N = part.N, Number = number };
-            Await(segment, number);
+            Await(segment, number, rows.Table);
             aggregation.SetReceived(worker, received with { Session = header.Session, N = part.N });
             node.Counters.Superseded++;
             return Reply(part, Status.Superseded, closed, "");

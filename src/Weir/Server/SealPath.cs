@@ -37,14 +37,25 @@ internal sealed class SealPath(NodeState node, ChainPath chain)
         foreach (Segment segment in node.Held)
         {
             uint index = (uint)segment.Index;
-            if (segment.Target is { IsWhole: true })
+            if (segment.Target is { IsWhole: true } && !segment.IsUnwritten)
             {
                 claims.Add(new Claim(index, ClaimKind.CaughtUp, 0));
+            }
+
+            if (segment.IsBack && node.Self >= 0 && node.Map!.Chains[segment.Index].PlaceOf(node.Self) >= 0)
+            {
+                claims.Add(new Claim(index, ClaimKind.BackEpoch, segment.Log.Last.Epoch));
+                claims.Add(new Claim(index, ClaimKind.BackNumber, segment.Log.Last.Number));
             }
 
             if (segment.Place < 0)
             {
                 continue;
+            }
+
+            if (segment.IsHead && Array.Exists(segment.Chain.Members, m => m.IsRestarted))
+            {
+                claims.Add(new Claim(index, ClaimKind.Serving, segment.Chain.Epoch));
             }
 
             ChainMember self = segment.Chain.Members[segment.Place];

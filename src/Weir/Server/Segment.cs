@@ -34,7 +34,33 @@ internal sealed class TableSegment(MapTable table, SegmentRows rows) : IDisposab
     /// <summary>What an aggregating table holds until iterations close; null for others.</summary>
     public Aggregation? Aggregation { get; } = table.Aggregate ? new Aggregation() : null;
 
+    /// <summary>The rows as a checkpoint has them (design R24), from when it cut them until it is over; null for none. Rows are saved there before they change.</summary>
+    public RowSnapshot? Snapshot { get; private set; }
+
     public Dictionary<WorkerId, LastPush> Last(bool deletes) => deletes ? Deletes : Updates;
+
+    /// <summary>The table is cut here, at this moment.</summary>
+    public void TakeSnapshot(MemoryBudget budget)
+    {
+        EndSnapshot();
+        Snapshot = new RowSnapshot(this, budget);
+    }
+
+    /// <summary>An iteration is about to close: the checkpoint that has the table through an earlier one cuts it first.</summary>
+    public void CutBefore(long iteration, MapCheckpoint? checkpoint, MemoryBudget budget)
+    {
+        if (checkpoint is { IsRestore: false } && Snapshot is null && checkpoint.CutOf(Table.Group) is { Iteration: > MapWorker.Undecided } cut
+            && iteration > cut.Iteration && Aggregation!.Closed <= cut.Iteration)
+        {
+            TakeSnapshot(budget);
+        }
+    }
+
+    public void EndSnapshot()
+    {
+        Snapshot?.Dispose();
+        Snapshot = null;
+    }
 
     /// <summary>A contribution stands: last.seq rises, and last's session and n only where they do (design R19).</summary>
     public void Stands(WorkerId worker, Seq seq, ulong session, ulong n, ulong number)
@@ -57,7 +83,11 @@ internal sealed class TableSegment(MapTable table, SegmentRows rows) : IDisposab
         Aggregation?.Forget(ended.Contains);
     }
 
-    public void Dispose() => Rows.Dispose();
+    public void Dispose()
+    {
+        EndSnapshot();
+        Rows.Dispose();
+    }
 }
 
 /// <summary>Somebody below whom this node sends a segment's entries: its successor in the chain, or a newcomer that has copied from it.</summary>
@@ -81,6 +111,9 @@ internal sealed class Follower(ulong node, ulong incarnation, LinkId link)
     public ulong SentThrough { get; set; }
 
     public ulong Received { get; set; }
+
+    /// <summary>The last entry up to which it has said that all of durable tables are flushed at it and those behind it, in this epoch.</summary>
+    public ulong Flushed { get; set; }
 
     /// <summary>When something was last heard of it that moved it on, or there was nothing to hear.</summary>
     public Instant MovedAt { get; set; }
@@ -149,6 +182,39 @@ internal sealed class Segment(int index, LogBytes logBytes) : IDisposable
     /// <summary>Answers that wait for the tail, by the number of the entry that they wait for.</summary>
     public PriorityQueue<PendingReply, ulong> Waiting { get; } = new();
 
+    /// <summary>Answers that wait for the journals, by the number of the entry that they wait for.</summary>
+    public PriorityQueue<PendingReply, ulong> WaitingForFlush { get; } = new();
+
+    /// <summary>The last entry up to which all of durable tables are flushed at every member from here on (design R23).</summary>
+    public ulong Flushed { get; set; }
+
+    /// <summary>The last entry of a durable table that was applied here.</summary>
+    public LogPosition LastDurable { get; set; }
+
+    /// <summary>The last entry that went into this node's journal, flushed or not.</summary>
+    public ulong JournaledThrough { get; set; }
+
+    /// <summary>The last of them that is flushed.</summary>
+    public ulong FlushedThrough { get; set; }
+
+    /// <summary>The copy that this segment began with has yet to be written into the journal, with all entries that come meanwhile.</summary>
+    public bool NeedsBase { get; set; }
+
+    /// <summary>The copy that this segment began with has yet to be flushed: until then nothing of it is.</summary>
+    public bool IsUnwritten { get; set; }
+
+    /// <summary>The last entry up to which all of durable tables are flushed at this node.</summary>
+    public ulong FlushedHere => IsUnwritten ? 0 : JournaledThrough == FlushedThrough ? Log.Last.Number : FlushedThrough;
+
+    /// <summary>It has something in the group that the journal gathers.</summary>
+    public bool IsInGroup { get; set; }
+
+    /// <summary>A snapshot that is being written into the journal.</summary>
+    public SnapshotWalk? Snapshot { get; set; }
+
+    /// <summary>It came out of the journal at this start, and the map has yet to say whether it counts.</summary>
+    public bool IsBack { get; set; }
+
     public IReadOnlyCollection<TableSegment> Tables => _tables.Values;
 
     /// <summary>Whether anybody below needs the entries of this segment.</summary>
@@ -166,15 +232,55 @@ internal sealed class Segment(int index, LogBytes logBytes) : IDisposable
         bool changed = chain.Epoch != Chain.Epoch || Place < 0;
         Chain = chain;
         Place = self < 0 ? -1 : chain.PlaceOf(self);
+        if (Place >= 0 && chain.Members[Place].IsRestarted)
+        {
+            // Until the map has it lead, or takes it out, what it holds is only claimed.
+            (Place, IsBack) = (-1, true);
+        }
+
+        IsBack &= Place < 0;
         Target = Place >= 0 ? null : Target;
         return changed;
     }
+
+    /// <summary>Rows were just changed: whoever walks over them writes them again.</summary>
+    public void Touched(uint table, ReadOnlySpan<ulong> keys)
+    {
+        Copy?.Touched(table, keys);
+        Snapshot?.Touched(table, keys);
+    }
+
+    /// <summary>Answers that wait for others.</summary>
+    public int WaitingCount => Waiting.Count + WaitingForFlush.Count;
 
     /// <summary>The copy that is being made from here ends.</summary>
     public void EndCopy()
     {
         Copy?.Dispose();
         Copy = null;
+    }
+
+    /// <summary>The walk that a checkpoint's coordinator makes over this segment here.</summary>
+    public CheckpointWalk? Walk { get; set; }
+
+    /// <summary>The checkpoint is over, or this node heads the segment no more.</summary>
+    public void EndWalk()
+    {
+        Walk?.Dispose();
+        Walk = null;
+        foreach (TableSegment table in _tables.Values)
+        {
+            table.EndSnapshot();
+        }
+    }
+
+    /// <summary>The walk is over, and may be made anew of tables that do not aggregate.</summary>
+    public void EndSnapshots()
+    {
+        foreach (TableSegment table in _tables.Values.Where(t => t.Aggregation is null))
+        {
+            table.EndSnapshot();
+        }
     }
 
     /// <summary>This head is asked to accept nothing more, so that the chain may be reordered (design R10).</summary>
@@ -230,6 +336,7 @@ internal sealed class Segment(int index, LogBytes logBytes) : IDisposable
     {
         // What this turn still has to send of it is nobody's business any more.
         (Successor, Newcomer, Target, Place, IsConfirmed) = (null, null, null, -1, false);
+        EndWalk();
         Log.TrimThrough(Log.Last.Number);
         foreach (TableSegment table in _tables.Values)
         {

@@ -25,6 +25,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     private readonly SealPath _seals;
     private readonly MapFollower _follower;
     private readonly AdminPath _admin;
+    private readonly CheckpointPath _checkpoints;
     private readonly HeardMembers _heard = new();
     private PaxosPath? _paxos;
     private ManagerRole? _role;
@@ -56,15 +57,17 @@ internal sealed class ServerNode : IMachine, IDisposable
         Outbox = new Outbox(network) { Pool = pool ?? FramePool.Shared };
         _state = new NodeState(options, Outbox);
         _chain = new ChainPath(_state);
+        _state.Journal?.Flushed = _chain.Flushed;
         _copies = new CopyPath(_state, _chain);
         _seals = new SealPath(_state, _chain);
-        _state.Entries = new EntryWriter(_chain);
+        _state.Entries = new EntryWriter(_chain, _state);
         _pushes = new PushPath(_state);
         _pulls = new PullPath(_state);
         _iterations = new IterationPath(_state);
         _expiry = new ExpiryPath(_state);
         _follower = new MapFollower(_state);
         _admin = new AdminPath(_state, _follower);
+        _checkpoints = new CheckpointPath(_state);
         if (register is not null)
         {
             TakeUp(register, []);
@@ -102,6 +105,8 @@ internal sealed class ServerNode : IMachine, IDisposable
 
     public ClusterMap? Map => _state.Map;
 
+    public ulong Id => _state.Options.Node;
+
     public NodeCounters Counters => _state.Counters;
 
     /// <summary>Bytes of the key lists that this node keeps for its peers.</summary>
@@ -119,6 +124,9 @@ internal sealed class ServerNode : IMachine, IDisposable
 
     /// <summary>Streams of pushes that last[] remembers, over all tables and segments: they end with their sessions and jobs.</summary>
     public int RememberedStreams => _state.Held.SelectMany(s => s.Tables).Sum(t => t.Updates.Count + t.Deletes.Count);
+
+    /// <summary>Rows whose old values are kept for a checkpoint that is being written.</summary>
+    public long SavedRows => _state.Map?.Checkpoint is { IsRestore: false } ? _state.Held.SelectMany(s => s.Tables).Sum(t => (long)(t.Snapshot?.SavedRows ?? 0)) : 0;
 
     /// <summary>Pulls that are being answered and whose links have no room for the rest.</summary>
     public int UnfinishedAnswers => _pulls.UnfinishedCount;
@@ -193,10 +201,16 @@ internal sealed class ServerNode : IMachine, IDisposable
         _now = _state.Now = now;
         _paxos?.Tick(now);
         _role?.Tick(now);
-        if (_state.Map is null && _state.Options.Join is null && _role is { Membership: null, Address: { } manager })
+        if (_state.Map is null && (_state.Options.Join is null || _state.Journal is { HasPast: true }) && _role is { Membership: null, Address: { } manager })
         {
-            // A first node that came back finds that its cluster goes on: it joins as a newcomer.
+            // A first node that came back, or one with its journal, finds that its cluster goes on: it asks whoever decides there.
             _follower.Preferred = manager;
+        }
+
+        if (_state is { Map: not null, Journal: { Replay: not null } journal })
+        {
+            journal.ReadOn();
+            _follower.Want(journal.Replay?.Needs ?? 0, now);
         }
 
         _follower.Tick(now);
@@ -251,10 +265,12 @@ internal sealed class ServerNode : IMachine, IDisposable
 
             _iterations.Close();
             _copies.EndTurn();
+            _state.Journal?.EndTurn();
             _chain.EndTurn();
             _pulls.Serve(_now);
         }
 
+        StopReason ??= _state.Fault ?? _state.Journal?.Fault;
         Outbox.Flush();
     }
 
@@ -271,7 +287,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     private void Report()
     {
         ClusterMap map = _state.Map!;
-        if (map.IndexOf(_state.Options.Node, _state.Options.Incarnation) < 0)
+        if (_state.Self < 0)
         {
             return;
         }
@@ -314,7 +330,8 @@ internal sealed class ServerNode : IMachine, IDisposable
         switch (header.Kind)
         {
             case FrameKind.Push or FrameKind.Pull or FrameKind.PushPull or FrameKind.Sent or FrameKind.Clock or FrameKind.Scan
-                or FrameKind.Entries or FrameKind.EntryAck or FrameKind.Confirm or FrameKind.Confirmed or FrameKind.CopyBegin or FrameKind.CopySlice or FrameKind.CopyAck:
+                or FrameKind.Entries or FrameKind.EntryAck or FrameKind.Confirm or FrameKind.Confirmed or FrameKind.CopyBegin or FrameKind.CopySlice or FrameKind.CopyAck
+                or FrameKind.CheckpointRead or FrameKind.RestoreRows:
                 if (Admit(link, header, frame))
                 {
                     Data(link, header, frame);
@@ -475,7 +492,7 @@ internal sealed class ServerNode : IMachine, IDisposable
                 sound = ClockBody.TryRead(body, _clocks);
                 if (sound)
                 {
-                    RaiseClocks();
+                    RaiseClocks(header);
                     Outbox.Send(link, _state.Reply(FrameKind.ClockReply, header), default(EmptyBody));
                 }
 
@@ -485,6 +502,9 @@ internal sealed class ServerNode : IMachine, IDisposable
                 break;
             case FrameKind.CopyBegin or FrameKind.CopySlice or FrameKind.CopyAck:
                 sound = _copies.Handle(header, body);
+                break;
+            case FrameKind.CheckpointRead or FrameKind.RestoreRows:
+                sound = _checkpoints.Handle(link, header, body);
                 break;
             default:
                 sound = _admin.Scan(link, header, body);
@@ -510,6 +530,10 @@ internal sealed class ServerNode : IMachine, IDisposable
         else if (header.Kind == FrameKind.Scan)
         {
             _admin.RefuseScan(link, header, status);
+        }
+        else if (header.Kind is FrameKind.CheckpointRead or FrameKind.RestoreRows)
+        {
+            _checkpoints.Refuse(link, header, frame.Span[FrameHeader.Size..], status);
         }
     }
 
@@ -545,7 +569,7 @@ internal sealed class ServerNode : IMachine, IDisposable
             _heard.Heard(beat.Role, beat.Id, beat.StoredRows, header.MapVersion <= map.Version ? header.MapVersion : 0, _now);
         }
 
-        RaiseClocks();
+        RaiseClocks(header);
         (ulong term, ulong leaseVersion) = _role?.Lease ?? default;
         var reply = new HeartbeatReplyBody(member ? Status.Acked : Status.Ended, _state.Clocks.Entries(map.Version), term, leaseVersion);
         Outbox.Send(link, _state.Reply(FrameKind.HeartbeatReply, header), reply);
@@ -561,7 +585,7 @@ internal sealed class ServerNode : IMachine, IDisposable
 
         _role?.Observe(reply.Term, reply.LeaseVersion, _now);
         _follower.Want(header.MapVersion, _now, link);
-        RaiseClocks();
+        RaiseClocks(header);
         if (_isDismissed || map.Member(_state.Options.Node) is { IsDraining: true })
         {
             // It is about to go, or may: that the cluster has let it go is what it reads in the map.
@@ -579,9 +603,17 @@ internal sealed class ServerNode : IMachine, IDisposable
         }
     }
 
-    /// <summary>Takes over the clocks just read whose map this node has (design R4); a newer map's are dropped and come again.</summary>
-    private void RaiseClocks()
+    /// <summary>
+    /// Takes over the clocks just read whose map this node has (design R4); a newer map's are dropped and come again. Those of another generation
+    /// are no facts of this one (R24, R26).
+    /// </summary>
+    private void RaiseClocks(in FrameHeader header)
     {
+        if (header.Generation != _state.Map!.Generation)
+        {
+            return;
+        }
+
         bool news = false;
         foreach (ClockEntry entry in _clocks)
         {
@@ -609,14 +641,24 @@ internal sealed class ServerNode : IMachine, IDisposable
             StopReason ??= _admin.Leaving.HasBegun ? null : "the cluster has forgotten this server, which was drained: it holds nothing and nobody misses it";
         }
 
-        _wasMember |= map.Member(_state.Options.Node)?.Incarnation == _state.Options.Incarnation;
         bool hasNewManager = _state.Map?.ManagerTerm != map.ManagerTerm;
+        if (map.Generation > older?.Generation)
+        {
+            _chain.EndGeneration();
+            _copies.EndGeneration();
+        }
+
         _state.Adopt(map);
+        _wasMember |= _state.Self >= 0;
         _follower.ReadsWhole = false;
         _chain.Adopt();
         _copies.Adopt();
-        if (older is not null && (!older.Sessions.AsSpan().SequenceEqual(map.Sessions) || !older.Jobs.Select(j => j.Group).SequenceEqual(map.Jobs.Select(j => j.Group))
-            || !ReferenceEquals(older.Chains, map.Chains)))
+        _checkpoints.Adopt();
+
+        // While a checkpoint is open nothing is forgotten that a redo after its restore needs (R7).
+        bool mayForget = older is not null && (older.Checkpoint is not null || !older.Sessions.AsSpan().SequenceEqual(map.Sessions)
+            || !older.Jobs.Select(j => j.Group).SequenceEqual(map.Jobs.Select(j => j.Group)) || !ReferenceEquals(older.Chains, map.Chains));
+        if (mayForget && map.Checkpoint is null)
         {
             _state.ForgetEnded();
         }

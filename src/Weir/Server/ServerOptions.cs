@@ -52,6 +52,9 @@ internal sealed record ServerOptions
     /// <summary>The acceptor that this node hosts, under its own address; null for none.</summary>
     public AcceptorOptions? Acceptor { get; init; }
 
+    /// <summary>The node's journal, for durable tables; null for none.</summary>
+    public IJournal? Journal { get; init; }
+
     public ServerLimits Limits { get; init; } = new();
 
     /// <summary>All faults at once; empty where there are none.</summary>
@@ -164,6 +167,29 @@ internal sealed record ServerLimits
     /// <summary>Bytes of log entries that those below may still need; beyond, Busy. Default 256 MiB: far more than is on its way while a chain
     /// is well, a second's worth of pushes while it is mended.</summary>
     public long LogBytes { get; init; } = 256L << 20;
+
+    /// <summary>How long a group of journal entries waits for more before it is flushed where the disk is idle, in milliseconds. Default 0: what comes
+    /// during one flush is the next group anyway, and waiting for company only pays where a flush costs more than it.</summary>
+    public long JournalGroupMs { get; init; }
+
+    /// <summary>Bytes at which a group is flushed without waiting for more. Default 1 MiB: there a flush costs little beside the writing.</summary>
+    public int JournalGroupBytes { get; init; } = 1 << 20;
+
+    /// <summary>Bytes that may wait for the journal's disk; beyond, Busy. Default 64 MiB: what a slow disk writes in a second.</summary>
+    public long JournalUnflushedBytes { get; init; } = 64L << 20;
+
+    /// <summary>The journal's length, in bytes, below which no segment is written anew to shorten it; above, it may have twice what its segments
+    /// take. Default 256 MiB: read in a second or two at a start.</summary>
+    public long JournalBytes { get; init; } = 256L << 20;
+
+    /// <summary>How long a flush of the journal may take before the node counts its disk as gone and stops, in milliseconds. Default 30 s: no disk
+    /// that works takes as long.</summary>
+    public long JournalTimeoutMs { get; init; } = 30_000;
+
+    /// <summary>How long the complete members of a segment that stopped all at once are waited for, in milliseconds, when one of them is back with its
+    /// journal; each has all that was acknowledged. Default 10 s: servers that are started together come within it, and one whose
+    /// disk is lost holds nobody up for longer.</summary>
+    public long RecoveryWaitMs { get; init; } = 10_000;
 
     /// <summary>Bytes of key lists that a node keeps for clients that refer to them; the least recently used go first. Default 256 MiB: 32 million
     /// keys, several batches of every worker; only clients that ask for it take any.</summary>

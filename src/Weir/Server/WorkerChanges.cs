@@ -156,6 +156,13 @@ internal static class WorkerChanges
         }
 
         MapWorker[] workers = [.. job.Workers.Select(Decided)];
+        if (map.Checkpoint is { } checkpoint && checkpoint.IsUndecided(group))
+        {
+            // No host has begun an iteration above this one, nor will before it has read of it (R24).
+            MapCut[] cuts = [.. checkpoint.Cuts.Select(c => c.Group == group ? c with { Iteration = last + MapChange.MarginIterations } : c)];
+            map = map with { Checkpoints = [checkpoint with { Cuts = cuts }] };
+        }
+
         return Done(MapChanges.HostWorkers(Replace(map, job with { Workers = workers, Change = job.Change with { Announced = 0 } })));
     }
 

@@ -16,6 +16,8 @@ internal sealed class SimCluster : IDisposable
     private readonly List<ServerNode> _buried = [];
     private readonly List<SimPort> _servers = [];
     private readonly List<SimDisk> _disks = [];
+    private readonly List<SimJournal> _journals = [];
+    private readonly bool _hasJournals;
     private readonly Dictionary<WeirClient, SimPort> _clients = [];
     private readonly string[] _acceptors;
     private readonly ServerOptions _options;
@@ -28,9 +30,18 @@ internal sealed class SimCluster : IDisposable
     /// <param name="memoryBytes">Each node's limit.</param>
     /// <param name="acceptors">1, 3 or 5 acceptors of the register, on the disks of the first servers; 0: one in the first server's memory.</param>
     /// <param name="replicas">How many members a chain has beside its head.</param>
+    /// <param name="journals">Each server has a journal, on a disk that outlives its process.</param>
     public SimCluster(
-        ulong seed, int servers, int segmentBits = ClusterMap.MinSegmentBits, ServerLimits? limits = null, long memoryBytes = 1L << 40, int acceptors = 0, int replicas = 0)
+        ulong seed,
+        int servers,
+        int segmentBits = ClusterMap.MinSegmentBits,
+        ServerLimits? limits = null,
+        long memoryBytes = 1L << 40,
+        int acceptors = 0,
+        int replicas = 0,
+        bool journals = false)
     {
+        _hasJournals = journals;
         Seed = seed;
         _rng = new Rng(seed);
         Network = new SimNetwork(Scheduler, new Rng(_rng.Next()), Tally);
@@ -56,6 +67,11 @@ internal sealed class SimCluster : IDisposable
             }
         }
 
+        for (int i = 0; i < servers && journals; i++)
+        {
+            _journals.Add(new SimJournal(Scheduler, new Rng(_rng.Next())));
+        }
+
         for (int i = 0; i < servers; i++)
         {
             _nodes.Add(Begin(i, AcceptorStart.First));
@@ -78,6 +94,9 @@ internal sealed class SimCluster : IDisposable
 
     /// <summary>Hears what the servers have to say to people, with the server's address.</summary>
     public Action<string, string>? Noted { get; set; }
+
+    /// <summary>The servers' journals; none where the cluster has none.</summary>
+    public IReadOnlyList<SimJournal> Journals => _journals;
 
     public ulong Trace => Network.Trace;
 
@@ -149,9 +168,19 @@ internal sealed class SimCluster : IDisposable
         Network.Note($"death of {_servers[index].Address}");
         _servers[index].IsDead = true;
         _servers[index].Continue();
+        CrashDisks(index);
+    }
+
+    private void CrashDisks(int index)
+    {
         if (index < _disks.Count)
         {
             _disks[index].Crash();
+        }
+
+        if (index < _journals.Count)
+        {
+            _journals[index].Crash();
         }
     }
 
@@ -159,6 +188,11 @@ internal sealed class SimCluster : IDisposable
     public void AddServer()
     {
         _servers.Add(Network.Port(AddressOf(_servers.Count)));
+        if (_hasJournals)
+        {
+            _journals.Add(new SimJournal(Scheduler, new Rng(_rng.Next())));
+        }
+
         _nodes.Add(Begin(_servers.Count - 1, AcceptorStart.First));
     }
 
@@ -234,23 +268,27 @@ internal sealed class SimCluster : IDisposable
             {
                 Node = (ulong)index + 1,
                 Incarnation = _rng.Next(),
-                Cluster = isFounder || disk is not null ? Seed | 1 : 0,
+                Cluster = isFounder || disk is not null || _hasJournals ? Seed | 1 : 0,
                 Address = port.Address,
                 Join = isFounder ? null : AddressOf(AnyOther(index)),
                 Acceptor = disk is null ? null : new AcceptorOptions(disk, (ulong)index + 1, start),
+                Journal = index < _journals.Count ? _journals[index] : null,
             },
             port,
             pool: Pool);
         port.Machine = node;
-        if (disk is not null)
+        void Ended()
         {
-            disk.Ended = () =>
+            if (Runs(index) && ReferenceEquals(port.Machine, node))
             {
-                if (Runs(index) && ReferenceEquals(port.Machine, node))
-                {
-                    node.EndTurn();
-                }
-            };
+                node.EndTurn();
+            }
+        }
+
+        disk?.Ended = Ended;
+        if (index < _journals.Count)
+        {
+            _journals[index].Ended = Ended;
         }
 
         Tick(port);
@@ -307,10 +345,7 @@ internal sealed class SimCluster : IDisposable
                 string reason = node.StopReason ?? "it has left the cluster";
                 Network.Note($"{port.Address} stops: {reason}");
                 port.IsDead = true;
-                if (_servers.IndexOf(port) is >= 0 and int index && index < _disks.Count)
-                {
-                    _disks[index].Crash();
-                }
+                CrashDisks(_servers.IndexOf(port));
 
                 return;
             }

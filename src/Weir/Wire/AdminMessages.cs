@@ -86,13 +86,20 @@ internal readonly record struct JoinNodeBody(ulong Node, ulong Incarnation, uint
     /// <summary>Characters of an address, a zone or a process's name: they stand in the map, which has to fit a frame.</summary>
     public const int MaxTextLength = 256;
 
+    /// <summary>It has a journal.</summary>
+    public bool HasJournal { get; init; }
+
+    /// <summary>It was started again on its journal and holds what that says, for each segment up to a known place (design R5).</summary>
+    public bool IsBack { get; init; }
+
     public int Bytes => 20 + ByteWriter.TextBytes(Address) + ByteWriter.TextBytes(Zone);
 
     public void Write(ref ByteWriter writer)
     {
         writer.UInt64(Node);
         writer.UInt64(Incarnation);
-        writer.UInt32(WeightPercent);
+        writer.UInt16((ushort)WeightPercent);
+        writer.UInt16((ushort)((HasJournal ? 1 : 0) | (IsBack ? 2 : 0)));
         writer.Text(Address);
         writer.Text(Zone);
     }
@@ -100,8 +107,10 @@ internal readonly record struct JoinNodeBody(ulong Node, ulong Incarnation, uint
     public static bool TryRead(ReadOnlySpan<byte> body, out JoinNodeBody message)
     {
         var reader = new ByteReader(body);
-        message = new JoinNodeBody(reader.UInt64(), reader.UInt64(), reader.UInt32(), reader.Text(), reader.Text());
-        return reader.AtEnd && message.Node != 0 && message.Address.Length is > 0 and <= MaxTextLength
+        ulong node = reader.UInt64(), incarnation = reader.UInt64();
+        ushort weight = reader.UInt16(), flags = reader.UInt16();
+        message = new JoinNodeBody(node, incarnation, weight, reader.Text(), reader.Text()) { HasJournal = (flags & 1) != 0, IsBack = (flags & 2) != 0 };
+        return reader.AtEnd && flags is (0 or 1 or 3) && message.Node != 0 && message.Address.Length is > 0 and <= MaxTextLength
             && message.Zone.Length <= MaxTextLength && message.WeightPercent is > 0 and <= 10_000;
     }
 }
@@ -129,15 +138,17 @@ internal readonly record struct JoinProcessBody(ulong Process, ulong Incarnation
 
 /// <summary>OpenTable: declares a table; the same declaration again gives the same table.</summary>
 internal readonly record struct OpenTableBody(
-    string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group, KeyLifetime Lifetime, bool IsCommitted = false) : IBody
+    string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group, KeyLifetime Lifetime, bool IsCommitted = false, bool Durable = false) : IBody
 {
+    private const uint Aggregates = 1, Committed = 2, IsDurable = 4;
+
     public int Bytes => 16 + UpdateRule.EncodedBytes + KeyLifetime.EncodedBytes + ByteWriter.TextBytes(Name);
 
     public void Write(ref ByteWriter writer)
     {
         writer.Int32(Width);
         writer.Single(InitialValue);
-        writer.UInt32((Aggregate ? 1u : 0u) | (IsCommitted ? 2u : 0u));
+        writer.UInt32((Aggregate ? Aggregates : 0) | (IsCommitted ? Committed : 0) | (Durable ? IsDurable : 0));
         writer.UInt32(Group);
         Rule.Write(ref writer);
         Lifetime.Write(ref writer);
@@ -151,8 +162,8 @@ internal readonly record struct OpenTableBody(
         float initial = reader.Single();
         uint flags = reader.UInt32(), group = reader.UInt32();
         bool sound = UpdateRule.TryRead(ref reader, out UpdateRule rule) & KeyLifetime.TryRead(ref reader, out KeyLifetime lifetime);
-        message = new OpenTableBody(reader.Text(), width, rule, initial, (flags & 1) != 0, group, lifetime, (flags & 2) != 0);
-        return sound && reader.AtEnd && flags <= 3;
+        message = new OpenTableBody(reader.Text(), width, rule, initial, (flags & Aggregates) != 0, group, lifetime, (flags & Committed) != 0, (flags & IsDurable) != 0);
+        return sound && reader.AtEnd && (flags & ~(Aggregates | Committed | IsDurable)) == 0;
     }
 }
 

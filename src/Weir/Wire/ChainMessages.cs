@@ -30,6 +30,9 @@ internal enum EntryKind : byte
 
     /// <summary>Workers whose jobs or clients have ended are forgotten (design R7).</summary>
     Forget = 4,
+
+    /// <summary>Records of a checkpoint that is being loaded (design R24), as a CopySlice has them.</summary>
+    Load = 5,
 }
 
 /// <summary>The fixed head of one log entry in a frame, or of one fragment of it: 48 bytes, then its bytes padded to 8.</summary>
@@ -135,7 +138,7 @@ internal ref struct EntriesReader
 
         _left--;
         head = EntryHead.Read(ref _reader);
-        bool sound = head.Kind is >= EntryKind.Part and <= EntryKind.Forget && head.Position.Number > 0 && head.Bytes >= 0 && head.Offset >= 0
+        bool sound = head.Kind is >= EntryKind.Part and <= EntryKind.Load && head.Position.Number > 0 && head.Bytes >= 0 && head.Offset >= 0
             && head.EntryBytes is >= 0 and <= MaxEntryBytes && head.Offset + (long)head.Bytes <= head.EntryBytes;
         if (!sound)
         {
@@ -155,9 +158,11 @@ internal ref struct EntriesReader
 /// <param name="Acknowledged">The last entry that every member from the sender on has.</param>
 /// <param name="Room">Bytes of memory that the sender and those behind it still have.</param>
 /// <param name="IsChainConfirmed">Everybody from the sender on is confirmed in this epoch (R16).</param>
-internal readonly record struct EntryAck(uint Segment, LogPosition Received, LogPosition Acknowledged, ulong Room, bool IsChainConfirmed) : IChainWord<EntryAck>
+/// <param name="Flushed">The number of the last entry up to which all of durable tables are in the journal of every member from the sender on
+/// (R23); not above the number of <paramref name="Received"/>, and of the same log.</param>
+internal readonly record struct EntryAck(uint Segment, LogPosition Received, LogPosition Acknowledged, ulong Room, bool IsChainConfirmed, ulong Flushed = 0) : IChainWord<EntryAck>
 {
-    public static int Bytes => 48;
+    public static int Bytes => 56;
 
     public void Write(ref ByteWriter writer)
     {
@@ -166,13 +171,14 @@ internal readonly record struct EntryAck(uint Segment, LogPosition Received, Log
         Received.Write(ref writer);
         Acknowledged.Write(ref writer);
         writer.UInt64(Room);
+        writer.UInt64(Flushed);
     }
 
     public static EntryAck Read(ref ByteReader reader)
     {
         uint segment = reader.UInt32();
         bool isChainConfirmed = reader.UInt32() == 1;
-        return new EntryAck(segment, LogPosition.Read(ref reader), LogPosition.Read(ref reader), reader.UInt64(), isChainConfirmed);
+        return new EntryAck(segment, LogPosition.Read(ref reader), LogPosition.Read(ref reader), reader.UInt64(), isChainConfirmed, reader.UInt64());
     }
 }
 

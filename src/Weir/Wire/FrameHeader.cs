@@ -55,9 +55,16 @@ internal enum FrameKind : byte
     MapDifferences = 49,
     Drain = 50,
     Forget = 51,
+    OpenCheckpoint = 60,
+    EndCheckpoint = 61,
+    CheckpointRead = 62,
+    CheckpointSlice = 63,
     PaxosPrepare = 64,
     PaxosAccept = 65,
     PaxosReply = 66,
+    BeginRestore = 67,
+    RestoreRows = 68,
+    RestoreReply = 69,
 }
 
 /// <summary>Why <see cref="FrameHeader.TryRead"/> refused bytes.</summary>

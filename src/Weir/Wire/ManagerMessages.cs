@@ -69,6 +69,15 @@ internal enum ClaimKind : byte
 
     /// <summary>It was sealed for too long and wants to go on: a newer map, whatever it says, makes what rested on its seal fail (R10).</summary>
     Resuming = 6,
+
+    /// <summary>It heads the segment in the epoch that stands beside, with a member behind it that was started again: that one may leave (R5).</summary>
+    Serving = 7,
+
+    /// <summary>The epoch of the last entry that it has from its journal, for a segment that it was a complete member of (R23).</summary>
+    BackEpoch = 8,
+
+    /// <summary>The number of that entry: the word behind a <see cref="BackEpoch"/> of the same segment.</summary>
+    BackNumber = 9,
 }
 
 /// <summary>One claim, in a Report of all that a node has to claim at that time.</summary>
@@ -86,7 +95,7 @@ internal readonly record struct Claim(uint Segment, ClaimKind Kind, ulong Versio
     public static Claim Read(ref ByteReader reader)
     {
         var claim = new Claim(reader.UInt32(), (ClaimKind)(byte)reader.UInt32(), reader.UInt64());
-        if (claim.Kind is < ClaimKind.Complete or > ClaimKind.Resuming)
+        if (claim.Kind is < ClaimKind.Complete or > ClaimKind.BackNumber)
         {
             reader.Fail();
         }

@@ -33,6 +33,13 @@ internal sealed class BodyReaders
         FrameKind.Confirm or FrameKind.Confirmed => ChainBody<ConfirmEntry>.TryRead(body, [], out _),
         FrameKind.CopyBegin or FrameKind.CopyAck => CopyBody.TryRead(body, out _),
         FrameKind.CopySlice => TryReadSlice(body),
+        FrameKind.OpenCheckpoint => OpenCheckpointBody.TryRead(body, out _),
+        FrameKind.EndCheckpoint => EndCheckpointBody.TryRead(body, out _),
+        FrameKind.BeginRestore => BeginRestoreBody.TryRead(body, out _),
+        FrameKind.CheckpointRead => CheckpointReadBody.TryRead(body, out _),
+        FrameKind.CheckpointSlice => TryReadCheckpointSlice(body),
+        FrameKind.RestoreRows => TryReadRestoreRows(body),
+        FrameKind.RestoreReply => RestoreReplyBody.TryRead(body, out _),
         FrameKind.Step => StepBody.TryRead(body, []),
         FrameKind.Report => ChainBody<Claim>.TryRead(body, [], out _),
         FrameKind.PaxosReply => PaxosReplyBody.TryRead(body, out _),
@@ -71,10 +78,33 @@ internal sealed class BodyReaders
         return reader.AtEnd && touched <= ulong.MaxValue;
     }
 
+    private static bool TryReadCheckpointSlice(ReadOnlySpan<byte> body)
+    {
+        var reader = new ByteReader(body);
+        if (CheckpointSliceHead.Read(ref reader).Status == Status.Acked)
+        {
+            return TryReadRecords(ref reader);
+        }
+
+        reader.Text();
+        return reader.AtEnd;
+    }
+
+    private static bool TryReadRestoreRows(ReadOnlySpan<byte> body)
+    {
+        var reader = new ByteReader(body);
+        return RestoreRowsBody.TryReadHead(ref reader, out _, out _) && TryReadRecords(ref reader);
+    }
+
     private static bool TryReadSlice(ReadOnlySpan<byte> body)
     {
         var reader = new ByteReader(body);
         CopySliceHead.Read(ref reader);
+        return TryReadRecords(ref reader);
+    }
+
+    private static bool TryReadRecords(ref ByteReader reader)
+    {
         while (reader.Left > 0 && !reader.Failed)
         {
             var record = CopyRecord.Read(ref reader);

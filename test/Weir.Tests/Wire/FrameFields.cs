@@ -215,7 +215,7 @@ internal static class FrameFields
         Assert.True(OpenTableBody.TryRead(body, out OpenTableBody open));
         fields.Add(4, "width", open.Width);
         fields.Add(4, "initialValue", open.InitialValue);
-        fields.Add(4, "flags", (open.Aggregate ? 1 : 0) | (open.IsCommitted ? 2 : 0));
+        fields.Add(4, "flags", (open.Aggregate ? 1 : 0) + (open.IsCommitted ? 2 : 0) + (open.Durable ? 4 : 0));
         fields.Add(4, "group", open.Group);
         Rule(fields, open.Rule);
         Lifetime(fields, open.Lifetime);
@@ -268,8 +268,8 @@ internal static class FrameFields
         {
             fields.Add(8, "node", member.Node);
             fields.Add(8, "incarnation", member.Incarnation);
-            Assert.False(member.IsDraining);
-            fields.Add(4, "weightPercent", member.WeightPercent);
+            fields.Add(2, "weightPercent", member.WeightPercent);
+            fields.Add(2, "flags", (member.HasJournal ? 1 : 0) + (member.IsDraining ? 2 : 0));
             fields.Text("address", member.Address);
             fields.Text("zone", member.Zone);
         }
@@ -280,7 +280,7 @@ internal static class FrameFields
             fields.Add(4, "id", table.Id);
             fields.Add(4, "width", table.Width);
             fields.Add(4, "initialValue", table.InitialValue);
-            fields.Add(4, "flags", (table.Aggregate ? 1 : 0) | (table.IsCommitted ? 2 : 0));
+            fields.Add(4, "flags", (table.Aggregate ? 1 : 0) + (table.IsCommitted ? 2 : 0) + (table.Durable ? 4 : 0) + (table.IsLost ? 8 : 0));
             fields.Add(4, "group", table.Group);
             Rule(fields, table.Rule);
             Lifetime(fields, table.Lifetime);
@@ -342,6 +342,7 @@ internal static class FrameFields
         fields.Add(8, "session", newer.Sessions[1].Session);
         fields.Add(8, "process", newer.Sessions[1].Process);
         fields.Add(4, "losses", "as they were");
+        fields.Add(4, "checkpoints", "as they were");
         fields.Add(4, "segments", 2);
         Column(fields, body, "gaps", 2);
         Chains(fields, body, 2);
@@ -404,6 +405,21 @@ internal static class FrameFields
             fields.Add(4, "segments", loss.Segments);
             fields.Add(8, "rows", loss.Rows);
             fields.Text("address", loss.Address);
+        }
+
+        fields.Add(4, "checkpoints", map.Checkpoints.Length);
+        foreach (MapCheckpoint checkpoint in map.Checkpoints)
+        {
+            fields.Hex(8, "id", checkpoint.Id);
+            fields.Add(8, "process", checkpoint.Process);
+            fields.Add(8, "began", checkpoint.Began);
+            fields.Add(4, "state", checkpoint.State);
+            fields.Add(4, "cuts", checkpoint.Cuts.Length);
+            foreach (MapCut cut in checkpoint.Cuts)
+            {
+                fields.Add(4, "group", cut.Group);
+                fields.Add(8, "iteration", cut.Iteration);
+            }
         }
     }
 

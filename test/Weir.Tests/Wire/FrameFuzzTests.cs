@@ -94,7 +94,8 @@ public class FrameFuzzTests
                 {
                     Assert.False(header.BodyIsWhole(cut[FrameHeader.Size..]));
                     bool anyLength = header.Kind is FrameKind.RegisterRead or FrameKind.RegisterSwap or FrameKind.RegisterReply
-                        or FrameKind.PaxosAccept or FrameKind.PaxosReply or FrameKind.CopySlice;
+                        or FrameKind.PaxosAccept or FrameKind.PaxosReply or FrameKind.CopySlice
+                        or FrameKind.CheckpointSlice or FrameKind.RestoreRows or FrameKind.BeginRestore;
                     Assert.True(anyLength || !readers.TryRead(header.Kind, cut[FrameHeader.Size..]), $"{header.Kind} cut to {length} bytes");
                 }
             }

@@ -51,6 +51,7 @@ internal static class FrameSamples
         AddChanges(frames, names);
         AddNodes(frames, names);
         AddChains(frames, names);
+        AddCheckpoints(frames, names);
         return frames;
     }
 
@@ -192,20 +193,36 @@ internal static class FrameSamples
         frames.Add(Frame(FrameKind.PaxosReply, new PaxosReplyBody(1, false, new Ballot(7, 22), new Ballot(7, 22), new Ballot(6, 11), value), names));
         frames.Add(Frame(FrameKind.JoinNode, new JoinNodeBody(2, 22, 100, "10.0.0.2:4000", "rack 1"), names));
         frames.Add(Frame(FrameKind.JoinNode, new JoinNodeBody(1, 99, 100, "10.0.0.3:4000", ""), names));
+        frames.Add(Frame(FrameKind.JoinNode, new JoinNodeBody(3, 33, 100, "10.0.0.4:4000", "") { HasJournal = true, IsBack = true }, names));
+        frames.Add(Frame(FrameKind.OpenTable, new OpenTableBody("kept", Width, UpdateRule.Add, 0, false, 0, KeyLifetime.Default, Durable: true), names));
     }
 
     /// <summary>What the members of a chain say to one another, from the second node of the map to the first.</summary>
     private static void AddChains(List<byte[]> frames, Names names)
     {
-        frames.Add(Frame(FrameKind.Entries, new SampleEntries([EntryKind.Part, EntryKind.Expiry, EntryKind.Forget, EntryKind.Iteration]), names));
-        frames.Add(Frame(FrameKind.EntryAck, new ChainBody<EntryAck>(2, 22, [new EntryAck(3, new LogPosition(1, 2), new LogPosition(1, 1), 1 << 20, true)]), names));
+        frames.Add(Frame(FrameKind.Entries, new SampleEntries([EntryKind.Part, EntryKind.Expiry, EntryKind.Forget, EntryKind.Iteration, EntryKind.Load]), names));
+        frames.Add(Frame(FrameKind.EntryAck, new ChainBody<EntryAck>(2, 22, [new EntryAck(3, new LogPosition(1, 2), new LogPosition(1, 1), 1 << 20, true, 2)]), names));
         frames.Add(Frame(FrameKind.Confirm, new ChainBody<ConfirmEntry>(2, 22, [new ConfirmEntry(3, new LogPosition(1, 2), false, false)]), names));
         frames.Add(Frame(FrameKind.Confirmed, new ChainBody<ConfirmEntry>(2, 22, [new ConfirmEntry(3, new LogPosition(1, 2), true, true)]), names));
         frames.Add(Frame(FrameKind.CopyBegin, new CopyBody(2, 22, 3, 1, 1, 0), names));
         frames.Add(Frame(FrameKind.CopyAck, new CopyBody(2, 22, 3, 1, 1, 4), names));
         frames.Add(Frame(FrameKind.CopySlice, new SampleSlice(names.Plain), names));
         frames.Add(Frame(FrameKind.Step, new StepBody([new Step(3, StepKind.Copy), new Step(4, StepKind.Seal)]), names));
-        frames.Add(Frame(FrameKind.Report, new ChainBody<Claim>(2, 22, [new Claim(3, ClaimKind.Complete, 1), new Claim(4, ClaimKind.CaughtUp, 0)]), names));
+        frames.Add(Frame(FrameKind.Report, new ChainBody<Claim>(2, 22, [new Claim(3, ClaimKind.Complete, 1), new Claim(4, ClaimKind.CaughtUp, 0), new Claim(5, ClaimKind.BackEpoch, 1), new Claim(5, ClaimKind.BackNumber, 2)]), names));
+    }
+
+    private static void AddCheckpoints(List<byte[]> frames, Names names)
+    {
+        frames.Add(Frame(FrameKind.OpenCheckpoint, new OpenCheckpointBody(9, 20, 21), names));
+        frames.Add(Frame(FrameKind.EndCheckpoint, new EndCheckpointBody(9, false), names));
+        frames.Add(Frame(FrameKind.EndCheckpoint, new EndCheckpointBody(10, true), names));
+        frames.Add(Frame(FrameKind.CheckpointRead, new CheckpointReadBody(9, 3, 1, 0), names));
+        frames.Add(Frame(FrameKind.CheckpointSlice, new SampleCheckpointSlice(names.Plain), names));
+
+        // Of another cluster, so that the node refuses it: one that begins to load a checkpoint serves nobody until it was loaded.
+        frames.Add(Frame(FrameKind.BeginRestore, new BeginRestoreBody(10, 20, 21, MapEncoding.Encode(Map(names) with { Cluster = Cluster + 1 })), names));
+        frames.Add(Frame(FrameKind.RestoreRows, new RestoreRowsBody(10, 3, new byte[CopyRecord.Size]), names));
+        frames.Add(Frame(FrameKind.RestoreReply, new RestoreReplyBody(Status.Acked, 22, 4, 3, ""), names));
     }
 
     public static ClockEntry[] Clocks(Names names) => [new(names.Group, 0, 1, names.MapVersion), new(names.Group, 1, 2, names.MapVersion - 1)];
@@ -289,6 +306,21 @@ internal readonly record struct SampleSlice(uint Table) : IBody
         new CopySliceHead(2, 22, 3, true, 1, 1, 0).Write(ref writer);
         new CopyRecord(CopyRecordKind.Gone, Table, 1, 8).Write(ref writer);
         writer.UInt64(FrameSamples.KeysOf(3, 1)[0]);
+        new CopyRecord(CopyRecordKind.End, 0, 1, LogPosition.Size).Write(ref writer);
+        new LogPosition(1, 4).Write(ref writer);
+    }
+}
+
+/// <summary>The last slice of a walk: the end.</summary>
+internal readonly record struct SampleCheckpointSlice(uint Table) : IBody
+{
+    public int Bytes => CheckpointSliceHead.Size + CopyRecord.Size + 8 + CopyRecord.Size + LogPosition.Size;
+
+    public void Write(ref ByteWriter writer)
+    {
+        new CheckpointSliceHead(Status.Acked, true, 3, 1, 0).Write(ref writer);
+        new CopyRecord(CopyRecordKind.Closed, Table, 1, 8).Write(ref writer);
+        writer.UInt64(4);
         new CopyRecord(CopyRecordKind.End, 0, 1, LogPosition.Size).Write(ref writer);
         new LogPosition(1, 4).Write(ref writer);
     }

@@ -1,0 +1,69 @@
+using System.Runtime.InteropServices;
+
+namespace Weir.Host.Disk;
+
+/// <summary>Files and folders whose content is there after a loss of power. Thread-safe.</summary>
+internal static partial class DurableFiles
+{
+    /// <summary>Writes a whole file beside the old one, flushes it and renames it over that: whoever reads finds the old content or the new.</summary>
+    public static void Replace(string folder, string name, ReadOnlySpan<byte> content)
+    {
+        string path = Path.Combine(folder, name);
+        string beside = path + ".new";
+        using (var file = new FileStream(beside, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0))
+        {
+            file.Write(content);
+            file.Flush(flushToDisk: true);
+        }
+
+        File.Move(beside, path, overwrite: true);
+        FlushFolder(folder);
+    }
+
+    /// <summary>A new name is in the folder, and a folder is flushed like a file. .NET opens no folders; Windows needs no flush for them.</summary>
+    /// <exception cref="IOException">It could not be flushed.</exception>
+    public static void FlushFolder(string folder)
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            return;
+        }
+
+        int handle = OpenFile(folder, 0);
+        if (handle < 0)
+        {
+            throw new IOException($"folder {folder} cannot be opened to flush it (error {Marshal.GetLastPInvokeError()})");
+        }
+
+        int flushed = FlushFile(handle);
+        int error = Marshal.GetLastPInvokeError();
+        _ = CloseFile(handle);
+        if (flushed != 0)
+        {
+            throw new IOException($"folder {folder} cannot be flushed (error {error})");
+        }
+    }
+
+    /// <summary>Holds a folder for this process alone, until what is returned is disposed of.</summary>
+    /// <exception cref="IOException">Another process has it, or it cannot be written.</exception>
+    public static FileStream Hold(string folder)
+    {
+        try
+        {
+            return new FileStream(Path.Combine(folder, "lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        }
+        catch (IOException taken)
+        {
+            throw new IOException($"folder {folder} is in use by another process, or cannot be written: {taken.Message}", taken);
+        }
+    }
+
+    [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int OpenFile(string path, int flags);
+
+    [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
+    private static partial int FlushFile(int handle);
+
+    [LibraryImport("libc", EntryPoint = "close")]
+    private static partial int CloseFile(int handle);
+}

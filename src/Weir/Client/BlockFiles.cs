@@ -1,0 +1,120 @@
+using Weir.Checkpoints;
+using Weir.Keys;
+using Weir.Wire;
+using Weir.World;
+
+namespace Weir.Client;
+
+/// <summary>Gathers the slices of a checkpoint into files and writes them, two at a time, so that readers wait for the store and memory is bounded. Thread-safe.</summary>
+internal sealed class BlockFiles(ICheckpointStore store, string name, ulong checkpoint, CancellationToken cancellation)
+{
+    /// <summary>Bytes of a file: long enough for a disk or a store to be quick with, short enough to keep three in memory.</summary>
+    private const int FileBytes = 32 << 20;
+
+    private const int WritesAtATime = 2;
+
+    private readonly object _gate = new();
+    private readonly List<ManifestFile> _files = [];
+    private readonly List<Task> _writes = [];
+    private List<ReadOnlyMemory<byte>> _pieces = [];
+    private int _bytes;
+    private int _blocks;
+
+    /// <summary>The files so far.</summary>
+    public ManifestFile[] Written
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return [.. _files];
+            }
+        }
+    }
+
+    /// <summary>Takes a slice on. Completes when there is room for the next one.</summary>
+    /// <param name="body">The slice; its records are not changed any more.</param>
+    /// <param name="from">Where its records begin.</param>
+    /// <param name="segment">The segment.</param>
+    /// <param name="attempt">The walk that it is of.</param>
+    /// <param name="position">Its place in the walk.</param>
+    /// <param name="isLast">It is the walk's last.</param>
+    /// <param name="tables">The tables whose rows are counted.</param>
+    /// <returns>The rows in it.</returns>
+    public async Task<long> AddAsync(byte[] body, int from, int segment, uint attempt, ulong position, bool isLast, IReadOnlySet<uint> tables)
+    {
+        ReadOnlyMemory<byte> records = body.AsMemory(from);
+        long rows = RowsOf(records.Span, tables);
+        Task full;
+        lock (_gate)
+        {
+            byte[] head = new byte[Block.HeadSize];
+            new Block(checkpoint, _files.Count, _blocks, (uint)segment, attempt, position, isLast, records.Length).WriteHead(head, records.Span);
+            _pieces.Add(head);
+            _pieces.Add(records);
+            _bytes += head.Length + records.Length;
+            _blocks++;
+            full = _bytes >= FileBytes ? Write() : Room();
+        }
+
+        await full;
+        return rows;
+    }
+
+    /// <summary>The last file is written, and all of them are there.</summary>
+    public async Task CompleteAsync()
+    {
+        Task last;
+        lock (_gate)
+        {
+            last = _blocks > 0 ? Write() : Task.CompletedTask;
+        }
+
+        await last;
+        await Task.WhenAll(_writes);
+    }
+
+    /// <summary>Nothing is written any more, however that ended.</summary>
+    public Task EndedAsync() =>
+        Task.WhenAll(_writes).ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+
+    private Task Write()
+    {
+        int file = _files.Count;
+        _files.Add(new ManifestFile(_bytes, _blocks));
+        List<ReadOnlyMemory<byte>> pieces = _pieces;
+        (_pieces, _bytes, _blocks) = ([], 0, 0);
+        _writes.RemoveAll(w => w.IsCompletedSuccessfully);
+        Task before = _writes.Count >= WritesAtATime ? _writes[^WritesAtATime] : Task.CompletedTask;
+        _writes.Add(WriteAsync(file, pieces, before));
+        return Room();
+    }
+
+    private async Task WriteAsync(int file, List<ReadOnlyMemory<byte>> pieces, Task before)
+    {
+        await before;
+        await store.WriteAsync($"{name}/{Manifest.FileName(file)}", pieces, cancellation);
+    }
+
+    /// <summary>While two files are written and a third is full, readers wait for the first.</summary>
+    private Task Room()
+    {
+        Task[] open = [.. _writes.Where(w => !w.IsCompletedSuccessfully)];
+        return open.Length <= WritesAtATime ? Task.CompletedTask : open[^(WritesAtATime + 1)];
+    }
+
+    private static long RowsOf(ReadOnlySpan<byte> records, IReadOnlySet<uint> tables)
+    {
+        long rows = 0;
+        var reader = new ByteReader(records);
+        while (reader.Left > 0)
+        {
+            var record = CopyRecord.Read(ref reader);
+            reader.Take(record.Bytes);
+            reader.SkipPadTo8();
+            rows += record.Kind == CopyRecordKind.Rows && tables.Contains(record.Table) ? record.Count : 0;
+        }
+
+        return rows;
+    }
+}

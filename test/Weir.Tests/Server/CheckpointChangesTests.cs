@@ -1,0 +1,55 @@
+using Weir.Keys;
+using Weir.Placement;
+using Weir.Server;
+using Weir.Tests.Wire;
+using Weir.Wire;
+
+namespace Weir.Tests.Server;
+
+/// <summary>What checkpoints and restores do with the flags of tables and jobs (design R23, R24).</summary>
+public class CheckpointChangesTests
+{
+    private static readonly ClusterMap Map = FrameSamples.Map(FrameSamples.Names.Default);
+
+    [Fact]
+    public void A_restored_table_is_durable_and_committed_as_it_was_and_a_job_goes_on_without_the_lost_as_it_did()
+    {
+        ClusterMap journals = Map with { Members = [.. Map.Members.Select(m => m with { HasJournal = true })] };
+        ClusterMap recorded = journals with
+        {
+            Tables = [.. Map.Tables.Select(t => t with { Durable = true, IsLost = true, IsCommitted = !t.Aggregate })],
+            Jobs = [.. Map.Jobs.Select(j => j with { ContinuesWithout = true })],
+        };
+        Membership.Decision decision = Restore(journals, recorded);
+        Assert.True(decision.Map is not null, decision.Text);
+        Assert.Equal(journals.Generation + 1, decision.Map.Generation);
+        Assert.Equal(recorded.Tables.Select(t => t with { IsLost = false }), decision.Map.Tables);
+        Assert.All(decision.Map.Jobs, j => Assert.True(j.ContinuesWithout));
+        Assert.All(decision.Map.Members, m => Assert.True(m.HasJournal));
+    }
+
+    [Fact]
+    public void A_checkpoint_with_a_durable_table_is_not_loaded_where_a_server_has_no_journal()
+    {
+        ClusterMap none = Map with { Members = [.. Map.Members.Select(m => m with { HasJournal = false })] };
+        Membership.Decision decision = Restore(none, none with { Tables = [Map.Tables[0] with { Durable = true }, .. Map.Tables[1..]] });
+        Assert.Null(decision.Map);
+        Assert.Equal(Status.Conflict, decision.Status);
+        Assert.Contains("needs a journal", decision.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_table_of_which_rows_are_lost_is_in_no_checkpoint_and_a_restore_that_lost_some_has_not_ended()
+    {
+        ClusterMap lost = Map with { Tables = [Map.Tables[0] with { IsLost = true }, .. Map.Tables[1..]] };
+        Membership.Decision decision = CheckpointChanges.Open(lost, new OpenCheckpointBody(10, 20, 21));
+        Assert.Equal((null, Status.StateLost), (decision.Map, decision.Status));
+        ClusterMap loading = Restore(Map, Map).Map!;
+        Assert.NotNull(CheckpointChanges.Close(loading, new EndCheckpointBody(10, true)).Map);
+        loading = loading with { Tables = [loading.Tables[0] with { IsLost = true }, .. loading.Tables[1..]] };
+        Assert.Equal(Status.StateLost, CheckpointChanges.Close(loading, new EndCheckpointBody(10, true)).Status);
+    }
+
+    private static Membership.Decision Restore(ClusterMap map, ClusterMap recorded) =>
+        CheckpointChanges.Restore(map, new BeginRestoreBody(10, 20, 21, MapEncoding.Encode(recorded)), map.Generation);
+}
