@@ -346,8 +346,5 @@ internal sealed class Segment(int index, LogBytes logBytes) : IDisposable
         EndCopy();
         _tables.Clear();
         Waiting.Clear();
-
-        // Who still has it on a list finds that it is nobody's neighbour any more.
-        (Place, Target, Successor, Newcomer) = (-1, null, null, null);
     }
 }
