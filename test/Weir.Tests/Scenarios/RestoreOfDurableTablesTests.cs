@@ -3,7 +3,6 @@ using Weir.Keys;
 using Weir.Server;
 using Weir.Sim;
 using Weir.Tests.Checkpoints;
-using Weir.World;
 
 namespace Weir.Tests.Scenarios;
 
@@ -27,7 +26,7 @@ public class RestoreOfDurableTablesTests
                     WeirClient client = await cluster.ConnectAsync("a", Patient);
                     (WeirTable durable, WeirTable memory) = await SaveAsync(client, store);
                     await client.RestoreCheckpointAsync(store, "one");
-                    await client.PushAsync(durable, Kept[..50], Ones(50));
+                    await client.PushAsync(durable, Kept.AsMemory(0, 50), Ones(50));
                     Assert.Equal(2, await OneAsync(client, durable, Kept[0]));
                     Assert.Equal(1, await OneAsync(client, memory, Kept[0]));
                     await StopAllAsync(cluster);
