@@ -75,7 +75,9 @@ internal static class MapChanges
 
         if (map.IsUntouched)
         {
-            return Done(Place(map with { Members = [.. map.Members.Where((_, i) => i != index)] }));
+            // The only one that comes back as another start of itself is about to be put in again.
+            ClusterMap others = map with { Members = [.. map.Members.Where((_, i) => i != index)] };
+            return Done(others.Members.Length == 0 ? others : Place(others));
         }
 
         var chains = (MapChain[])map.Chains.Clone();

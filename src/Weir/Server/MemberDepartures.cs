@@ -71,6 +71,16 @@ internal static class MemberDepartures
         }
 
         MapMember member = map.Members[index];
+        if (map.Acceptors is [string only] && only == member.Address)
+        {
+            return Refuse($"server {member.Address} has the register's only acceptor: the cluster ends with it and not before");
+        }
+
+        if (map.Members.Length == 1)
+        {
+            return Refuse($"server {member.Address} is the only one: the cluster ends with it and not before");
+        }
+
         int held = map.Tables.Length == 0 ? 0 : map.Chains.Count(c => c.PlaceOf(index) >= 0);
         if (isHeard && held > 0)
         {

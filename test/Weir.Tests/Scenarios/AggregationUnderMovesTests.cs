@@ -27,7 +27,7 @@ public class AggregationUnderMovesTests
     {
         float[] undisturbed = Run(1, replicas, isDisturbed: false, out _);
         int rounds = 0;
-        ulong seeds = ulong.Parse(Environment.GetEnvironmentVariable("WEIR_SEEDS") ?? "6", CultureInfo.InvariantCulture);
+        ulong seeds = ulong.Parse(Environment.GetEnvironmentVariable("WEIR_SEEDS") ?? "3", CultureInfo.InvariantCulture);
         for (ulong seed = 1; seed <= seeds; seed++)
         {
             float[] disturbed = Run(seed, replicas, isDisturbed: true, out int changes);

@@ -9,12 +9,12 @@ namespace Weir.Tests.Scenarios;
 /// <summary>Checkpoints while everything goes on, and what comes of loading them (design R24).</summary>
 public class CheckpointTests
 {
-    /// <summary>How many seeds a run tries: 100, or as many as WEIR_SEEDS says.</summary>
+    /// <summary>How many seeds a run tries: 30, or as many as WEIR_SEEDS says.</summary>
     private static int Seeds =>
-        int.TryParse(Environment.GetEnvironmentVariable("WEIR_SEEDS"), NumberStyles.None, CultureInfo.InvariantCulture, out int seeds) ? Math.Max(100, seeds) : 100;
+        int.TryParse(Environment.GetEnvironmentVariable("WEIR_SEEDS"), NumberStyles.None, CultureInfo.InvariantCulture, out int seeds) ? Math.Max(30, seeds) : 30;
 
     [Fact]
-    public void What_is_loaded_is_a_prefix_and_every_push_stands_once_at_the_end_in_100_seeds_and_every_schedule_was_hit()
+    public void What_is_loaded_is_a_prefix_and_every_push_stands_once_at_the_end_in_30_seeds_and_every_schedule_was_hit()
     {
         Dictionary<string, int> hit = [];
         for (ulong seed = 1; seed <= (ulong)Seeds; seed++)
