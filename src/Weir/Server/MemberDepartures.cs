@@ -71,6 +71,12 @@ internal static class MemberDepartures
         }
 
         MapMember member = map.Members[index];
+        int held = map.Tables.Length == 0 ? 0 : map.Chains.Count(c => c.PlaceOf(index) >= 0);
+        if (isHeard && held > 0)
+        {
+            return Refuse($"server {member.Address} is alive and holds {held} segments: drain it first, with `weir drain {node:x16}`");
+        }
+
         if (map.Acceptors is [string only] && only == member.Address)
         {
             return Refuse($"server {member.Address} has the register's only acceptor: the cluster ends with it and not before");
@@ -79,12 +85,6 @@ internal static class MemberDepartures
         if (map.Members.Length == 1)
         {
             return Refuse($"server {member.Address} is the only one: the cluster ends with it and not before");
-        }
-
-        int held = map.Tables.Length == 0 ? 0 : map.Chains.Count(c => c.PlaceOf(index) >= 0);
-        if (isHeard && held > 0)
-        {
-            return Refuse($"server {member.Address} is alive and holds {held} segments: drain it first, with `weir drain {node:x16}`");
         }
 
         int[] lost = held == 0 ? [] : Lost(map, index);
