@@ -77,6 +77,7 @@ internal static class Returns
 
         hasGivenUp = Array.Exists(chain.Members, m => m.IsComplete);
         return new MapChain(
-            version, [ChainMember.Complete(member), .. chain.Members.Where(m => m.Member != member && !m.IsComplete).Select(m => new ChainMember(m.Member, version))]) { Emptied = chain.Emptied };
+            version, [ChainMember.Complete(member), .. chain.Members.Where(m => m.Member != member && !m.IsComplete).Select(m => new ChainMember(m.Member, version))])
+        { Emptied = chain.Emptied };
     }
 }

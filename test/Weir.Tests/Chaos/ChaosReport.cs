@@ -25,7 +25,9 @@ internal sealed record ChaosReport(
 {
     private static readonly JsonSerializerOptions Form = new()
     {
-        WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
+        WriteIndented = true,
+        PropertyNamingPolicy = JsonNamingPolicy.CamelCase,
+        DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
     };
 
     public void Write(string path) => File.WriteAllText(path, JsonSerializer.Serialize(this, Form));

@@ -168,8 +168,13 @@ internal sealed class ChaosRun(ChaosSettings settings)
         _rounds.GroupBy(round => round.Fault).ToDictionary(group => group.Key, group => group.Count()),
         new Dictionary<string, long>
         {
-            ["passed"] = _frames.Frames, ["delayed"] = _frames.Delayed, ["duplicated"] = _frames.Duplicated, ["truncated"] = _frames.Truncated,
-            ["flipped"] = _frames.Flipped, ["reset"] = _frames.Reset, ["cut"] = _frames.Cut,
+            ["passed"] = _frames.Frames,
+            ["delayed"] = _frames.Delayed,
+            ["duplicated"] = _frames.Duplicated,
+            ["truncated"] = _frames.Truncated,
+            ["flipped"] = _frames.Flipped,
+            ["reset"] = _frames.Reset,
+            ["cut"] = _frames.Cut,
         },
         _rounds);
 
