@@ -212,11 +212,11 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
                     new AdminReplyBody(Keys.Status.Conflict, 0, 0, $"server {join.Node:x16} is a member at {namesake.Address} and alive: each server has an id of its own"));
                 return true;
             case FrameKind.JoinNode when JoinNodeBody.TryRead(body, out JoinNodeBody join):
-                Role!.Heard.Heard(MemberRole.Node, join.Node, 0, 0, now);
+                Role!.Heard.Heard(MemberRole.Node, join.Node, join.Incarnation, now);
                 membership.Request(link, header, map => MapChanges.AddNode(map, join));
                 return true;
             case FrameKind.JoinProcess when JoinProcessBody.TryRead(body, out JoinProcessBody join):
-                Role!.Heard.Heard(MemberRole.Process, join.Process, 0, 0, now);
+                Role!.Heard.Heard(MemberRole.Process, join.Process, join.Incarnation, now);
                 membership.Request(link, header, map => MapChanges.AddProcess(map, join));
                 return true;
             case FrameKind.OpenTable when OpenTableBody.TryRead(body, out OpenTableBody open):
@@ -242,7 +242,7 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
                 node.Outbox.Send(link, node.Reply(FrameKind.AdminReply, header), new AdminReplyBody(Keys.Status.Acked, 0, 0, ""));
                 return true;
             case FrameKind.OpenSession when OpenSessionBody.TryRead(body, out OpenSessionBody open):
-                Role!.Heard.Heard(MemberRole.Process, open.Process, 0, 0, now);
+                Role!.Heard.Heard(MemberRole.Process, open.Process, open.Incarnation, now);
                 membership.Request(link, header, map => open.Group == 0 ? MapChanges.OpenSession(map, open) : TakeUp(map, open));
                 return true;
             case FrameKind.EndSession when EndSessionBody.TryRead(body, out EndSessionBody end):
@@ -255,19 +255,20 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
                 membership.Request(link, header, map => MemberDepartures.Drain(map, drain.Node, drain.Incarnation, drain.IsTakenBack));
                 return true;
             case FrameKind.Forget when ForgetBody.TryRead(body, out ForgetBody forget):
-                bool isHeard = forget.Node == node.Options.Node || Role!.Heard.IsHeard(MemberRole.Node, forget.Node, node.Limits.NodeTimeoutMs, now);
-                ulong rows = Role!.Heard.Rows(forget.Node);
+                MapMember forgotten = node.Map!.Member(forget.Node) ?? default;
+                bool isHeard = forget.Node == node.Options.Node || Role!.Heard.IsHeard(forgotten, node.Limits.NodeTimeoutMs, now);
+                ulong rows = Role!.Heard.Rows(forgotten);
                 membership.Request(link, header, map => MemberDepartures.Forget(map, forget.Node, isHeard, rows, forget.GivesUp));
                 return true;
             case FrameKind.OpenCheckpoint when OpenCheckpointBody.TryRead(body, out OpenCheckpointBody open):
-                Role!.Heard.Heard(MemberRole.Process, open.Process, 0, 0, now);
+                Role!.Heard.Heard(MemberRole.Process, open.Process, open.Incarnation, now);
                 membership.Request(link, header, map => CheckpointChanges.Open(map, open));
                 return true;
             case FrameKind.EndCheckpoint when EndCheckpointBody.TryRead(body, out EndCheckpointBody end):
                 membership.Request(link, header, map => CheckpointChanges.Close(map, end));
                 return true;
             case FrameKind.BeginRestore when BeginRestoreBody.TryRead(body, out BeginRestoreBody begin):
-                Role!.Heard.Heard(MemberRole.Process, begin.Process, 0, 0, now);
+                Role!.Heard.Heard(MemberRole.Process, begin.Process, begin.Incarnation, now);
                 uint generation = header.Generation;
                 membership.Request(link, header, map => CheckpointChanges.Restore(map, begin, generation));
                 return true;
@@ -282,7 +283,7 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
     /// <summary>A living member of the same id elsewhere: who comes back under its id does so at its address, where no other can listen.</summary>
     private MapMember? Namesake(in JoinNodeBody join, Instant now) =>
         node.Map!.Member(join.Node) is { } member && member.Incarnation != join.Incarnation && member.Address != join.Address
-            && (member.Node == node.Options.Node || Role!.Heard.IsHeard(MemberRole.Node, member.Node, node.Limits.NodeTimeoutMs, now)) ? member : null;
+            && (member.Node == node.Options.Node || Role!.Heard.IsHeard(member, node.Limits.NodeTimeoutMs, now)) ? member : null;
 
     /// <summary>The host that the map names takes up a worker's session: it hears the worker's clock as this node knows it (design R7, R26).</summary>
     private Membership.Decision TakeUp(ClusterMap map, in OpenSessionBody open)

@@ -141,7 +141,7 @@ internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainRepo
         && Reaches(id) && Reaches(successor);
 
     // Whoever is silent goes by itself: only where both are heard is it the way between them that is broken.
-    private bool Reaches(ulong id) => id == node.Options.Node || heard.IsHeard(MemberRole.Node, id, node.Limits.NodeTimeoutMs / 2, _now);
+    private bool Reaches(ulong id) => id == node.Options.Node || (node.Map!.Member(id) is { } member && heard.IsHeard(member, node.Limits.NodeTimeoutMs / 2, _now));
 
     /// <summary>Takes in who says of whom that it does not acknowledge.</summary>
     private void NoteStalled(ClusterMap map, Instant now)

@@ -57,10 +57,12 @@ internal static class MapChanges
     /// <param name="node">The node.</param>
     /// <param name="rows">What it held, for people.</param>
     /// <param name="isGone">It will never come back as what it was.</param>
-    /// <param name="silent">Who else is silent: one of them may be dead, so they are not left alone with what this one holds too.</param>
-    public static Decision RemoveNode(ClusterMap map, ulong node, ulong rows, bool isGone = false, IReadOnlySet<ulong>? silent = null)
+    /// <param name="unheard">
+    /// Of whom nothing was heard of late, silent for long enough or not: any of them may be dead, so they are not left alone with what this one holds too.
+    /// </param>
+    public static Decision RemoveNode(ClusterMap map, ulong node, ulong rows, bool isGone = false, IReadOnlySet<ulong>? unheard = null)
     {
-        bool IsHeard(ChainMember member) => isGone || silent?.Contains(map.Members[member.Member].Node) != true;
+        bool IsHeard(ChainMember member) => isGone || unheard?.Contains(map.Members[member.Member].Node) != true;
         int index = Array.FindIndex(map.Members, m => m.Node == node);
         if (index < 0)
         {

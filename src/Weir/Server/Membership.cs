@@ -20,6 +20,7 @@ internal sealed class Membership(
     private readonly ChainPlan _plan = new(node, heard);
     private readonly Dictionary<(uint Group, ulong Announced), Dictionary<ulong, long>> _begun = [];
     private HashSet<ulong> _silent = [];
+    private HashSet<ulong> _unheard = [];
     private HashSet<ulong> _awaited = [];
     private ClusterMap? _looked;
     private ClusterMap? _proposed;
@@ -94,22 +95,24 @@ internal sealed class Membership(
             return;
         }
 
-        HashSet<ulong> silent = [.. map.Members.Select(m => m.Node).Where(n => n != node.Options.Node && heard.IsSilent(MemberRole.Node, n, node.Limits.NodeTimeoutMs, now))];
+        HashSet<ulong> silent = [.. map.Members.Where(m => m.Node != node.Options.Node && heard.IsSilent(MemberRole.Node, m.Node, m.Incarnation, node.Limits.NodeTimeoutMs, now)).Select(m => m.Node)];
         if (!ReferenceEquals(map, _looked))
         {
             _awaited = MapChanges.Awaited(map);
         }
 
-        // Who is needed stays, and is looked at again when the map or the silent have changed.
-        bool hasChanged = !ReferenceEquals(map, _looked) || !silent.SetEquals(_silent);
-        (_looked, _silent) = (map, silent);
-        foreach (ulong id in map.Members.Select(m => m.Node))
+        // Who is needed stays, and is looked at again when the map has changed or who is heard. A new manager has not heard everybody who is not silent yet.
+        HashSet<ulong> unheard = [.. map.Members.Where(m => m.Node != node.Options.Node && !heard.IsHeard(m, node.Limits.NodeTimeoutMs, now)).Select(m => m.Node)];
+        bool hasChanged = !ReferenceEquals(map, _looked) || !silent.SetEquals(_silent) || !unheard.SetEquals(_unheard);
+        (_looked, _silent, _unheard) = (map, silent, unheard);
+        foreach (MapMember member in map.Members)
         {
+            ulong id = member.Node;
             if (silent.Contains(id))
             {
                 if (hasChanged)
                 {
-                    _queued.Add(new Change(m => MapChanges.RemoveNode(m, id, heard.Rows(id), silent: silent), LinkId.None, default));
+                    _queued.Add(new Change(m => MapChanges.RemoveNode(m, id, heard.Rows(member), unheard: unheard), LinkId.None, default));
                 }
             }
             else if (_awaited.Contains(id))
@@ -120,7 +123,7 @@ internal sealed class Membership(
 
         foreach (MapProcess process in map.Processes)
         {
-            if (heard.IsSilent(MemberRole.Process, process.Process, node.Limits.ProcessTimeoutMs, now))
+            if (heard.IsSilent(MemberRole.Process, process.Process, process.Incarnation, node.Limits.ProcessTimeoutMs, now))
             {
                 ulong id = process.Process;
                 _queued.Add(new Change(m => MapChanges.RemoveProcess(m, id), LinkId.None, default));
@@ -263,7 +266,7 @@ internal sealed class Membership(
     private void Decide(MapJob job, ulong announced)
     {
         uint group = job.Group;
-        if (!Array.TrueForAll(node.Map!.Members, m => m.Node == node.Options.Node || heard.Read(m.Node) >= announced))
+        if (!Array.TrueForAll(node.Map!.Members, m => m.Node == node.Options.Node || heard.Read(m) >= announced))
         {
             return;
         }

@@ -565,8 +565,12 @@ internal sealed class ServerNode : IMachine, IDisposable
         _follower.Want(header.MapVersion, _now, beat.Role == MemberRole.Node ? link : LinkId.None);
         if (member && Succession.IsHearer(map, _state.Options.Node))
         {
-            // Of a node with a newer map not all clocks are taken over: it does not count as having told them (design R8).
-            _heard.Heard(beat.Role, beat.Id, beat.StoredRows, header.MapVersion <= map.Version ? header.MapVersion : 0, _now);
+            _heard.Heard(beat.Role, beat.Id, beat.Incarnation, _now);
+            if (beat.Role == MemberRole.Node)
+            {
+                // Of a node with a newer map not all clocks are taken over: it does not count as having told them (design R8).
+                _heard.Told(beat.Id, beat.Incarnation, beat.StoredRows, header.MapVersion <= map.Version ? header.MapVersion : 0);
+            }
         }
 
         RaiseClocks(header);
@@ -722,7 +726,7 @@ internal sealed class ServerNode : IMachine, IDisposable
         IEnumerable<MapMember> told = Succession.Hearers(map);
         if (_role?.Membership is not null)
         {
-            told = told.Union(map.Members.Where(m => _heard.Read(m.Node) < map.Version));
+            told = told.Union(map.Members.Where(m => _heard.Read(m) < map.Version));
         }
 
         foreach (MapMember member in told)

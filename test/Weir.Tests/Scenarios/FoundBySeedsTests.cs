@@ -144,6 +144,17 @@ public class FoundBySeedsTests
             limitMs: 60_000);
     }
 
+    /// <summary>R5, R6: servers that come back empty while the register is away, or the last that has everything is cut off (HeardMembersTests).</summary>
+    [Theory]
+    [InlineData(559)]
+    [InlineData(620)]
+    public void Seeds_559_and_620_who_comes_back_empty_is_not_counted_as_what_it_was(ulong seed)
+    {
+        using var run = new ClusterRun(SwarmOptions.Draw(seed));
+        RunOutcome outcome = run.Run();
+        Assert.True(outcome.Violation is null, $"{outcome.Options}\n{outcome.Violation}");
+    }
+
     /// <summary>
     /// R20: a Sent that a worker made by the map before a head's death came to the next head after it. What it did not list, because another led
     /// it then, was counted as nothing to wait for: the iteration closed without the worker's part.

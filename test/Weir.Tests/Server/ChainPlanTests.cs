@@ -68,7 +68,7 @@ public sealed class ChainPlanTests : IDisposable
         HeardMembers heard = new();
         if (isHeard)
         {
-            heard.Heard(Weir.Wire.MemberRole.Node, Second, 0, 0, default);
+            heard.Heard(MemberRole.Node, Second, 22, default);
         }
 
         ChainPlan plan = new(_node, heard);
