@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using Weir.Keys;
 
 namespace Weir.Tests.Repo;
 
@@ -32,6 +33,18 @@ public partial class DocumentTests
         Assert.Equal(Repository.Rooms.Select(room => $"{room.Room}: {string.Join(' ', room.MayName)}"), table);
     }
 
+    [Fact]
+    public void The_tests_that_the_promises_name_are_there_and_every_status_has_its_advice()
+    {
+        string promises = Repository.Text("docs/reliability.md");
+        HashSet<string> classes = [.. Repository.Files.Where(file => file.StartsWith("test/", StringComparison.Ordinal)).Select(Path.GetFileNameWithoutExtension)!];
+        string[] named = [.. TestName().Matches(promises).Select(match => match.Groups[1].Value).Distinct()];
+        Assert.NotEmpty(named);
+        Assert.All(named, name => Assert.Contains(name, classes));
+        Assert.All(Enumerable.Range(1, 13), number => Assert.Contains($"\n| G{number} |", promises, StringComparison.Ordinal));
+        Assert.All(Enum.GetNames<Status>(), status => Assert.Contains($"`{status}`", promises, StringComparison.Ordinal));
+    }
+
     private static IEnumerable<string> Links(string markdown) =>
         Link().Matches(Fence().Replace(markdown, ""))
             .Select(match => match.Groups[1].Value)
@@ -42,6 +55,9 @@ public partial class DocumentTests
 
     [GeneratedRegex(@"^```.*?^```", RegexOptions.Multiline | RegexOptions.Singleline)]
     private static partial Regex Fence();
+
+    [GeneratedRegex(@"`(\w+Tests)`")]
+    private static partial Regex TestName();
 
     // | `Wire` | Keys, World | what it is |
     [GeneratedRegex(@"^\| `(\w+)` \|([^|`]*)\|", RegexOptions.Multiline)]
