@@ -199,7 +199,8 @@ internal sealed class PushSender(ClientState state)
 
                 if (MovedFrom(stream.Pending[0]))
                 {
-                    foreach (PushPart part in stream.Pending.Where(p => p.State is PartState.InFlight or PartState.Held))
+                    // What paused because the old head made way goes on at once.
+                    foreach (PushPart part in stream.Pending.Where(p => p.State is PartState.InFlight or PartState.Held or PartState.Unsent))
                     {
                         Unsend(part, now);
                     }

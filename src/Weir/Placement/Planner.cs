@@ -26,7 +26,12 @@ internal enum PlannedKind
 }
 
 /// <summary>A step, and why it is taken.</summary>
-internal readonly record struct PlannedStep(int Segment, PlannedKind Kind, ulong Node, string Reason);
+/// <param name="Segment">Of this segment.</param>
+/// <param name="Kind">What is done.</param>
+/// <param name="Node">Who comes, goes, leads or is asked.</param>
+/// <param name="Reason">Why, for people.</param>
+/// <param name="IsMove">It moves what is held often enough: nothing is less safe where it is taken a little later.</param>
+internal readonly record struct PlannedStep(int Segment, PlannedKind Kind, ulong Node, string Reason, bool IsMove = false);
 
 /// <summary>What nodes have reported of their segments, as the planner asks for it.</summary>
 internal interface IChainReports
@@ -128,7 +133,7 @@ internal static class Planner
                 first = first == 0 && nodes.Length < wanted[segment].Length ? missing[0] : first;
                 if (first != 0)
                 {
-                    Bring(steps, reports, segment, chain, first, copies, mostCopies);
+                    Bring(steps, reports, segment, chain, wanted[segment].Length, first, copies, mostCopies);
                 }
             }
             else if (allComplete)
@@ -257,11 +262,11 @@ internal static class Planner
     }
 
     private static void Bring(
-        List<PlannedStep> steps, IChainReports reports, int segment, in MapChain chain, ulong node, Dictionary<ulong, int> copies, int mostCopies)
+        List<PlannedStep> steps, IChainReports reports, int segment, in MapChain chain, int wanted, ulong node, Dictionary<ulong, int> copies, int mostCopies)
     {
         if (reports.HasCaughtUp(segment, node, chain.Epoch))
         {
-            steps.Add(new PlannedStep(segment, PlannedKind.Append, node, "it has caught up"));
+            steps.Add(new PlannedStep(segment, PlannedKind.Append, node, "it has caught up", IsMove: chain.Members.Length >= wanted));
         }
         else if (copies.GetValueOrDefault(node) < mostCopies)
         {
@@ -278,7 +283,7 @@ internal static class Planner
             // Where the head leaves and the next is who should lead, it simply leaves.
             if (!wanted.Contains(nodes[0]) && nodes[1] == wanted[0])
             {
-                steps.Add(new PlannedStep(segment, PlannedKind.Remove, nodes[0], "it should not hold the segment, and the next leads"));
+                steps.Add(new PlannedStep(segment, PlannedKind.Remove, nodes[0], "it should not hold the segment, and the next leads", IsMove: true));
             }
             else if (reports.IsSealed(segment, nodes[0], map.Version))
             {
@@ -286,12 +291,12 @@ internal static class Planner
             }
             else if (seals++ < mostSeals)
             {
-                steps.Add(new PlannedStep(segment, PlannedKind.Seal, nodes[0], "another should lead"));
+                steps.Add(new PlannedStep(segment, PlannedKind.Seal, nodes[0], "another should lead", IsMove: true));
             }
         }
         else if (Array.Find(nodes, node => !wanted.Contains(node)) is not 0 and ulong extra)
         {
-            steps.Add(new PlannedStep(segment, PlannedKind.Remove, extra, "it should not hold the segment"));
+            steps.Add(new PlannedStep(segment, PlannedKind.Remove, extra, "it should not hold the segment", IsMove: true));
         }
     }
 }

@@ -181,6 +181,11 @@ internal sealed class ChainPath
             {
                 Confirmed(segment);
             }
+            else if (!segment.IsDiverged)
+            {
+                // Pushes wait for it: at once, and not at the next tick.
+                Ask(segment);
+            }
         }
     }
 

@@ -11,10 +11,19 @@ namespace Weir.Server;
 internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainReports
 {
     /// <summary>Segments that a node copies at a time: enough to keep its link busy while small ones wait for their round trips.</summary>
-    private const int MostCopies = 8;
+    private const int MostCopies = 32;
 
-    /// <summary>Segments sealed at a time: each accepts nothing for a few round trips.</summary>
-    private const int MostSeals = 16;
+    /// <summary>Segments sealed at a time: all of them accept nothing for a few round trips, which take as long for one as for many.</summary>
+    private const int MostSeals = 256;
+
+    /// <summary>Chains that are changed at once without waiting for more.</summary>
+    private const int ManySteps = 256;
+
+    /// <summary>
+    /// How long changes that nobody's safety waits for are gathered while segments are being copied, in milliseconds. In a new epoch the pushes to a segment wait until
+    /// its members have found each other, and most pushes touch many segments: changed one after another, one of them always waits.
+    /// </summary>
+    private const long GatherMs = 1000;
 
     /// <summary>
     /// How long other changes of chains wait for heads that are sealed under an older map to say so of this one, in milliseconds: ten ticks. A head that
@@ -34,10 +43,12 @@ internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainRepo
     private readonly HashSet<int> _spokenOf = [];
     private ClusterMap? _planned;
     private bool _hasNews;
+    private bool _hasSealNews;
     private Instant _now;
     private Instant _repeatAt;
     private Instant _waitsSince = Instant.Never;
     private Instant _sealsUntil;
+    private Instant _gatherUntil = Instant.Never;
 
     private sealed record Report(ulong Incarnation, ulong MapVersion, Dictionary<(int Segment, ClaimKind Kind), ulong> Claims);
 
@@ -60,6 +71,15 @@ internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainRepo
 
         _reports[sender.Node] = new Report(sender.Incarnation, mapVersion, bySegment);
         _hasNews = true;
+        _hasSealNews |= claims.Any(claim => claim.Kind == ClaimKind.Sealed && claim.Version == node.Map?.Version);
+    }
+
+    /// <summary>Every head that was to be sealed has just said that it is, under the newest map: pushes wait for what follows. True once for each such word.</summary>
+    public bool TakeSeals()
+    {
+        bool areIn = _hasSealNews && node.Map is { } map && _told.All(told => told.Kind != PlannedKind.Seal || ((IChainReports)this).IsSealed(told.Segment, told.Node, map.Version));
+        _hasSealNews = false;
+        return areIn;
     }
 
     /// <summary>A head that was sealed under the newest map, or an older one, wants a newer (R10).</summary>
@@ -96,6 +116,7 @@ internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainRepo
         _waitsSince = !waits ? Instant.Never : _waitsSince == Instant.Never ? now : _waitsSince;
         IsPatienceOver = waits && now.MsSince(_waitsSince) > node.Limits.RecoveryWaitMs;
         List<PlannedStep> steps = Planner.Next(map, _wanted, this, MostCopies, MostSeals);
+        Gather(steps, map, now);
         if (now < _sealsUntil && AwaitsSeals(map))
         {
             // Every change raises the version that a seal must be reported under (R10): with many segments under way sealed heads would be passed
@@ -165,6 +186,27 @@ internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainRepo
                 }
             }
         }
+    }
+
+    /// <summary>Moves are made together: once nothing more is on its way, once there are many, or after a while. What brings back a lost copy is made at once, and so is
+    /// everything while some cannot reach each other: a copy between those two may never come.</summary>
+    private void Gather(List<PlannedStep> steps, ClusterMap map, Instant now)
+    {
+        int moves = steps.Count(step => step.IsMove);
+        _gatherUntil = moves == 0 ? Instant.Never : _gatherUntil == Instant.Never ? now.AfterMs(GatherMs) : _gatherUntil;
+        if (moves == 0)
+        {
+            return;
+        }
+
+        bool isMoreOnItsWay = steps.Exists(step => step.Kind is PlannedKind.Copy) || Array.Exists(map.Chains, chain => Array.Exists(chain.Members, member => !member.IsComplete));
+        if (isMoreOnItsWay && _links.IsEmpty && moves < ManySteps && now < _gatherUntil)
+        {
+            steps.RemoveAll(step => step.IsMove);
+            return;
+        }
+
+        _gatherUntil = Instant.Never;
     }
 
     private bool AwaitsSeals(ClusterMap map) => _reports.Values.Any(

@@ -34,6 +34,9 @@ internal readonly record struct LeaseContent(ulong Term, ulong Node, ulong Incar
 /// </summary>
 internal sealed class ManagerLease(NodeState node, RegisterCalls register)
 {
+    /// <summary>So many renewals fill any lease.</summary>
+    private const ulong MostRenewals = 1000;
+
     private LeaseContent _content;
     private ulong _version;
     private ulong _term;
@@ -145,7 +148,11 @@ internal sealed class ManagerLease(NodeState node, RegisterCalls register)
 
         if (result.Version > _version || !_isKnown)
         {
-            (_version, _seen, _isKnown) = (result.Version, now, true);
+            // The holder has renewed since it was last heard of; nobody says when. Each renewal begins no sooner than the pause after the one before: one
+            // that has died since is not waited for a whole lease anew, and one that lives has renewed as often as time has passed.
+            ulong renewals = result.Version - _version;
+            Instant renewed = _isKnown && _content.Term == _term && renewals < MostRenewals ? Instant.Earlier(now, _seen.AfterMs((long)renewals * node.Limits.LeaseRenewMs)) : now;
+            (_version, _seen, _isKnown) = (result.Version, renewed, true);
         }
 
         _term = Math.Max(_term, _content.Term);

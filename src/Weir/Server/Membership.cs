@@ -208,6 +208,10 @@ internal sealed class Membership(
         if (IsReady)
         {
             DecideChanges();
+            if (_plan.TakeSeals())
+            {
+                Plan(node.Map!, node.Now);
+            }
         }
 
         if (!IsReady || _queued.Count > 0)

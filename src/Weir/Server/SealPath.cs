@@ -11,6 +11,26 @@ internal sealed class SealPath(NodeState node, ChainPath chain)
     /// <summary>Failure timeouts for a successor that has yet to answer in this epoch while no push waits for it.</summary>
     private const int UnansweredTimeouts = 2;
 
+    private readonly List<Segment> _sealing = [];
+
+    /// <summary>
+    /// All heads here that were to be sealed are, and the manager has not heard of it under this map: pushes wait for it, so it is said at once. One report for
+    /// all of them, as each may change the map under which the others have to say it.
+    /// </summary>
+    public bool HasNews
+    {
+        get
+        {
+            if (_sealing.Count == 0)
+            {
+                return false;
+            }
+
+            _sealing.RemoveAll(segment => !segment.IsSealing || node.Find((uint)segment.Index) != segment);
+            return _sealing.TrueForAll(segment => segment is { IsSealed: true, IsDrained: true }) && _sealing.Exists(segment => segment.SealReported != node.Map!.Version);
+        }
+    }
+
     /// <summary>Goes on with the seals that were asked for.</summary>
     public void Tick()
     {
@@ -26,6 +46,7 @@ internal sealed class SealPath(NodeState node, ChainPath chain)
         if (node.Headed(index) is { IsTail: false, IsSealing: false } segment)
         {
             segment.IsSealing = true;
+            _sealing.Add(segment);
             Sealing(segment);
         }
     }

@@ -267,6 +267,12 @@ internal sealed class ServerNode : IMachine, IDisposable
             _copies.EndTurn();
             _state.Journal?.EndTurn();
             _chain.EndTurn();
+            if (_seals.HasNews)
+            {
+                Report();
+                AdvanceRegister();
+            }
+
             _pulls.Serve(_now);
         }
 

@@ -22,6 +22,9 @@ internal sealed class StalledLinks(long timeoutMs)
     /// <summary>Rises with every change of who is kept apart.</summary>
     public int Version { get; private set; }
 
+    /// <summary>No two have been kept apart lately: everybody reaches everybody, as far as known.</summary>
+    public bool IsEmpty => _links.Count == 0;
+
     /// <summary>Whether any two are kept apart.</summary>
     public bool IsAnyApart => _links.Values.Any(l => l.IsApart);
 

@@ -52,6 +52,50 @@ public class MoveTests
             limitMs: 120_000);
     }
 
+    /// <summary>
+    /// With a push to every segment every 2 ms: each had waited up to 47 ms, for ticks of members, heads and the manager, and the client's pause (docs/decisions/0064). Simulated time, so that
+    /// no machine is too slow for it.
+    /// </summary>
+    [Fact]
+    public void A_push_to_all_segments_is_held_up_shortly_while_a_node_joins()
+    {
+        using var cluster = new SimCluster(5, servers: 3, replicas: 1, limits: ServerLimits.FastFailover);
+        cluster.Run(
+            async () =>
+            {
+                // Frames of one link keep their order, as they do in TCP.
+                cluster.Network.Faults = new SimFaults { MinDelayUs = 200, MaxDelayUs = 201 };
+                WeirClient client = await cluster.ConnectAsync("a");
+                WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t" });
+                await cluster.Scheduler.Delay(500, CancellationToken.None);
+                HashSet<ulong> epochs = [];
+                long longestMs = 0;
+                cluster.AddServer();
+                List<Task> pushes = [];
+                for (int push = 0; push < 1000; push++)
+                {
+                    pushes.Add(PushAsync());
+                    await cluster.Scheduler.Delay(2, CancellationToken.None);
+                    epochs.UnionWith(client.Core.State.Map!.Chains.Select(chain => chain.Epoch));
+                }
+
+                await Task.WhenAll(pushes);
+                Assert.True(IsSettled(cluster, 4, 1));
+                Assert.InRange(longestMs, 0, 20);
+
+                // Those of before; copies appended, reordered, and taken out where they were.
+                Assert.InRange(epochs.Count, 4, 8);
+
+                async Task PushAsync()
+                {
+                    Instant begin = cluster.Scheduler.Now;
+                    await client.PushAsync(table, Keys, new float[Keys.Length]);
+                    longestMs = Math.Max(longestMs, cluster.Scheduler.Now.MsSince(begin));
+                }
+            },
+            limitMs: 120_000);
+    }
+
     /// <summary>Found by reading: the entries kept for a newcomer that never came filled the log, and every push was then answered Busy.</summary>
     [Fact]
     public void Nothing_is_kept_for_a_newcomer_that_dies_before_the_map_appends_it()
