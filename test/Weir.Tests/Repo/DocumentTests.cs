@@ -37,7 +37,7 @@ public partial class DocumentTests
     public void The_tests_that_the_promises_name_are_there_and_every_status_has_its_advice()
     {
         string promises = Repository.Text("docs/reliability.md");
-        HashSet<string> classes = [.. Repository.Files.Where(file => file.StartsWith("test/", StringComparison.Ordinal)).Select(Path.GetFileNameWithoutExtension)!];
+        HashSet<string> classes = [.. Repository.Files.Where(file => file.StartsWith("test/", StringComparison.Ordinal)).Select(file => Path.GetFileNameWithoutExtension(file))];
         string[] named = [.. TestName().Matches(promises).Select(match => match.Groups[1].Value).Distinct()];
         Assert.NotEmpty(named);
         Assert.All(named, name => Assert.Contains(name, classes));
