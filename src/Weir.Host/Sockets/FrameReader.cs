@@ -31,6 +31,9 @@ internal sealed class FrameReader(IFrameSink sink, LinkId link, UnfinishedBytes 
     /// <summary>Whether a first whole and right header has come.</summary>
     public bool HeaderSeen { get; private set; }
 
+    /// <summary>Whole frames given to the sink so far.</summary>
+    public long Frames { get; private set; }
+
     /// <summary>Whether the stream stands inside a frame.</summary>
     public bool InFrame => _placed is not null || _end > _start;
 
@@ -62,6 +65,7 @@ internal sealed class FrameReader(IFrameSink sink, LinkId link, UnfinishedBytes 
         }
         finally
         {
+            Frames += frames;
             if (frames > 0)
             {
                 tally.Received(frames, _start - before);
@@ -146,6 +150,7 @@ internal sealed class FrameReader(IFrameSink sink, LinkId link, UnfinishedBytes 
             return PeerFault.BadBody;
         }
 
+        Frames++;
         tally.Received(1, frame.Length);
         sink.Receive(link, frame);
         sink.EndReceive();
