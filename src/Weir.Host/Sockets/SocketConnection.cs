@@ -25,7 +25,6 @@ internal sealed class SocketConnection : ISocketLink, IDisposable
     private string? _reason;
     private int _closing;
     private int _closed;
-    private volatile bool _headerSeen;
     private volatile bool _inFrame;
     private long _frameBeganMs;
 
@@ -57,10 +56,10 @@ internal sealed class SocketConnection : ISocketLink, IDisposable
     public string Peer { get; }
 
     /// <summary>Whether the peer has shown that it speaks Weir's protocol.</summary>
-    public bool HeaderSeen => _headerSeen;
+    public bool HeaderSeen => _reader.HeaderSeen;
 
     /// <summary>Whether it is open and its peer has not shown that yet.</summary>
-    public bool IsSilent => !_headerSeen && Volatile.Read(ref _closed) == 0;
+    public bool IsSilent => !HeaderSeen && Volatile.Read(ref _closed) == 0;
 
     public long QueuedBytes => _writer.QueuedBytes;
 
@@ -148,7 +147,7 @@ internal sealed class SocketConnection : ISocketLink, IDisposable
     public void EndIfStalled(long nowMs)
     {
         long writeBeganMs = _writer.WriteBeganMs;
-        if (_accepted && !_headerSeen && nowMs - _openedMs > _options.FirstHeaderTimeoutMs)
+        if (_accepted && !HeaderSeen && nowMs - _openedMs > _options.FirstHeaderTimeoutMs)
         {
             AbortStalled($"the peer sent no whole frame header in {_options.FirstHeaderTimeoutMs} ms");
         }
@@ -216,7 +215,6 @@ internal sealed class SocketConnection : ISocketLink, IDisposable
             Volatile.Write(ref _frameBeganMs, Environment.TickCount64);
         }
 
-        _headerSeen = _reader.HeaderSeen;
         _inFrame = fault is null && _reader.InFrame;
         if (fault is not null)
         {
