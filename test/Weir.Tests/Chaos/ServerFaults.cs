@@ -3,7 +3,6 @@ using System.Net.Sockets;
 using Weir.Cli.Bench;
 using Weir.Client;
 using Weir.Host;
-using Weir.World;
 
 namespace Weir.Tests.Chaos;
 
