@@ -15,6 +15,7 @@ namespace Weir.Host;
 /// 1006  Warning      accepting failed for the moment
 /// 1007  Debug        an address could not be reached
 /// 1008  Error        a connection failed by a defect of this program
+/// 1009  Warning      fewer connections are accepted than the options allow, as the process may open few files
 /// 1100  Critical     a node stopped by an exception
 /// 1101  Error        a client stopped by an exception
 /// 1102  Information  what a node has to say: a peer refused, a map it joined
@@ -51,6 +52,9 @@ internal static partial class Log
 
     [LoggerMessage(1008, LogLevel.Error, "the connection with {Peer} failed by a defect")]
     public static partial void ConnectionDefect(ILogger log, Exception fault, string peer);
+
+    [LoggerMessage(1009, LogLevel.Warning, "{Address} accepts at most {Most} connections and not {Wanted}: the process may not open more files. Raise that limit (ulimit -n)")]
+    public static partial void FewFiles(ILogger log, string address, int most, int wanted);
 
     [LoggerMessage(1100, LogLevel.Critical, "{Node} stopped: an exception came out of it, and state that cannot be explained is not served")]
     public static partial void NodeFailed(ILogger log, Exception fault, string node);

@@ -341,6 +341,10 @@ public sealed class WeirServer : IAsyncDisposable
                     Status.Unreachable,
                     $"this node became no member of the cluster at {etcd} within {joinMs / 1000.0:0.#} s: is etcd reached from here, and the server that its lease names?");
             }
+            catch (OperationCanceledException) when (!cancellation.IsCancellationRequested && join is null && node.JoinRefusal is { } refusal)
+            {
+                throw new WeirException(Status.Conflict, $"an acceptor of the register refused this node: {refusal}");
+            }
             catch (OperationCanceledException) when (!cancellation.IsCancellationRequested && join is null)
             {
                 throw new WeirException(

@@ -1,10 +1,13 @@
 using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
 
 namespace Weir.Host.Disk;
 
 /// <summary>Files and folders whose content is there after a loss of power. Thread-safe.</summary>
 internal static partial class DurableFiles
 {
+    private const int Interrupted = 4;
+
     /// <summary>Writes a whole file beside the old one, flushes it and renames it over that: whoever reads finds the old content or the new.</summary>
     public static void Replace(string folder, string name, ReadOnlySpan<byte> content)
     {
@@ -13,11 +16,39 @@ internal static partial class DurableFiles
         using (var file = new FileStream(beside, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0))
         {
             file.Write(content);
-            file.Flush(flushToDisk: true);
+            Flush(file.SafeFileHandle);
         }
 
         File.Move(beside, path, overwrite: true);
         FlushFolder(folder);
+    }
+
+    /// <summary>
+    /// What was written to a file is on its disk once this returns. The runtime's own flush says nothing of an fsync that failed, whatever the error (seen with
+    /// .NET 10.0.12 on Linux), so that what is on no disk would be acknowledged.
+    /// </summary>
+    /// <exception cref="IOException">It could not be flushed: nobody knows what is on the disk.</exception>
+    public static void Flush(SafeFileHandle file)
+    {
+        if (!OperatingSystem.IsLinux())
+        {
+            // On macOS it is this that has the drive empty its cache.
+            RandomAccess.FlushToDisk(file);
+        }
+
+        if (OperatingSystem.IsWindows())
+        {
+            return;
+        }
+
+        while (FlushFile(file) != 0)
+        {
+            int error = Marshal.GetLastPInvokeError();
+            if (error != Interrupted)
+            {
+                throw new IOException($"a file cannot be flushed (error {error}): nobody knows what of it is on the disk");
+            }
+        }
     }
 
     /// <summary>A new name is in the folder, and a folder is flushed like a file. .NET opens no folders; Windows needs no flush for them.</summary>
@@ -63,6 +94,9 @@ internal static partial class DurableFiles
 
     [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
     private static partial int FlushFile(int handle);
+
+    [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
+    private static partial int FlushFile(SafeFileHandle file);
 
     [LibraryImport("libc", EntryPoint = "close")]
     private static partial int CloseFile(int handle);

@@ -36,7 +36,7 @@ public sealed class FolderStore : ICheckpointStore
         using (SafeFileHandle file = File.OpenHandle(beside, FileMode.Create, FileAccess.Write, FileShare.None, FileOptions.Asynchronous, bytes))
         {
             await RandomAccess.WriteAsync(file, pieces, 0, cancellation);
-            RandomAccess.FlushToDisk(file);
+            DurableFiles.Flush(file);
         }
 
         File.Move(beside, path, overwrite: true);

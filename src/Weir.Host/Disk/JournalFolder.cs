@@ -246,7 +246,7 @@ internal sealed class JournalFolder : IJournal, IDisposable
 
             // It was being written when the process ended, and was acknowledged to nobody.
             RandomAccess.SetLength(file, at);
-            RandomAccess.FlushToDisk(file);
+            DurableFiles.Flush(file);
         }
 
         _files.Add(number, at);
@@ -278,7 +278,7 @@ internal sealed class JournalFolder : IJournal, IDisposable
                 continue;
             }
 
-            _hasFailed |= !Try(() => RandomAccess.FlushToDisk(_open!));
+            _hasFailed |= !Try(() => DurableFiles.Flush(_open!));
             foreach (ulong ticket in tickets)
             {
                 _results.Enqueue(new DiskResult(ticket, !_hasFailed));
@@ -314,7 +314,7 @@ internal sealed class JournalFolder : IJournal, IDisposable
             if (_open is not null)
             {
                 // Nothing of the next file stands before all of this does.
-                RandomAccess.FlushToDisk(_open);
+                DurableFiles.Flush(_open);
                 _open.Dispose();
             }
 

@@ -22,11 +22,11 @@ internal sealed class Acceptor : IAsyncDisposable
     private long _refusalsLoggedMs;
 
     /// <exception cref="WeirException">The address cannot be listened on; the message names it and says what to do.</exception>
-    public Acceptor(SocketNetwork network, EndPoint wanted, SocketOptions options, ILogger log)
+    public Acceptor(SocketNetwork network, EndPoint wanted, SocketOptions options, int maxConnections, ILogger log)
     {
         _network = network;
         _log = log;
-        _maxConnections = options.MaxConnections;
+        _maxConnections = maxConnections;
         _listener = HostAddress.NewSocket(wanted);
         try
         {

@@ -24,12 +24,16 @@ internal sealed class FrameReader(IFrameSink sink, LinkId link, UnfinishedBytes 
     private FrameHeader _header;
     private FrameBuffer? _placed;
     private int _placedBytes;
+    private volatile bool _headerSeen;
 
     /// <summary>Where the next bytes go; never empty.</summary>
     public Memory<byte> Free => _placed is { } frame ? frame.Memory[_placedBytes..] : _buffer.AsMemory(_end);
 
-    /// <summary>Whether a first whole and right header has come.</summary>
-    public bool HeaderSeen { get; private set; }
+    /// <summary>Whether a first whole and right header has come; known before its frame is given to the sink. Any thread may ask.</summary>
+    public bool HeaderSeen => _headerSeen;
+
+    /// <summary>Whole frames given to the sink so far.</summary>
+    public long Frames { get; private set; }
 
     /// <summary>Whether the stream stands inside a frame.</summary>
     public bool InFrame => _placed is not null || _end > _start;
@@ -62,6 +66,7 @@ internal sealed class FrameReader(IFrameSink sink, LinkId link, UnfinishedBytes 
         }
         finally
         {
+            Frames += frames;
             if (frames > 0)
             {
                 tally.Received(frames, _start - before);
@@ -98,7 +103,7 @@ internal sealed class FrameReader(IFrameSink sink, LinkId link, UnfinishedBytes 
             return PeerFault.Of(headerFault, rest);
         }
 
-        HeaderSeen = true;
+        _headerSeen = true;
         int frameBytes = FrameHeader.Size + _header.BodyLength;
         if (rest.Length < frameBytes)
         {
@@ -146,6 +151,7 @@ internal sealed class FrameReader(IFrameSink sink, LinkId link, UnfinishedBytes 
             return PeerFault.BadBody;
         }
 
+        Frames++;
         tally.Received(1, frame.Length);
         sink.Receive(link, frame);
         sink.EndReceive();

@@ -6,7 +6,7 @@ using Weir.World;
 namespace Weir.Host.Sockets;
 
 /// <summary>What a peer did wrong, told to it in one error frame before its connection is closed.</summary>
-/// <param name="Status">Conflict: it speaks another protocol version. Busy: a bound was reached. Malformed: its bytes make no sense.</param>
+/// <param name="Status">Conflict: it speaks another protocol version. Busy: a bound was reached. DeadlineExceeded: it was too slow. Malformed: its bytes make no sense.</param>
 /// <param name="Text">A sentence for the log on both sides.</param>
 internal sealed record PeerFault(Status Status, string Text)
 {

@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using Microsoft.Extensions.Logging;
 using Weir.Host.Loops;
+using Weir.Keys;
 using Weir.World;
 
 namespace Weir.Host.Sockets;
@@ -24,9 +25,8 @@ internal sealed class SocketConnection : ISocketLink, IDisposable
     private string? _reason;
     private int _closing;
     private int _closed;
-    private volatile bool _headerSeen;
     private volatile bool _inFrame;
-    private long _progressMs;
+    private long _frameBeganMs;
 
     /// <param name="socket">A connected socket, which the connection owns from now on.</param>
     /// <param name="link">Under which the sink hears of it.</param>
@@ -56,7 +56,10 @@ internal sealed class SocketConnection : ISocketLink, IDisposable
     public string Peer { get; }
 
     /// <summary>Whether the peer has shown that it speaks Weir's protocol.</summary>
-    public bool HeaderSeen => _headerSeen;
+    public bool HeaderSeen => _reader.HeaderSeen;
+
+    /// <summary>Whether it is open and its peer has not shown that yet.</summary>
+    public bool IsSilent => !HeaderSeen && Volatile.Read(ref _closed) == 0;
 
     public long QueuedBytes => _writer.QueuedBytes;
 
@@ -144,13 +147,15 @@ internal sealed class SocketConnection : ISocketLink, IDisposable
     public void EndIfStalled(long nowMs)
     {
         long writeBeganMs = _writer.WriteBeganMs;
-        if (_accepted && !_headerSeen && nowMs - _openedMs > _options.FirstHeaderTimeoutMs)
+        if (_accepted && !HeaderSeen && nowMs - _openedMs > _options.FirstHeaderTimeoutMs)
         {
             AbortStalled($"the peer sent no whole frame header in {_options.FirstHeaderTimeoutMs} ms");
         }
-        else if (_inFrame && nowMs - Volatile.Read(ref _progressMs) > _options.StallTimeoutMs)
+        else if (_inFrame && nowMs - Volatile.Read(ref _frameBeganMs) > _options.StallTimeoutMs)
         {
-            AbortStalled($"the peer sent nothing for {_options.StallTimeoutMs} ms in the middle of a frame");
+            // However often it sends a byte: what it has begun takes memory that others are short of.
+            _inFrame = false;
+            End(new PeerFault(Status.DeadlineExceeded, $"a frame was begun and not whole {_options.StallTimeoutMs} ms later"));
         }
         else if (writeBeganMs != 0 && nowMs - writeBeganMs > _options.StallTimeoutMs)
         {
@@ -172,10 +177,10 @@ internal sealed class SocketConnection : ISocketLink, IDisposable
             ValueTask room = _sink.RoomAsync();
             if (!room.IsCompletedSuccessfully)
             {
-                // The peer waits for this side now, so its silence does not count against it.
+                // The peer waits for this side now, so that time does not count against it.
                 _inFrame = false;
                 await Task.WhenAny(room.AsTask(), _aborted.Task).ConfigureAwait(false);
-                Volatile.Write(ref _progressMs, Environment.TickCount64);
+                Volatile.Write(ref _frameBeganMs, Environment.TickCount64);
                 _inFrame = _reader.InFrame;
             }
 
@@ -203,16 +208,26 @@ internal sealed class SocketConnection : ISocketLink, IDisposable
 
     private void Take(int count)
     {
+        long before = _reader.Frames;
         PeerFault? fault = _reader.Advance(count);
-        Volatile.Write(ref _progressMs, Environment.TickCount64);
-        _headerSeen = _reader.HeaderSeen;
+        if (_reader.InFrame && (!_inFrame || _reader.Frames != before))
+        {
+            Volatile.Write(ref _frameBeganMs, Environment.TickCount64);
+        }
+
         _inFrame = fault is null && _reader.InFrame;
         if (fault is not null)
         {
-            Log.PeerFault(_log, Peer, fault.Text);
-            HostMeters.PeerFault();
-            _writer.Send(fault.ToFrame());
-            _ = CloseAsync(_accepted ? fault.Text : $"{Peer} does not speak Weir's protocol as it should: {fault.Text}");
+            End(fault);
         }
+    }
+
+    /// <summary>Tells the peer what it did wrong, and ends the connection once that was sent.</summary>
+    private void End(PeerFault fault)
+    {
+        Log.PeerFault(_log, Peer, fault.Text);
+        HostMeters.PeerFault();
+        _writer.Send(fault.ToFrame());
+        _ = CloseAsync(_accepted ? fault.Text : $"{Peer} does not speak Weir's protocol as it should: {fault.Text}");
     }
 }

@@ -28,11 +28,15 @@ internal sealed class SocketNetwork : INetwork, IAsyncDisposable
     private readonly ConcurrentDictionary<string, LinkId> _byAddress = new();
     private readonly ConcurrentDictionary<SocketConnection, Task> _connections = new();
     private readonly List<Acceptor> _acceptors = [];
+
+    // Accepted connections in the order in which they came, without those at the front that are silent no more.
+    private readonly Queue<SocketConnection> _silent = new();
     private readonly Lock _gate = new();
     private readonly Timer _sweeper;
     private SocketShared? _shared;
     private long _lastLink;
     private int _acceptedNow;
+    private int _mostAccepted;
     private volatile bool _stopping;
 
     /// <exception cref="ArgumentException">An option is out of range.</exception>
@@ -42,6 +46,7 @@ internal sealed class SocketNetwork : INetwork, IAsyncDisposable
         _options = options;
         _log = log;
         _unfinished = new UnfinishedBytes(options.MaxUnfinishedBytes);
+        _mostAccepted = options.MaxConnections;
         int sweepMs = Math.Clamp(Math.Min(options.FirstHeaderTimeoutMs, options.StallTimeoutMs) / 4, 1, SlowestSweepMs);
         _sweeper = new Timer(static network => ((SocketNetwork)network!).Sweep(), this, sweepMs, sweepMs);
         HostMeters.Watch(this, "send", () => _connections.Keys.Sum(connection => connection.QueuedBytes));
@@ -69,7 +74,13 @@ internal sealed class SocketNetwork : INetwork, IAsyncDisposable
         lock (_gate)
         {
             ObjectDisposedException.ThrowIf(_stopping, this);
-            var acceptor = new Acceptor(this, endPoint, _options, _log);
+            if (_acceptors.Count == 0 && OpenFiles.ForConnections() is { } most && most < _options.MaxConnections)
+            {
+                _mostAccepted = most;
+                Log.FewFiles(_log, HostAddress.Text(endPoint), most, _options.MaxConnections);
+            }
+
+            var acceptor = new Acceptor(this, endPoint, _options, _mostAccepted, _log);
             _acceptors.Add(acceptor);
             return acceptor.Address;
         }
@@ -163,7 +174,7 @@ internal sealed class SocketNetwork : INetwork, IAsyncDisposable
     /// <summary>A socket that an acceptor got. False where there is no room for it.</summary>
     internal bool TryAccept(Socket socket)
     {
-        if (_stopping || Interlocked.Increment(ref _acceptedNow) > _options.MaxConnections)
+        if (_stopping || (Interlocked.Increment(ref _acceptedNow) > _mostAccepted && !EndOldestSilent()))
         {
             Interlocked.Decrement(ref _acceptedNow);
             return false;
@@ -175,6 +186,11 @@ internal sealed class SocketNetwork : INetwork, IAsyncDisposable
             var connection = new SocketConnection(socket, NextLink(), peer, accepted: true, _shared!);
             _links[connection.Link.Value] = connection;
             Run(connection, null);
+            lock (_gate)
+            {
+                _silent.Enqueue(connection);
+            }
+
             return true;
         }
         catch (SocketException)
@@ -248,10 +264,37 @@ internal sealed class SocketNetwork : INetwork, IAsyncDisposable
         }
     }
 
+    /// <summary>Whoever comes and speaks is not kept out by a crowd that has said nothing. False where nobody is silent.</summary>
+    private bool EndOldestSilent()
+    {
+        lock (_gate)
+        {
+            while (_silent.TryDequeue(out SocketConnection? oldest))
+            {
+                if (oldest.IsSilent)
+                {
+                    oldest.Abort("others came, and its peer had sent nothing yet");
+                    return true;
+                }
+            }
+
+            return false;
+        }
+    }
+
     private LinkId NextLink() => new(Interlocked.Increment(ref _lastLink));
 
     private void Sweep()
     {
+        // The queue is as long as what came while its first was silent, which is bounded in time.
+        lock (_gate)
+        {
+            while (_silent.TryPeek(out SocketConnection? first) && !first.IsSilent)
+            {
+                _silent.Dequeue();
+            }
+        }
+
         long nowMs = Environment.TickCount64;
         foreach (SocketConnection connection in _connections.Keys)
         {

@@ -9,8 +9,9 @@ public sealed record SocketOptions
     public static readonly SocketOptions Default = new();
 
     /// <summary>
-    /// Connections that are accepted and open at once; further ones are closed at once. Default 10,000: ten times the largest cluster
-    /// planned for, at 4 KiB each while idle. 1 to 1,000,000; the process's limit of open files must allow it.
+    /// Connections that are accepted and open at once. For a further one the oldest whose peer has sent nothing yet is closed; where all have, it is
+    /// closed itself. Default 10,000: ten times the largest cluster planned for, at 4 KiB each while idle. 1 to 1,000,000; fewer where the process may
+    /// not open so many files, a quarter of which are left for other things.
     /// </summary>
     public int MaxConnections { get; init; } = 10_000;
 
@@ -58,8 +59,9 @@ public sealed record SocketOptions
     public int FirstHeaderTimeoutMs { get; init; } = 10_000;
 
     /// <summary>
-    /// Milliseconds without a byte inside a begun frame, or for a write of at most 1 MiB to end, until the connection is closed. Default
-    /// 30,000: longer than TCP needs to survive a lost link, short enough that buffers come back. 10 to 600,000.
+    /// Milliseconds for a begun frame to be whole, or for a write of at most 1 MiB to end, until the connection is closed. Default
+    /// 30,000: longer than TCP needs to survive a lost link, short enough that buffers come back; a peer must send the largest frame at 35 KB/s.
+    /// 10 to 600,000.
     /// </summary>
     public int StallTimeoutMs { get; init; } = 30_000;
 

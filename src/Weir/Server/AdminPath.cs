@@ -21,8 +21,8 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
     /// <summary>This node's part in the role of the manager; null where it knows of no register.</summary>
     public ManagerRole? Role { get; set; }
 
-    /// <summary>Why the cluster last refused to take this node in; null where it has not.</summary>
-    public string? JoinRefusal { get; private set; }
+    /// <summary>Why the cluster, or an acceptor of its register, last refused this node; null where none has.</summary>
+    public string? JoinRefusal { get; set; }
 
     /// <summary>This node's planned leave.</summary>
     public LeavePath Leaving { get; } = new(node);

@@ -1,3 +1,4 @@
+using Weir.Keys;
 using Weir.Register;
 using Weir.Wire;
 using Weir.World;
@@ -52,13 +53,14 @@ internal sealed class PaxosPath
     /// <summary>A write of the acceptor could not be flushed: the node must stop (promise G13).</summary>
     public bool HasFailed => _acceptor is { HasFailed: true };
 
-    /// <summary>Takes a frame of kind 64 to 66; one of another cluster is passed over (design R2).</summary>
+    /// <summary>Takes a frame of kind 64 to 66; whoever asks for another cluster is told so, and nothing else (design R2).</summary>
     /// <returns>False where the body makes no sense.</returns>
     public bool Receive(LinkId link, in FrameHeader header, ReadOnlySpan<byte> body, Instant now)
     {
         _now = now;
         FrameHeader asked = header;
-        bool isOurs = header.Cluster == (_node.Map?.Cluster ?? _node.Options.Cluster);
+        ulong cluster = _node.Map?.Cluster ?? _node.Options.Cluster;
+        bool isOurs = header.Cluster == cluster;
         if (header.Kind == FrameKind.PaxosReply)
         {
             if (!PaxosReplyBody.TryRead(body, out PaxosReplyBody reply))
@@ -85,6 +87,11 @@ internal sealed class PaxosPath
         if (isOurs && header.RequestId == (ulong)_own)
         {
             _acceptor?.Receive(request, isAccept, reply => _node.Outbox.Send(link, _node.Reply(FrameKind.PaxosReply, asked), reply));
+        }
+        else if (!isOurs && _acceptor is not null)
+        {
+            _node.Outbox.SendStatus(
+                link, _node.Reply(FrameKind.Error, header), Status.Conflict, $"this is an acceptor of cluster {cluster:x}, the frame names {header.Cluster:x}");
         }
 
         return true;

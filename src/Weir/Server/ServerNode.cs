@@ -137,7 +137,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     /// <summary>The cluster goes on without this node, by its own wish or an operator's, and misses nothing: it may end.</summary>
     public bool HasLeft => _admin.Leaving.IsOver || _isDismissed;
 
-    /// <summary>Why the cluster last refused to take this node in; null where it has not.</summary>
+    /// <summary>Why the cluster, or an acceptor of its register, last refused this node; null where none has.</summary>
     public string? JoinRefusal => _admin.JoinRefusal;
 
     /// <summary>Why the cluster does not let this node go, where it has asked to leave; null where it does.</summary>
@@ -393,6 +393,7 @@ internal sealed class ServerNode : IMachine, IDisposable
                 if (StatusBody.TryRead(body, out StatusBody error))
                 {
                     Outbox.Note($"a peer answered: {error.Text}");
+                    _admin.JoinRefusal = error.Status == Status.Conflict && _state.Map is null ? error.Text : _admin.JoinRefusal;
                 }
 
                 break;

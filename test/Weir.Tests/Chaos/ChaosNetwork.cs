@@ -33,7 +33,13 @@ internal abstract class ChaosNetwork : IDisposable
     /// <summary>Answers whatever comes to a server with a reset, which ends its connections.</summary>
     public abstract void ResetConnections(int server);
 
-    /// <summary>Ends all cuts of a server.</summary>
+    /// <summary>Loses so many of a hundred packets that come to a server, and of those that it sends.</summary>
+    public abstract void Lose(int server, int percent);
+
+    /// <summary>Lets a server send so many kilobits a second and no more.</summary>
+    public abstract void Narrow(int server, int kilobitsPerSecond);
+
+    /// <summary>Ends all that was done to a server's network.</summary>
     public abstract void Mend(int server);
 
     public abstract void Dispose();
@@ -110,6 +116,10 @@ internal sealed class LoopbackNetwork(int servers) : ChaosNetwork
     public override void Cut(int server, IReadOnlyList<int>? others, bool incoming, bool outgoing) => throw new NotSupportedException();
 
     public override void ResetConnections(int server) => throw new NotSupportedException();
+
+    public override void Lose(int server, int percent) => throw new NotSupportedException();
+
+    public override void Narrow(int server, int kilobitsPerSecond) => throw new NotSupportedException();
 
     public override void Mend(int server)
     {
@@ -188,7 +198,20 @@ internal sealed class NamespaceNetwork : ChaosNetwork
 
     public override void ResetConnections(int server) => Rule(server, "add rule inet chaos in meta l4proto tcp reject with tcp reset");
 
-    public override void Mend(int server) => Rule(server, "flush table inet chaos");
+    public override void Lose(int server, int percent)
+    {
+        Rule(server, $"add rule inet chaos in numgen random mod 100 < {Text(percent)} drop");
+        Rule(server, $"add rule inet chaos out numgen random mod 100 < {Text(percent)} drop");
+    }
+
+    public override void Narrow(int server, int kilobitsPerSecond) => Run(
+        "tc", "-n", Space(server), "qdisc", "add", "dev", FarEnd(server), "root", "tbf", "rate", $"{Text(kilobitsPerSecond)}kbit", "burst", "16kb", "latency", "400ms");
+
+    public override void Mend(int server)
+    {
+        Rule(server, "flush table inet chaos");
+        TryRun("tc", "-n", Space(server), "qdisc", "delete", "dev", FarEnd(server), "root");
+    }
 
     public override void Dispose()
     {
@@ -204,11 +227,13 @@ internal sealed class NamespaceNetwork : ChaosNetwork
 
     private string Space(int server) => $"weir-{Text(_own)}-{Text(server + 1)}";
 
+    private string FarEnd(int server) => $"wc{Text(_own)}f{Text(server + 1)}";
+
     private string AddressOf(int host) => $"10.213.{Text(_own)}.{Text(host + 1)}";
 
     private void Join(int server)
     {
-        string near = $"wc{Text(_own)}n{Text(server + 1)}", far = $"wc{Text(_own)}f{Text(server + 1)}";
+        string near = $"wc{Text(_own)}n{Text(server + 1)}", far = FarEnd(server);
         Run("ip", "netns", "add", Space(server));
         Run("ip", "link", "add", near, "type", "veth", "peer", "name", far);
         Run("ip", "link", "set", near, "master", Bridge, "up");

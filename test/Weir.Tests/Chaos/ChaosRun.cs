@@ -3,6 +3,7 @@ using System.Globalization;
 using Weir.Cli;
 using Weir.Cli.Bench;
 using Weir.Client;
+using Weir.Tests.Register;
 using Weir.Wire;
 using Weir.World;
 
@@ -18,29 +19,41 @@ internal sealed class ChaosRun(ChaosSettings settings)
     private const int AfterTokens = 3000;
     private const int PatienceMs = 60_000;
 
-    // A cluster serves so many rounds; then another is started, every third of which with proxies.
-    private const int RoundsOfCluster = 12;
-    private const int ProxiedEvery = 3;
+    // A cluster serves so many rounds; then another is started, with the next setup of the turn: most faults are for the first two.
+    private const int RoundsOfCluster = 6;
+    private static readonly ChaosSetup[] Turn = [ChaosSetup.Plain, ChaosSetup.Durable, ChaosSetup.Proxied, ChaosSetup.Plain, ChaosSetup.Etcd, ChaosSetup.Proxied];
 
     private readonly List<ChaosRoundReport> _rounds = [];
     private readonly ProxyTally _frames = new();
     private readonly Rng _rng = new(settings.Seed);
-    private int _nextFault, _nextProxied;
+    private readonly Dictionary<ChaosSetup, int> _next = [];
 
     /// <summary>Runs as many rounds as were asked for, or as fit the time.</summary>
     public async Task<ChaosReport> RunAsync()
     {
         long begin = Stopwatch.GetTimestamp();
         using ChaosNetwork network = ChaosNetwork.Create(ChaosCluster.Size, settings.OnLoopback);
-        bool canTrace = OperatingSystem.IsLinux() && Environment.UserName == "root" && ChaosNetwork.TryRun("strace", "-V");
-        Console.WriteLine($"chaos: {network.Description}{(canTrace ? "" : ", no strace: without faults of the disk")}, seed {settings.Seed}");
+        ChaosMeans means = Means(network);
+        Console.WriteLine($"chaos: {network.Description}, seed {settings.Seed}");
+        ChaosFault[] faults = [.. ChaosFault.All.Where(fault => fault.Name.Contains(settings.Fault, StringComparison.Ordinal))];
+        foreach (ChaosFault fault in faults.Where(fault => (fault.Means & ~means) != 0))
+        {
+            Console.WriteLine($"left out: {fault.Name}, which needs {fault.Means & ~means}");
+        }
+
+        faults = [.. faults.Where(fault => (fault.Means & ~means) == 0)];
+        if (faults.Length == 0)
+        {
+            throw new InvalidOperationException($"no fault that can be played here has '{settings.Fault}' in its name; there are: {string.Join(", ", ChaosFault.All.Select(fault => fault.Name))}");
+        }
+
         for (int leg = 0; !IsOver(begin); leg++)
         {
-            bool isProxied = leg % ProxiedEvery == ProxiedEvery - 1;
-            ChaosFault[] faults = [.. ChaosFault.All.Where(fault => fault.Name.Contains(settings.Fault, StringComparison.Ordinal) && fault.NeedsProxies == isProxied && (network.CanCut || !fault.NeedsCuts) && (canTrace || !fault.NeedsTracing))];
-            if (faults.Length > 0)
+            ChaosSetup setup = Turn[leg % Turn.Length];
+            ChaosFault[] own = [.. faults.Where(fault => fault.Setup == setup)];
+            if (own.Length > 0)
             {
-                await LegAsync(network, isProxied, faults, begin);
+                await LegAsync(network, setup, means, own, begin);
             }
         }
 
@@ -49,14 +62,37 @@ internal sealed class ChaosRun(ChaosSettings settings)
 
     private bool IsOver(long begin) => _rounds.Count >= settings.Rounds || Stopwatch.GetElapsedTime(begin).TotalMinutes >= settings.Minutes;
 
-    private async Task LegAsync(ChaosNetwork network, bool isProxied, ChaosFault[] faults, long begin)
+    /// <summary>What can be done here; where something cannot it says why.</summary>
+    private static ChaosMeans Means(ChaosNetwork network)
     {
-        await using ChaosCluster cluster = await ChaosCluster.StartAsync(network, isProxied, _rng.Next());
+        bool isRoot = OperatingSystem.IsLinux() && Environment.UserName == "root";
+        string noDisk = "this user is not root";
+        bool hasDisks = isRoot && SmallDisk.CanMake(out noDisk);
+        if (!hasDisks)
+        {
+            Console.WriteLine($"no loop devices ({noDisk}): journals are on the machine's disk");
+        }
+
+        return (network.CanCut ? ChaosMeans.Cuts : 0)
+            | (isRoot && ChaosNetwork.TryRun("strace", "-V") ? ChaosMeans.Tracing : 0)
+            | (hasDisks ? ChaosMeans.SmallDisks : 0)
+            | (hasDisks && SmallDisk.CanThrottle ? ChaosMeans.Throttling : 0)
+            | (EtcdCluster.IsInstalled ? ChaosMeans.Etcd : 0)
+            | (isRoot && ChaosNetwork.TryRun("prlimit", "--version") ? ChaosMeans.FileLimits : 0)
+            | (FakeClock.Library is not null ? ChaosMeans.FakeClocks : 0);
+    }
+
+    private async Task LegAsync(ChaosNetwork network, ChaosSetup setup, ChaosMeans means, ChaosFault[] faults, long begin)
+    {
+        await using ChaosCluster cluster = await ChaosCluster.StartAsync(network, setup, means, _rng.Next());
         await using WeirClient checker = await cluster.ConnectAsync("checker");
         await AwaitWholeAsync(checker);
         for (int round = 0; round < RoundsOfCluster && !IsOver(begin); round++)
         {
-            ChaosFault fault = faults[(isProxied ? _nextProxied++ : _nextFault++) % faults.Length];
+            // Runs begin with different faults: a short one plays but a few.
+            int next = _next.TryGetValue(setup, out int known) ? known : _rng.Below(faults.Length);
+            _next[setup] = next + 1;
+            ChaosFault fault = faults[next % faults.Length];
             ChaosRoundReport report = await RoundAsync(cluster, checker, fault);
             _rounds.Add(report);
             Console.WriteLine(string.Create(
@@ -85,15 +121,16 @@ internal sealed class ChaosRun(ChaosSettings settings)
         Pushers? pushers = null;
         try
         {
-            WeirTable table = await checker.OpenTableAsync(new TableOptions { Name = $"round-{_rounds.Count}" });
-            pushers = await Pushers.StartAsync(cluster, table.Name, settings.KeysPerSecond);
+            var options = new TableOptions { Name = $"round-{_rounds.Count}", Durable = cluster.Setup == ChaosSetup.Durable };
+            WeirTable table = await checker.OpenTableAsync(options);
+            pushers = await Pushers.StartAsync(cluster, options, settings.KeysPerSecond);
             await pushers.AwaitAsync(BeforeTokens, PatienceMs);
             Dictionary<ulong, long> before = await DuplicatesAsync(checker);
             underWay = pushers.UnderWay;
-            await fault.RunAsync(cluster, _rng);
+            await fault.RunAsync(new ChaosScene(cluster, _rng, () => pushers.Acknowledged));
             await pushers.AwaitAsync(Math.Max(settings.Tokens, pushers.Acknowledged + AfterTokens), PatienceMs);
             await pushers.EndAsync(PatienceMs);
-            received = (await DuplicatesAsync(checker)).Sum(node => node.Value - before.GetValueOrDefault(node.Key));
+            received = (await DuplicatesAsync(checker)).Sum(node => Since(node.Value, before.GetValueOrDefault(node.Key)));
             verdict = await TokenLedger.CheckAsync(checker, table, pushers.Ledgers, CancellationToken.None);
             await checker.DropTableAsync(table);
             await AwaitWholeAsync(checker);
@@ -115,6 +152,9 @@ internal sealed class ChaosRun(ChaosSettings settings)
             fault.Name, verdict.Acknowledged, underWay, received, verdict.Lost, verdict.Doubled + verdict.Foreign, pushers?.Failures ?? 0,
             Stopwatch.GetElapsedTime(begin).TotalSeconds, problem ?? (failure is null ? null : $"a push failed: {failure}"));
     }
+
+    /// <summary>A server that came back with its id, which its journal keeps, counts anew.</summary>
+    private static long Since(long now, long before) => now >= before ? now - before : now;
 
     private static Task AwaitWholeAsync(WeirClient client) => RepairedCluster.AwaitAsync(client, ChaosCluster.Size, CancellationToken.None);
 
@@ -153,6 +193,8 @@ internal sealed class ChaosRun(ChaosSettings settings)
             _frames.Flipped += tally.Flipped;
             _frames.Reset += tally.Reset;
             _frames.Cut += tally.Cut;
+            _frames.Held += tally.Held;
+            _frames.HeldPastMap += tally.HeldPastMap;
         }
     }
 
@@ -175,6 +217,8 @@ internal sealed class ChaosRun(ChaosSettings settings)
             ["flipped"] = _frames.Flipped,
             ["reset"] = _frames.Reset,
             ["cut"] = _frames.Cut,
+            ["heldBack"] = _frames.Held,
+            ["heldBackPastAChangeOfTheMap"] = _frames.HeldPastMap,
         },
         _rounds);
 
@@ -198,7 +242,7 @@ internal sealed class ChaosRun(ChaosSettings settings)
 
         public string? Failure => _pushers.Select(p => p.Pusher.Failure).FirstOrDefault(failure => failure is not null);
 
-        public static async Task<Pushers> StartAsync(ChaosCluster cluster, string table, int keysPerSecond)
+        public static async Task<Pushers> StartAsync(ChaosCluster cluster, TableOptions table, int keysPerSecond)
         {
             var pushers = new Pushers();
             try
@@ -206,7 +250,7 @@ internal sealed class ChaosRun(ChaosSettings settings)
                 for (int owner = 0; owner < Count; owner++)
                 {
                     WeirClient client = await cluster.ConnectAsync($"pusher {owner}");
-                    pushers._pushers.Add((client, new TokenPusher(client, await client.OpenTableAsync(new TableOptions { Name = table }), keysPerSecond / Count, owner)));
+                    pushers._pushers.Add((client, new TokenPusher(client, await client.OpenTableAsync(table), keysPerSecond / Count, owner)));
                 }
             }
             catch

@@ -1,15 +1,13 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
-using System.Runtime.InteropServices;
+using System.Globalization;
 using Weir.Cli;
 
 namespace Weir.Tests.Chaos;
 
 /// <summary>One server process of a chaos run. It ends when this process does, in whatever way, for its standard input ends then.</summary>
-internal sealed partial class ChaosServer : IAsyncDisposable
+internal sealed class ChaosServer : IAsyncDisposable
 {
-    private const int Sigstop = 19;
-    private const int Sigcont = 18;
     private const int ServingMs = 60_000;
     private const string ServingAt = "serving at ";
 
@@ -20,10 +18,16 @@ internal sealed partial class ChaosServer : IAsyncDisposable
 
     /// <param name="prefix">What runs the command where the server is to live.</param>
     /// <param name="arguments">Those of <c>weir serve</c>.</param>
-    public ChaosServer(string[] prefix, string[] arguments)
+    /// <param name="environment">What it is to have in its environment besides what this process has.</param>
+    public ChaosServer(string[] prefix, string[] arguments, IReadOnlyDictionary<string, string>? environment = null)
     {
         string[] command = [.. prefix, "dotnet", typeof(Tool).Assembly.Location, "serve", "--with-parent", "--log", "information", .. arguments];
         var start = new ProcessStartInfo(command[0], command[1..]) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
+        foreach ((string name, string value) in environment ?? new Dictionary<string, string>())
+        {
+            start.Environment[name] = value;
+        }
+
         _process = Process.Start(start)!;
         _reading = Task.WhenAll(ReadAsync(_process.StandardOutput), ReadAsync(_process.StandardError));
     }
@@ -51,14 +55,28 @@ internal sealed partial class ChaosServer : IAsyncDisposable
     public void Kill() => _process.Kill();
 
     /// <summary>Stops it in whatever it does.</summary>
-    public void Pause() => Send(Sigstop);
+    public void Pause() => ProcessSignals.Stop(_process);
 
     /// <summary>Lets it go on as if no time had passed.</summary>
-    public void Resume() => Send(Sigcont);
+    public void Resume() => ProcessSignals.Continue(_process);
 
     /// <summary>Waits until it has ended by itself.</summary>
     /// <returns>Whether it did in time.</returns>
     public async Task<bool> EndsAsync(int withinMs) => await Task.WhenAny(_process.WaitForExitAsync(), Task.Delay(withinMs)) is { } ended && _process.HasExited && ended.IsCompleted;
+
+    /// <summary>Waits until all that it said before its end has been read.</summary>
+    public Task EndedAsync() => _reading;
+
+    /// <summary>Sets how many files it may have open from now on; what is open stays open.</summary>
+    /// <param name="files">A number, or what an earlier call gave.</param>
+    /// <returns>What it was before.</returns>
+    public string LimitFiles(string files)
+    {
+        string id = Id.ToString(CultureInfo.InvariantCulture);
+        string before = ChaosNetwork.Run("prlimit", "--pid", id, "--nofile", "--noheadings", "--raw", "--output", "SOFT").Trim();
+        ChaosNetwork.Run("prlimit", "--pid", id, $"--nofile={files}:");
+        return before;
+    }
 
     public async ValueTask DisposeAsync()
     {
@@ -72,14 +90,6 @@ internal sealed partial class ChaosServer : IAsyncDisposable
         _process.Dispose();
     }
 
-    private void Send(int signal)
-    {
-        if (!_process.HasExited)
-        {
-            Assert.Equal(0, KillProcess(_process.Id, signal));
-        }
-    }
-
     private async Task ReadAsync(StreamReader reader)
     {
         while (await reader.ReadLineAsync() is { } line)
@@ -91,7 +101,4 @@ internal sealed partial class ChaosServer : IAsyncDisposable
             }
         }
     }
-
-    [LibraryImport("libc", EntryPoint = "kill")]
-    private static partial int KillProcess(int process, int signal);
 }

@@ -13,6 +13,12 @@ internal sealed record ProxyFaults
     /// <summary>The longest that a frame is held back; those behind it on the connection wait with it.</summary>
     public int DelayMs { get; init; }
 
+    /// <summary>Frames of a thousand that are held back by themselves: those behind them on the connection pass them.</summary>
+    public int HoldPerMille { get; init; }
+
+    /// <summary>The longest that such a frame is held back, and twice the shortest.</summary>
+    public int HoldMs { get; init; }
+
     /// <summary>Frames of a thousand that arrive twice.</summary>
     public int DuplicatePerMille { get; init; }
 
@@ -32,10 +38,10 @@ internal sealed record ProxyFaults
     public bool CutsFrom { get; init; }
 }
 
-/// <summary>How often a proxy did what. Thread-safe to count in.</summary>
+/// <summary>How often a proxy did what; of the frames held back, how many came when the map had changed meanwhile. Thread-safe to count in.</summary>
 internal sealed class ProxyTally
 {
-    public long Frames, Delayed, Duplicated, Truncated, Flipped, Reset, Cut;
+    public long Frames, Delayed, Duplicated, Truncated, Flipped, Reset, Cut, Held, HeldPastMap;
 }
 
 /// <summary>
@@ -53,6 +59,7 @@ internal sealed class FrameProxy : IAsyncDisposable
     private readonly HashSet<Socket> _sockets = [];
     private readonly Rng _rng;
     private readonly Task _accepting;
+    private ulong _newestMap;
 
     public FrameProxy(IPEndPoint listen, IPEndPoint server, ulong seed)
     {
@@ -136,7 +143,9 @@ internal sealed class FrameProxy : IAsyncDisposable
     private async Task PumpAsync(Socket from, Socket to, bool isTowards)
     {
         var frames = Channel.CreateBounded<(byte[] Frame, long Due)>(QueuedFrames);
-        Task writing = WriteAsync(frames.Reader, to, isTowards);
+        using var gate = new SemaphoreSlim(1);
+        List<Task> held = [];
+        Task writing = WriteAsync(frames.Reader, to, gate, isTowards);
         try
         {
             byte[] head = new byte[FrameHeader.Size];
@@ -154,7 +163,16 @@ internal sealed class FrameProxy : IAsyncDisposable
                     break;
                 }
 
-                int delayMs = Below(Faults.DelayMs + 1);
+                ProxyFaults faults = Faults;
+                SawMap(header.MapVersion);
+                if (Below(1000) < faults.HoldPerMille)
+                {
+                    Interlocked.Increment(ref Tally.Held);
+                    held.Add(HoldAsync(frame, header.MapVersion, (faults.HoldMs / 2) + Below((faults.HoldMs / 2) + 1), to, gate));
+                    continue;
+                }
+
+                int delayMs = Below(faults.DelayMs + 1);
                 Tally.Delayed += delayMs > 0 ? 1 : 0;
                 await frames.Writer.WriteAsync((frame, Stopwatch.GetTimestamp() + (delayMs * Stopwatch.Frequency / 1000)), _stop.Token);
             }
@@ -169,9 +187,36 @@ internal sealed class FrameProxy : IAsyncDisposable
         }
 
         await writing;
+        await Task.WhenAll(held);
     }
 
-    private async Task WriteAsync(ChannelReader<(byte[] Frame, long Due)> frames, Socket to, bool isTowards)
+    /// <summary>Hands a frame on when its time has come, if the connection still stands.</summary>
+    private async Task HoldAsync(byte[] frame, ulong mapVersion, int forMs, Socket to, SemaphoreSlim gate)
+    {
+        try
+        {
+            await Task.Delay(forMs, _stop.Token);
+            await SendAsync(to, frame, gate);
+            if (mapVersion < Volatile.Read(ref _newestMap))
+            {
+                Interlocked.Increment(ref Tally.HeldPastMap);
+            }
+        }
+        catch (Exception exception) when (exception is OperationCanceledException or SocketException or ObjectDisposedException)
+        {
+            // The connection has ended, and the frame is lost with it.
+        }
+    }
+
+    private void SawMap(ulong version)
+    {
+        lock (_rng)
+        {
+            _newestMap = Math.Max(_newestMap, version);
+        }
+    }
+
+    private async Task WriteAsync(ChannelReader<(byte[] Frame, long Due)> frames, Socket to, SemaphoreSlim gate, bool isTowards)
     {
         try
         {
@@ -182,7 +227,7 @@ internal sealed class FrameProxy : IAsyncDisposable
                     await Task.Delay(Stopwatch.GetElapsedTime(Stopwatch.GetTimestamp(), due), _stop.Token);
                 }
 
-                if (!await PassAsync(frame, to, isTowards))
+                if (!await PassAsync(frame, to, gate, isTowards))
                 {
                     return;
                 }
@@ -199,7 +244,7 @@ internal sealed class FrameProxy : IAsyncDisposable
     }
 
     /// <summary>Hands one frame on, or does to it what the faults say. False where the connection ends with it.</summary>
-    private async Task<bool> PassAsync(byte[] frame, Socket to, bool isTowards)
+    private async Task<bool> PassAsync(byte[] frame, Socket to, SemaphoreSlim gate, bool isTowards)
     {
         ProxyFaults faults = Faults;
         Interlocked.Increment(ref Tally.Frames);
@@ -218,7 +263,7 @@ internal sealed class FrameProxy : IAsyncDisposable
         if (Below(10_000) < faults.TruncatePerTenThousand)
         {
             Interlocked.Increment(ref Tally.Truncated);
-            await SendAsync(to, frame.AsMemory(0, frame.Length / 2));
+            await SendAsync(to, frame.AsMemory(0, frame.Length / 2), gate);
             return false;
         }
 
@@ -229,21 +274,30 @@ internal sealed class FrameProxy : IAsyncDisposable
             frame[bit / 8] ^= (byte)(1 << (bit % 8));
         }
 
-        await SendAsync(to, frame);
+        await SendAsync(to, frame, gate);
         if (Below(1000) < faults.DuplicatePerMille)
         {
             Interlocked.Increment(ref Tally.Duplicated);
-            await SendAsync(to, frame);
+            await SendAsync(to, frame, gate);
         }
 
         return true;
     }
 
-    private async Task SendAsync(Socket to, ReadOnlyMemory<byte> bytes)
+    /// <summary>Sends a frame, or the first part of one, in one piece.</summary>
+    private async Task SendAsync(Socket to, ReadOnlyMemory<byte> bytes, SemaphoreSlim gate)
     {
-        while (bytes.Length > 0)
+        await gate.WaitAsync(_stop.Token);
+        try
         {
-            bytes = bytes[await to.SendAsync(bytes, _stop.Token)..];
+            while (bytes.Length > 0)
+            {
+                bytes = bytes[await to.SendAsync(bytes, _stop.Token)..];
+            }
+        }
+        finally
+        {
+            gate.Release();
         }
     }
 

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using Weir.Keys;
+using Weir.Tests.Host;
 using Weir.Wire;
 using Weir.World;
 
@@ -69,6 +70,21 @@ public sealed class FrameProxyTests : IAsyncDisposable
         await near.SendAsync(frame);
         byte[] came = await ReadAsync(far, frame.Length);
         Assert.Equal(1, frame.Zip(came, (a, b) => byte.PopCount((byte)(a ^ b))).Sum(bits => bits));
+    }
+
+    [Fact]
+    public async Task A_frame_that_is_held_back_arrives_after_those_behind_it()
+    {
+        (Socket near, Socket far) = await ConnectAsync();
+        _proxy.Faults = new ProxyFaults { HoldPerMille = 1000, HoldMs = 500 };
+        byte[] held = Frame(1), next = Frame(2);
+        await near.SendAsync(held);
+        await Until.TrueAsync(() => Volatile.Read(ref _proxy.Tally.Held) == 1, "the proxy has taken it out");
+
+        _proxy.Faults = new ProxyFaults();
+        await near.SendAsync(next);
+        Assert.Equal((byte[])[.. next, .. held], await ReadAsync(far, 2 * held.Length));
+        Assert.Equal(1, _proxy.Tally.Held);
     }
 
     [Fact]

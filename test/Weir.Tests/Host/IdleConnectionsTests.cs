@@ -4,6 +4,8 @@ using System.Net.Sockets;
 using Weir.Client;
 using Weir.Host;
 using Weir.Host.Sockets;
+using Weir.Tests.Chaos;
+using Weir.Tests.Learn;
 
 namespace Weir.Tests.Host;
 
@@ -20,10 +22,11 @@ public class IdleConnectionsTests
     {
         CancellationToken stop = TestContext.Current.CancellationToken;
 
+        // As many as are accepted: who comes later and speaks is served all the same.
         // Both ends are this process's: where it may open fewer files there are fewer connections, and the test says so.
         int idle = Math.Min(Wanted, (OpenFiles() - Spare) / 2);
         TestContext.Current.TestOutputHelper?.WriteLine($"{idle} idle connections");
-        var sockets = SocketOptions.Default with { MaxConnections = idle + 100, FirstHeaderTimeoutMs = 60_000 };
+        var sockets = SocketOptions.Default with { MaxConnections = idle, FirstHeaderTimeoutMs = 60_000 };
         await using WeirServer server = await WeirHost.ServeAsync(new ServeOptions { SegmentBits = 6, Host = HostOptions.Default with { Sockets = sockets } }, cancellation: stop);
         await using WeirClient before = await WeirHost.ConnectAsync([server.Address], cancellation: stop);
         WeirTable table = await before.OpenTableAsync(new TableOptions { Name = "t" }, stop);
@@ -45,6 +48,45 @@ public class IdleConnectionsTests
             WeirTable same = await after.OpenTableAsync(new TableOptions { Name = "t" }, stop);
             await after.PushPullAsync(same, keys, ones, read, stop);
             Assert.All(read, value => Assert.Equal(2, value));
+        }
+        finally
+        {
+            silent.ForEach(socket => socket.Dispose());
+        }
+    }
+
+    /// <summary>
+    /// Found by reading: a crowd took all the files that a process may open, the record of the register's acceptor could not be written, and the server stopped.
+    /// </summary>
+    [Fact]
+    public async Task A_crowd_leaves_a_server_the_files_that_its_disk_needs()
+    {
+        const int Files = 400, Crowd = 500;
+        Assert.SkipUnless(ChaosNetwork.TryRun("prlimit", "--version"), "no program prlimit in PATH, which sets how many files a process may open");
+        CancellationToken stop = TestContext.Current.CancellationToken;
+        using var folder = new ScratchFolder();
+        using var free = new TcpListener(IPAddress.Loopback, 0);
+        free.Start();
+        string address = free.LocalEndpoint.ToString()!;
+        free.Stop();
+        await using var server = new ChaosServer(
+            ["prlimit", $"--nofile={Files}:{Files}"],
+            ["--listen", address, "--segments", "64", "--acceptors", address, "--cluster-number", "7", "--acceptor-folder", folder["acceptor"], "--acceptor-start", "first"]);
+        await server.ServesAsync();
+        List<Socket> silent = [];
+        try
+        {
+            for (int i = 0; i < Crowd; i++)
+            {
+                var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+                silent.Add(socket);
+                await socket.ConnectAsync(IPEndPoint.Parse(address), stop);
+            }
+
+            await using WeirClient client = await WeirHost.ConnectAsync([address], cancellation: stop);
+            await client.OpenTableAsync(new TableOptions { Name = "t" }, stop);
+            Assert.False(server.HasExited, server.Text);
+            Assert.Contains("may not open more files", server.Text);
         }
         finally
         {

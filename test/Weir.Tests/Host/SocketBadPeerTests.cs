@@ -101,10 +101,76 @@ public class SocketBadPeerTests
         await resting.WriteAsync(frame);
         Assert.Equal(frame, await resting.ReadAsync(frame.Length));
         await stalled.WriteAsync(TestFrames.Bytes(2, 100_000)[..50_000]);
-        Assert.Empty(await ReadOrResetAsync(stalled));
+        Assert.Equal((Status.DeadlineExceeded, "a frame was begun and not whole 200 ms later"), ReadError(await stalled.ReadAsync()));
         await resting.WriteAsync(frame);
         Assert.Equal(frame, await resting.ReadAsync(frame.Length));
         await Until.TrueAsync(() => server.Pool.Rented == 0, "the half frame's buffer came back");
+    }
+
+    /// <summary>
+    /// Found by reading: a byte now and then kept a frame's buffer for days, and a thousand such peers all the room that there is for frames which are begun.
+    /// </summary>
+    [Fact]
+    public async Task A_peer_that_sends_a_byte_now_and_then_is_told_and_closed()
+    {
+        const int PauseMs = 10;
+        await using var server = new EchoServer(SocketOptions.Default with { StallTimeoutMs = 300 });
+        using Socket slow = await server.ConnectAsync();
+        byte[] frame = TestFrames.Bytes(2, 100_000);
+        await slow.WriteAsync(frame[..1000]);
+        Task<byte[]> answer = slow.ReadAsync();
+        for (int at = 1000; !answer.IsCompleted; at++)
+        {
+            Assert.True(at < 5000, "it was let go on");
+            try
+            {
+                await slow.WriteAsync([frame[at]]);
+            }
+            catch (SocketException)
+            {
+                // Closed.
+            }
+
+            await Task.Delay(PauseMs, TestContext.Current.CancellationToken);
+        }
+
+        Assert.Equal(Status.DeadlineExceeded, ReadError(await answer).Status);
+        await Until.TrueAsync(() => server.Pool.Rented == 0, "the frame's buffer came back");
+    }
+
+    [Fact]
+    public async Task A_peer_whose_every_read_ends_inside_the_next_frame_is_not_slow()
+    {
+        const int Frames = 20, PauseMs = 30;
+        await using var server = new EchoServer(SocketOptions.Default with { StallTimeoutMs = 300 });
+        using Socket steady = await server.ConnectAsync();
+        byte[] frame = TestFrames.Bytes(2, 1000);
+        await steady.WriteAsync(frame[..500]);
+        for (int i = 0; i < Frames; i++)
+        {
+            await Task.Delay(PauseMs, TestContext.Current.CancellationToken);
+            await steady.WriteAsync([.. frame[500..], .. frame[..500]]);
+            Assert.Equal(frame, await steady.ReadAsync(frame.Length));
+        }
+    }
+
+    [Fact]
+    public async Task Who_comes_and_speaks_gets_the_place_of_the_oldest_that_has_said_nothing()
+    {
+        await using var server = new EchoServer(SocketOptions.Default with { MaxConnections = 3 });
+        byte[] frame = TestFrames.Bytes(1, 100);
+        using Socket speaks = await server.ConnectAsync();
+        await speaks.WriteAsync(frame);
+        Assert.Equal(frame, await speaks.ReadAsync(frame.Length));
+        using Socket oldest = await server.ConnectAsync();
+        using Socket silent = await server.ConnectAsync();
+        using Socket comes = await server.ConnectAsync();
+        Assert.Empty(await ReadOrResetAsync(oldest));
+        foreach (Socket stays in (Socket[])[comes, silent, speaks])
+        {
+            await stays.WriteAsync(frame);
+            Assert.Equal(frame, await stays.ReadAsync(frame.Length));
+        }
     }
 
     [Fact]

@@ -7,11 +7,12 @@ using System.Text.Json;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Weir.Host.Etcd;
+using Weir.Tests.Chaos;
 
 namespace Weir.Tests.Register;
 
 /// <summary>
-/// An etcd cluster of processes of its own on free loopback ports, with its files in a temporary directory. Where the machine has no etcd, tests skip.
+/// An etcd cluster of processes of its own on free ports of this machine, with its files in a temporary directory. Where the machine has no etcd, tests skip.
 /// </summary>
 internal sealed class EtcdCluster : IAsyncDisposable
 {
@@ -27,10 +28,12 @@ internal sealed class EtcdCluster : IAsyncDisposable
     private readonly int[] _peerPorts;
     private readonly Process?[] _processes;
     private readonly ConcurrentQueue<string> _lastLines = new();
+    private readonly IPAddress _host;
     private int _prefixes;
 
-    private EtcdCluster(int members)
+    private EtcdCluster(int members, IPAddress host)
     {
+        _host = host;
         int[] ports = FreePorts(2 * members);
         (_clientPorts, _peerPorts, _processes) = (ports[..members], ports[members..], new Process?[members]);
     }
@@ -43,9 +46,12 @@ internal sealed class EtcdCluster : IAsyncDisposable
     /// <summary>Skips the test that runs where there is no etcd.</summary>
     public static void SkipIfMissing() => Assert.SkipUnless(IsInstalled, "no program etcd in PATH: install Debian's package etcd-server to run this test");
 
-    public static async Task<EtcdCluster> StartAsync(int members)
+    /// <summary>Starts one; returns once it has a leader.</summary>
+    /// <param name="members">How many.</param>
+    /// <param name="host">An address of this machine that all of them listen on; null for the loopback.</param>
+    public static async Task<EtcdCluster> StartAsync(int members, IPAddress? host = null)
     {
-        EtcdCluster cluster = new(members);
+        EtcdCluster cluster = new(members, host ?? IPAddress.Loopback);
         for (int i = 0; i < members; i++)
         {
             cluster.Start(i);
@@ -68,7 +74,7 @@ internal sealed class EtcdCluster : IAsyncDisposable
 
     /// <summary>The address of a register with the given member first.</summary>
     public string Address(string prefix, int first = 0) =>
-        $"etcd://{string.Join(',', Enumerable.Range(first, Members).Select(i => $"127.0.0.1:{_clientPorts[i % Members]}"))}{prefix}";
+        $"etcd://{string.Join(',', Enumerable.Range(first, Members).Select(i => $"{_host}:{_clientPorts[i % Members]}"))}{prefix}";
 
     public Uri Url(int member) => new(Client(member));
 
@@ -113,6 +119,12 @@ internal sealed class EtcdCluster : IAsyncDisposable
         process.Kill();
         process.WaitForExit();
     }
+
+    /// <summary>Stops a member in whatever it does.</summary>
+    public void Pause(int member) => ProcessSignals.Stop(_processes[member]!);
+
+    /// <summary>Lets it go on as if no time had passed.</summary>
+    public void Resume(int member) => ProcessSignals.Continue(_processes[member]!);
 
     /// <summary>Waits until the members that run agree on a leader, which one of them is.</summary>
     public async Task<int> LeaderAsync()
@@ -194,7 +206,7 @@ internal sealed class EtcdCluster : IAsyncDisposable
         }
     }
 
-    private string Client(int member) => $"http://127.0.0.1:{_clientPorts[member]}";
+    private string Client(int member) => $"http://{_host}:{_clientPorts[member]}";
 
-    private string Peer(int member) => $"http://127.0.0.1:{_peerPorts[member]}";
+    private string Peer(int member) => $"http://{_host}:{_peerPorts[member]}";
 }

@@ -36,6 +36,11 @@ public class BanTests
     public void No_overload_of_ConfigureAwait_or_Task_Run_is_called_in(string project) =>
         Assert.All(Repository.Sources(project), source => Assert.DoesNotMatch(@"\bConfigureAwait\s*\(|\bTask\s*\.\s*Run\b", source.Code));
 
+    /// <summary>Leases and silence are spans: a wall clock that is set must not make them longer or shorter.</summary>
+    [Fact]
+    public void The_host_counts_time_by_the_monotonic_clock_alone() =>
+        Assert.All(Repository.Sources("src/Weir.Host"), source => Assert.DoesNotMatch(@"\bDateTime(Offset)?\s*\.\s*(Utc)?Now\b", source.Code));
+
     [Fact]
     public void In_Weir_Learn_only_the_Data_room_opens_files()
     {

@@ -217,6 +217,7 @@ public class MembershipTests
         var request = new PaxosBody(0, new Ballot(1_000_000, 99), default, HasValue: false);
         node.Receive(FrameKind.PaxosPrepare, request, cluster: cluster, requestId: 0);
         Assert.Equal(answers, node.Find(FrameKind.PaxosReply) is not null);
+        Assert.Equal(answers, node.Find(FrameKind.Error) is null);
     }
 
     /// <summary>A lease that nobody else may take, and a map of another term, are not swapped in the name of others.</summary>

@@ -104,13 +104,16 @@ public class PushPathTests
         Assert.Equal(0, node.Pull(Key)!.Value.Value);
     }
 
-    [Fact]
-    public void A_value_that_is_no_number_fails_its_part_and_counts_as_done()
+    [Theory]
+    [InlineData(float.NaN)]
+    [InlineData(float.PositiveInfinity)]
+    [InlineData(float.NegativeInfinity)]
+    public void A_value_that_is_no_number_fails_its_part_and_counts_as_done(float value)
     {
         using var node = new NodeHarness();
         node.OpenTable();
         ulong session = node.OpenSession();
-        PartReply failed = node.Push(session, 1, new Seq(0, 0, 0), Key, float.NaN);
+        PartReply failed = node.Push(session, 1, new Seq(0, 0, 0), Key, value);
         Assert.Equal(Status.Failed, failed.Status);
         Assert.Contains("not a finite number", failed.Text);
         Assert.Equal(Status.Acked, node.Push(session, 2, new Seq(0, 1, 0), Key, 1).Status);
