@@ -2,7 +2,9 @@ using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Weir.Client;
+using Weir.Host.Disk;
 using Weir.Host.Loops;
+using Weir.Host.S3;
 using Weir.Host.Sockets;
 using Weir.World;
 
@@ -53,4 +55,13 @@ public static class WeirHost
     /// <summary>Starts one server node over sockets in this process; see <see cref="WeirServer.StartAsync"/>.</summary>
     public static Task<WeirServer> ServeAsync(ServeOptions options, ILoggerFactory? loggers = null, CancellationToken cancellation = default) =>
         WeirServer.StartAsync(options, loggers, cancellation);
+
+    /// <summary>Checkpoints at a place that people write: <c>s3://bucket/prefix</c> for a store of objects (<see cref="S3Store"/>), else a folder.</summary>
+    /// <param name="place">The place. Nothing is asked of it yet.</param>
+    /// <exception cref="ArgumentException">It begins like the address of a store and is none.</exception>
+    public static ICheckpointStore OpenCheckpoints(string place)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(place);
+        return S3Address.IsMeant(place) ? new S3Store(place) : new FolderStore(place);
+    }
 }

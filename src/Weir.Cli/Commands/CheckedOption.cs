@@ -1,7 +1,9 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
+using Weir.Checkpoints;
 using Weir.Host.Etcd;
+using Weir.Host.S3;
 using Weir.Host.Sockets;
 
 namespace Weir.Cli.Commands;
@@ -52,6 +54,47 @@ internal static class CheckedOption
 
     /// <summary>A path that must be given.</summary>
     public static Option<string> RequiredText(string name, string help, string form) => new(name) { Description = help, HelpName = form, Required = true };
+
+    /// <summary>Where checkpoints are: a folder, or a prefix of a bucket.</summary>
+    public static Option<string?> Checkpoints(string name, string help, bool required) => new(name)
+    {
+        Description = help,
+        HelpName = "DIR|s3://BUCKET/PREFIX",
+        Required = required,
+        CustomParser = result =>
+        {
+            string text = result.Tokens[0].Value;
+            string? fault = text.Length == 0 ? "it is empty, and must be a folder or s3://bucket/prefix" : null;
+            if (fault is null && (!S3Address.IsMeant(text) || S3Address.TryParse(text, out _, out fault)))
+            {
+                return text;
+            }
+
+            result.AddError($"{name}: {fault}");
+            return null;
+        },
+    };
+
+    /// <summary>The name of a checkpoint.</summary>
+    public static Option<string?> CheckpointName(string help) => new("--name")
+    {
+        Description = help,
+        HelpName = "NAME",
+        CustomParser = result =>
+        {
+            string text = result.Tokens[0].Value;
+            try
+            {
+                CheckpointCatalog.CheckName(text);
+            }
+            catch (ArgumentException fault)
+            {
+                result.AddError($"--name: {fault.Message.Split(" (Parameter")[0]}");
+            }
+
+            return text;
+        },
+    };
 
     /// <summary>One of some words; of those that are planned the error says so.</summary>
     public static Option<string> Word(string name, string help, string[] known, string[] planned, string standard) => new(name)

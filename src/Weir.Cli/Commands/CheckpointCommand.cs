@@ -3,15 +3,13 @@ using System.Globalization;
 using Weir.Checkpoints;
 using Weir.Cli.Training;
 using Weir.Client;
-using Weir.Host.Disk;
-using Weir.World;
 
 namespace Weir.Cli.Commands;
 
 /// <summary><c>weir checkpoint save|list|verify|restore</c>.</summary>
 internal static class CheckpointCommand
 {
-    public static Command Create(ToolConsole console) => new("checkpoint", "Writes a running cluster's state to a folder, and loads it into a cluster again.")
+    public static Command Create(ToolConsole console) => new("checkpoint", "Writes a running cluster's state to a folder or to S3, and loads it into a cluster again.")
     {
         Save(console),
         List(console),
@@ -28,18 +26,19 @@ internal static class CheckpointCommand
 
     private static Command Save(ToolConsole console)
     {
-        (Option<string[]?> cluster, Option<string> folder) = (Cluster(), Folder());
-        Option<string?> name = CheckedOption.Text("--name", "The checkpoint's name. Default: the time, so that names sort by age.", "NAME");
+        (Option<string[]?> cluster, Option<string?> folder) = (Cluster(), Folder());
+        Option<string?> name = CheckedOption.CheckpointName("The checkpoint's name. Default: the time, so that names sort by age.");
         Option<long?> kept = CheckedOption.WholeOrNone("--keep", "Delete all but the last so many. Default: all stay.", 1, 1_000_000);
         var command = new Command("save", "Writes a checkpoint; training goes on.") { cluster, folder, name, kept };
         command.SetAction(async (parsed, cancellation) =>
         {
-            var store = new FolderStore(parsed.GetValue(folder)!);
+            string chosen = parsed.GetValue(name) ?? NewName(DateTimeOffset.UtcNow);
             await using WeirClient client = await ClusterConnection.OpenAsync(parsed.GetValue(cluster)!, Filters.None, null, cancellation);
-            CheckpointSummary written = await client.SaveCheckpointAsync(store, Checked(parsed.GetValue(name)) ?? NewName(DateTimeOffset.UtcNow), cancellation);
+            CheckpointPlace place = await CheckpointPlace.ToWriteAsync(parsed.GetValue(folder)!, cancellation);
+            CheckpointSummary written = await client.SaveCheckpointAsync(place.Store, chosen, cancellation);
             if (parsed.GetValue(kept) is { } most)
             {
-                await new CheckpointCatalog(store).KeepAsync((int)most, cancellation);
+                await new CheckpointCatalog(place.Store).KeepAsync((int)most, cancellation);
             }
 
             console.Say(Describe(written));
@@ -50,11 +49,12 @@ internal static class CheckpointCommand
 
     private static Command List(ToolConsole console)
     {
-        Option<string> folder = Folder();
-        var command = new Command("list", "Names the checkpoints in a folder, the oldest first.") { folder };
+        Option<string?> folder = Folder();
+        var command = new Command("list", "Names the checkpoints in a folder or bucket, the oldest first.") { folder };
         command.SetAction(async (parsed, cancellation) =>
         {
-            IReadOnlyList<StoredCheckpoint> found = await new CheckpointCatalog(new FolderStore(parsed.GetValue(folder)!)).ListAsync(cancellation);
+            var place = CheckpointPlace.ToRead(parsed.GetValue(folder)!);
+            IReadOnlyList<StoredCheckpoint> found = await new CheckpointCatalog(place.Store).ListAsync(cancellation);
             foreach (StoredCheckpoint one in found)
             {
                 string jobs = string.Join(", ", one.Jobs.Select(j => $"{j.Name} at clock {j.Clocks.Min()}"));
@@ -65,7 +65,7 @@ internal static class CheckpointCommand
 
             if (found.Count == 0)
             {
-                console.Say($"no checkpoint in {parsed.GetValue(folder)}");
+                console.Say($"no checkpoint in {place}");
             }
 
             return ExitCode.Done;
@@ -75,13 +75,13 @@ internal static class CheckpointCommand
 
     private static Command Verify(ToolConsole console)
     {
-        (Option<string> folder, Option<string?> name) = (Folder(), Name());
+        (Option<string?> folder, Option<string?> name) = (Folder(), Name());
         var command = new Command("verify", "Reads a checkpoint as a whole and names every file that is truncated, damaged, missing or another checkpoint's.") { folder, name };
         command.SetAction(async (parsed, cancellation) =>
         {
-            var store = new FolderStore(parsed.GetValue(folder)!);
-            string chosen = await ChosenAsync(store, parsed.GetValue(folder)!, parsed.GetValue(name), cancellation);
-            IReadOnlyList<string> faults = await new CheckpointCatalog(store).VerifyAsync(chosen, cancellation);
+            var place = CheckpointPlace.ToRead(parsed.GetValue(folder)!);
+            string chosen = await place.ChosenAsync(parsed.GetValue(name), cancellation);
+            IReadOnlyList<string> faults = await new CheckpointCatalog(place.Store).VerifyAsync(chosen, cancellation);
             foreach (string fault in faults)
             {
                 console.Complain(fault);
@@ -99,15 +99,15 @@ internal static class CheckpointCommand
 
     private static Command Restore(ToolConsole console)
     {
-        (Option<string[]?> cluster, Option<string> folder, Option<string?> name) = (Cluster(), Folder(), Name());
+        (Option<string[]?> cluster, Option<string?> folder, Option<string?> name) = (Cluster(), Folder(), Name());
         Option<long> hosts = CheckedOption.Whole("--hosts", "Processes that must offer to host a job's workers before it goes on. Default 1.", 1, 1, 1000);
         var command = new Command("restore", "Loads a checkpoint: the cluster then holds it and nothing else. One that is not sound changes nothing.") { cluster, folder, name, hosts };
         command.SetAction(async (parsed, cancellation) =>
         {
-            var store = new FolderStore(parsed.GetValue(folder)!);
-            string chosen = await ChosenAsync(store, parsed.GetValue(folder)!, parsed.GetValue(name), cancellation);
+            var place = CheckpointPlace.ToRead(parsed.GetValue(folder)!);
+            string chosen = await place.ChosenAsync(parsed.GetValue(name), cancellation);
             await using WeirClient client = await ClusterConnection.OpenAsync(parsed.GetValue(cluster)!, Filters.None, null, cancellation);
-            RestoreSummary loaded = await client.RestoreCheckpointAsync(store, chosen, new RestoreOptions { Hosts = (int)parsed.GetValue(hosts) }, cancellation);
+            RestoreSummary loaded = await client.RestoreCheckpointAsync(place.Store, chosen, new RestoreOptions { Hosts = (int)parsed.GetValue(hosts) }, cancellation);
             console.Say(string.Create(CultureInfo.InvariantCulture, $"checkpoint {chosen} is loaded: {loaded.Rows:N0} rows, {loaded.Bytes:N0} bytes"));
             foreach (LostIterations lost in loaded.Lost)
             {
@@ -119,35 +119,6 @@ internal static class CheckpointCommand
         return command;
     }
 
-    /// <summary>The checkpoint that was named, or the last one.</summary>
-    public static async Task<string> ChosenAsync(ICheckpointStore store, string folder, string? name, CancellationToken cancellation)
-    {
-        if (Checked(name) is { } given)
-        {
-            return given;
-        }
-
-        IReadOnlyList<StoredCheckpoint> found = await new CheckpointCatalog(store).ListAsync(cancellation);
-        return found.Count > 0 ? found[^1].Name : throw new ToolException($"no checkpoint in {folder}");
-    }
-
-    private static string? Checked(string? name)
-    {
-        try
-        {
-            if (name is not null)
-            {
-                CheckpointCatalog.CheckName(name);
-            }
-
-            return name;
-        }
-        catch (ArgumentException fault)
-        {
-            throw new ToolException(fault.Message.Split(" (Parameter")[0], fault);
-        }
-    }
-
     private static Option<string[]?> Cluster()
     {
         Option<string[]?> cluster = CheckedOption.Addresses(
@@ -156,7 +127,8 @@ internal static class CheckpointCommand
         return cluster;
     }
 
-    private static Option<string> Folder() => CheckedOption.RequiredText("--dir", "The folder of the checkpoints.", "DIR");
+    private static Option<string?> Folder() => CheckedOption.Checkpoints(
+        "--dir", "Where the checkpoints are: a folder, or a prefix of a bucket, reached as the AWS variables say.", required: true);
 
-    private static Option<string?> Name() => CheckedOption.Text("--name", "The checkpoint's name. Default: the last one.", "NAME");
+    private static Option<string?> Name() => CheckedOption.CheckpointName("The checkpoint's name. Default: the last one.");
 }

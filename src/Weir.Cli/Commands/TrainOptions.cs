@@ -155,8 +155,8 @@ internal sealed class TrainOptions
         + "measure once, at the end, and write the last model, since every measurement makes the workers wait.",
         false, "PASSES");
 
-    private readonly Option<string?> _checkpoint = CheckedOption.Text(
-        "--checkpoint", "Write checkpoints to this folder while training; nobody waits for them. Default: none.", "DIR");
+    private readonly Option<string?> _checkpoint = CheckedOption.Checkpoints(
+        "--checkpoint", "Write checkpoints to this folder, or this prefix of a bucket, while training; nobody waits for them. Default: none.", required: false);
 
     private readonly Option<CheckpointInterval> _checkpointEvery = new("--checkpoint-every")
     {
@@ -169,8 +169,11 @@ internal sealed class TrainOptions
     private readonly Option<long> _checkpointsKept = CheckedOption.Whole(
         "--checkpoints-kept", "How many stay; older ones are deleted. Default 2: the last, and one in case that it is damaged.", 2, 1, 1_000_000);
 
-    private readonly Option<string?> _resume = CheckedOption.Text(
-        "--resume", "Go on from the last checkpoint in this folder, with the same data and options but any number of servers. Default: begin anew.", "DIR");
+    private readonly Option<string?> _resume = CheckedOption.Checkpoints(
+        "--resume",
+        "Go on from the last checkpoint in this folder or below this prefix, with the same data and options but any number of servers. --delay, but for 0, and --passes may differ. "
+        + "Default: begin anew.",
+        required: false);
 
     private readonly Option<long> _rows = Hidden(CheckedOption.Whole("--rows", "Rows of the click log.", ClickLog.DefaultTrainRows, 1, int.MaxValue));
 
@@ -271,7 +274,7 @@ internal sealed class TrainOptions
             Filters = parsed.GetValue(_filters),
             InitFrom = parsed.GetValue(_initFrom),
             EvaluateEveryPasses = parsed.GetValue(_evaluateEvery),
-            CheckpointFolder = parsed.GetValue(_checkpoint),
+            Checkpoints = parsed.GetValue(_checkpoint),
             CheckpointEvery = parsed.GetValue(_checkpointEvery),
             CheckpointsKept = (int)parsed.GetValue(_checkpointsKept),
             Resume = parsed.GetValue(_resume),

@@ -101,4 +101,5 @@ internal sealed record ModelOfFile(long NonZero, string Path);
 [JsonSerializable(typeof(StatusReport))]
 [JsonSerializable(typeof(FailoverReport))]
 [JsonSerializable(typeof(JoinReport))]
+[JsonSerializable(typeof(CheckpointReport))]
 internal sealed partial class ReportJson : JsonSerializerContext;

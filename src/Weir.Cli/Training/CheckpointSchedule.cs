@@ -1,7 +1,7 @@
 using Weir.Checkpoints;
 using Weir.Cli.Commands;
 using Weir.Client;
-using Weir.Host.Disk;
+using Weir.World;
 
 namespace Weir.Cli.Training;
 
@@ -16,14 +16,12 @@ internal readonly record struct CheckpointInterval(long Milliseconds, long Clock
 
 /// <summary>Writes checkpoints while a run goes on, and deletes all but the last. A checkpoint that fails is told of and does not end the run.</summary>
 /// <param name="client">The cluster's client.</param>
-/// <param name="folder">Where they go.</param>
+/// <param name="store">Where they go.</param>
 /// <param name="interval">How often.</param>
 /// <param name="kept">How many stay.</param>
-internal sealed class CheckpointSchedule(WeirClient client, string folder, CheckpointInterval interval, int kept)
+internal sealed class CheckpointSchedule(WeirClient client, ICheckpointStore store, CheckpointInterval interval, int kept)
 {
     private const int LookMs = 20;
-
-    private readonly FolderStore _store = new(folder);
 
     /// <summary>Writes one at each interval, until it is cancelled.</summary>
     /// <param name="clock">The clock of the slowest worker.</param>
@@ -44,8 +42,8 @@ internal sealed class CheckpointSchedule(WeirClient client, string folder, Check
             next = clock() + interval.Clocks;
             try
             {
-                CheckpointSummary written = await client.SaveCheckpointAsync(_store, CheckpointCommand.NewName(DateTimeOffset.UtcNow), cancellation);
-                await new CheckpointCatalog(_store).KeepAsync(kept, cancellation);
+                CheckpointSummary written = await client.SaveCheckpointAsync(store, CheckpointCommand.NewName(DateTimeOffset.UtcNow), cancellation);
+                await new CheckpointCatalog(store).KeepAsync(kept, cancellation);
                 say(CheckpointCommand.Describe(written));
             }
             catch (Exception failure) when (failure is WeirException or IOException or UnauthorizedAccessException)

@@ -1,6 +1,4 @@
-using System.Security.Cryptography;
 using Weir.Client;
-using Weir.Keys;
 using Weir.Learn.Data;
 using Weir.Learn.Logistic;
 
@@ -34,9 +32,9 @@ internal sealed class ModelTable : IAsyncDisposable
 
     /// <summary>Opens both in the cluster.</summary>
     public static async Task<ModelTable> OpenAsync(
-        WeirClient client, LogisticTraining training, TrainSettings settings, CancellationToken cancellation)
+        WeirClient client, LogisticTraining training, DataSummary data, TrainSettings settings, CancellationToken cancellation)
     {
-        string name = $"train-{Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(8))}";
+        string name = TrainingName.New(data, training.BatchRows).ToString();
         var options = new JobOptions
         {
             Name = name,
@@ -49,25 +47,11 @@ internal sealed class ModelTable : IAsyncDisposable
         return new ModelTable(client, job, table, training);
     }
 
-    /// <summary>Opens those of a run that goes on from a checkpoint, which has been loaded.</summary>
-    /// <exception cref="ToolException">The options are others than the run's.</exception>
-    public static async Task<ModelTable> ResumeAsync(
-        WeirClient client, LogisticTraining training, TrainSettings settings, ResumePoint resume, CancellationToken cancellation)
+    /// <summary>Opens those of a run that goes on from a checkpoint, which was checked and loaded.</summary>
+    public static async Task<ModelTable> ResumeAsync(WeirClient client, LogisticTraining training, ResumePoint resume, CancellationToken cancellation)
     {
         Job job = await client.FindJobAsync(resume.Job.Name, cancellation);
-        if (job.Workers != settings.Workers)
-        {
-            throw new ToolException($"the run to resume began with {job.Workers} workers, not {settings.Workers}: each has its share of the rows. Add --workers {job.Workers}");
-        }
-
-        try
-        {
-            return new ModelTable(client, job, await client.OpenTableAsync(training.Table(resume.Job.Name, job), cancellation), training);
-        }
-        catch (WeirException other) when (other.Status == Status.Conflict)
-        {
-            throw new ToolException($"the run to resume had other options: {other.Message}", other);
-        }
+        return new ModelTable(client, job, await client.OpenTableAsync(training.Table(resume.Job.Name, job), cancellation), training);
     }
 
     /// <summary>Sets the weights to a model's.</summary>

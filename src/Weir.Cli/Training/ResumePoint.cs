@@ -1,7 +1,11 @@
+using System.Globalization;
 using Weir.Checkpoints;
-using Weir.Cli.Commands;
 using Weir.Client;
-using Weir.Host.Disk;
+using Weir.Keys;
+using Weir.Learn.Data;
+using Weir.Learn.Logistic;
+using Weir.Placement;
+using Weir.World;
 
 namespace Weir.Cli.Training;
 
@@ -9,23 +13,57 @@ namespace Weir.Cli.Training;
 /// <param name="Store">Where it is.</param>
 /// <param name="Checkpoint">What it holds.</param>
 /// <param name="Job">The training's job in it.</param>
-internal sealed record ResumePoint(FolderStore Store, StoredCheckpoint Checkpoint, StoredJob Job)
+internal sealed record ResumePoint(ICheckpointStore Store, StoredCheckpoint Checkpoint, StoredJob Job)
 {
-    /// <summary>The last checkpoint of a folder.</summary>
+    /// <summary>The last checkpoint of a place.</summary>
     /// <exception cref="ToolException">There is none, it is damaged, or it has no training that could go on.</exception>
-    public static async Task<ResumePoint> FindAsync(string folder, CancellationToken cancellation)
+    public static async Task<ResumePoint> FindAsync(string place, CancellationToken cancellation)
     {
-        var store = new FolderStore(folder);
-        StoredCheckpoint last = await new CheckpointCatalog(store).ReadAsync(await CheckpointCommand.ChosenAsync(store, folder, null, cancellation), cancellation);
+        var from = CheckpointPlace.ToRead(place);
+        StoredCheckpoint last = await new CheckpointCatalog(from.Store).ReadAsync(await from.ChosenAsync(null, cancellation), cancellation);
         if (last.Fault is not null)
         {
             throw new ToolException(last.Fault);
         }
 
-        StoredJob[] jobs = [.. last.Jobs.Where(j => last.Tables.Contains(j.Name))];
+        StoredJob[] jobs = [.. last.Jobs.Where(j => TrainingName.Read(j.Name) is not null && last.Tables.Contains(j.Name))];
         return jobs.Length == 1
-            ? new ResumePoint(store, last, jobs[0])
-            : throw new ToolException($"checkpoint {last.Name} in {folder} has {jobs.Length} trainings of `weir train`; one can go on. Load it with `weir checkpoint restore` instead");
+            ? new ResumePoint(from.Store, last, jobs[0])
+            : throw new ToolException($"checkpoint {last.Name} in {from} has {jobs.Length} trainings of `weir train`; one can go on. Load it with `weir checkpoint restore` instead");
+    }
+
+    /// <summary>
+    /// Checks that a training is the one of the checkpoint, before a cluster is started or changed for it. The number of passes may be another, and
+    /// so may be the delay where gradients are summed in both or in neither.
+    /// </summary>
+    /// <exception cref="ToolException">It is not, or it has nothing left to do.</exception>
+    public void Check(LogisticTraining training, DataSummary data, int workers)
+    {
+        if (Job.Clocks.Count != workers)
+        {
+            throw new ToolException($"the run to resume has {Job.Clocks.Count} workers, not {workers}: each has its share of the rows. Add --workers {Job.Clocks.Count}");
+        }
+
+        TrainingName began = TrainingName.Read(Job.Name)!, now = began with { Rows = data.Rows, Nonzeros = data.Nonzeros, Positives = data.Positives, BatchRows = training.BatchRows };
+        if (now != began)
+        {
+            throw new ToolException($"the run to resume reads {began.Describe()}, and this command line {now.Describe()}: it goes on with the same data and --batch");
+        }
+
+        MapTable declared = Checkpoint.Declarations.Single(t => t.Name == Job.Name);
+        TableOptions asked = training.Table(Job.Name, null);
+        MapTable wanted = declared with { Rule = asked.Rule, Aggregate = asked.Aggregate, Lifetime = new KeyLifetime(asked.ExpireAfterClocks, asked.AdmitAfterSightings) };
+        if (wanted != declared)
+        {
+            throw new ToolException($"the run to resume had other options: its table has {declared.Shape}, and this command line asks for {wanted.Shape}");
+        }
+
+        long clock = Job.Clocks.Min(), iterations = training.Iterations(WorkerSchedule.Of(workers));
+        if (clock >= iterations)
+        {
+            throw new ToolException(string.Create(
+                CultureInfo.InvariantCulture, $"the run to resume is through with iteration {clock:N0}, and --passes asks for {iterations:N0} in all: it has nothing left to do. Add passes"));
+        }
     }
 
     /// <summary>Loads it into a cluster in which nobody works.</summary>

@@ -54,15 +54,15 @@ internal sealed record TrainSettings
     /// <summary>A model file to begin with, or null.</summary>
     public string? InitFrom { get; init; }
 
-    /// <summary>The folder that checkpoints are written to; null for none.</summary>
-    public string? CheckpointFolder { get; init; }
+    /// <summary>Where checkpoints are written to; null for none.</summary>
+    public string? Checkpoints { get; init; }
 
     public CheckpointInterval CheckpointEvery { get; init; } = CheckpointInterval.Default;
 
     /// <summary>Checkpoints that stay; older ones are deleted.</summary>
     public int CheckpointsKept { get; init; }
 
-    /// <summary>The folder whose last checkpoint the run goes on from; null to begin anew.</summary>
+    /// <summary>The place whose last checkpoint the run goes on from; null to begin anew.</summary>
     public string? Resume { get; init; }
 
     /// <summary>Passes between measurements, of which the best model is kept; null to measure at the end only.</summary>

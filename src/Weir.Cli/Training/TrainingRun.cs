@@ -37,13 +37,15 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
         JsonFile.Check(settings.Report);
         TrainingData data = await Task.Run(() => TrainingData.Open(settings.Data, stop), stop);
         var training = new LogisticTraining(settings.Learning, data.Train, data.Summary);
+        resume?.Check(training, data.Summary, settings.Workers);
+        CheckpointPlace? checkpoints = settings.Checkpoints is null ? null : await CheckpointPlace.ToWriteAsync(settings.Checkpoints, stop);
         using OutputFolder output = OutputFolder.Open(settings.Out);
         SayData(data, training);
 
         using var loggers = new StandardErrorLog(console.Error, LogLevel.Warning);
         await using ICluster cluster = await StartClusterAsync(resume?.Checkpoint.SegmentBits ?? settings.SegmentBits, loggers, stop);
         await using WeirClient client = await cluster.ConnectAsync(settings.Filters, stop);
-        await using ModelTable table = await TableAsync(client, training, resume, stop);
+        await using ModelTable table = await TableAsync(client, training, data.Summary, resume, stop);
         if (initial is not null)
         {
             await table.SetAsync(initial, stop);
@@ -58,7 +60,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
 
         try
         {
-            await TrainAsync(cluster, client, hosts, table, meter, pauses, best, stop);
+            await TrainAsync(cluster, client, hosts, table, meter, pauses, best, checkpoints, stop);
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
@@ -80,16 +82,16 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
         return ExitCode.Done;
     }
 
-    private async Task<ModelTable> TableAsync(WeirClient client, LogisticTraining training, ResumePoint? resume, CancellationToken stop)
+    private async Task<ModelTable> TableAsync(WeirClient client, LogisticTraining training, DataSummary data, ResumePoint? resume, CancellationToken stop)
     {
         if (resume is null)
         {
-            return await ModelTable.OpenAsync(client, training, settings, stop);
+            return await ModelTable.OpenAsync(client, training, data, settings, stop);
         }
 
         await resume.LoadAsync(client, settings.Processes ? settings.Workers : 1, stop);
         console.Say(string.Create(CultureInfo.InvariantCulture, $"going on from checkpoint {resume.Checkpoint.Name}: {resume.Checkpoint.Rows:N0} rows, iteration {resume.Job.Clocks.Min() + 1}"));
-        return await ModelTable.ResumeAsync(client, training, settings, resume, stop);
+        return await ModelTable.ResumeAsync(client, training, resume, stop);
     }
 
     private async Task<ICluster> StartClusterAsync(int? segmentBits, ILoggerFactory loggers, CancellationToken stop)
@@ -145,15 +147,15 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
     }
 
     private async Task TrainAsync(
-        ICluster cluster, WeirClient client, IWorkerHosts hosts, ModelTable table, TrainingMeter meter, long[] pauses, BestModel best, CancellationToken stop)
+        ICluster cluster, WeirClient client, IWorkerHosts hosts, ModelTable table, TrainingMeter meter, long[] pauses, BestModel best, CheckpointPlace? checkpoints, CancellationToken stop)
     {
         using var end = CancellationTokenSource.CreateLinkedTokenSource(stop);
         meter.Start();
         Task work = hosts.RunAsync(end.Token);
         Task measuring = MeasureAsync(hosts, work, table, meter, pauses, best, end.Token);
         Task following = FollowScheduleAsync(client, table.Job, hosts, meter, end.Token);
-        Task saving = settings.CheckpointFolder is { } folder
-            ? new CheckpointSchedule(client, folder, settings.CheckpointEvery, settings.CheckpointsKept).RunAsync(() => meter.LeastClock, _display.Say, _display.Note, end.Token)
+        Task saving = checkpoints is not null
+            ? new CheckpointSchedule(client, checkpoints.Store, settings.CheckpointEvery, settings.CheckpointsKept).RunAsync(() => meter.LeastClock, _display.Say, _display.Note, end.Token)
             : Task.CompletedTask;
         Task all = Task.WhenAll(work, measuring);
         try

@@ -6,7 +6,11 @@ namespace Weir.Host.Disk;
 /// <summary>Files and folders whose content is there after a loss of power. Thread-safe.</summary>
 internal static partial class DurableFiles
 {
+    /// <summary>A page, which is a multiple of every disk's sector.</summary>
+    public const int DirectAlignment = 4096;
+
     private const int Interrupted = 4;
+    private const int SetFlags = 4;
 
     /// <summary>Writes a whole file beside the old one, flushes it and renames it over that: whoever reads finds the old content or the new.</summary>
     public static void Replace(string folder, string name, ReadOnlySpan<byte> content)
@@ -75,6 +79,19 @@ internal static partial class DurableFiles
         }
     }
 
+    /// <summary>
+    /// Has what is written to an open file go from the caller's memory to the disk, past the system's cache: that costs no copy, and what others have
+    /// in the cache stays there. Offset, length and address of every write must then be multiples of <see cref="DirectAlignment"/>.
+    /// </summary>
+    /// <param name="file">An open file.</param>
+    /// <param name="isDirect">False to go through the cache again, as for the rest of a file that is no multiple.</param>
+    /// <returns>False where the system or the file system has no such thing; the file is then as it was.</returns>
+    public static bool TrySetDirect(SafeFileHandle file, bool isDirect)
+    {
+        int flag = RuntimeInformation.ProcessArchitecture is Architecture.Arm64 or Architecture.Arm ? 0x10000 : 0x4000;
+        return OperatingSystem.IsLinux() && Control(file, SetFlags, isDirect ? flag : 0) == 0;
+    }
+
     /// <summary>Holds a folder for this process alone, until what is returned is disposed of.</summary>
     /// <exception cref="IOException">Another process has it, or it cannot be written.</exception>
     public static FileStream Hold(string folder)
@@ -91,6 +108,9 @@ internal static partial class DurableFiles
 
     [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     private static partial int OpenFile(string path, int flags);
+
+    [LibraryImport("libc", EntryPoint = "fcntl", SetLastError = true)]
+    private static partial int Control(SafeFileHandle file, int command, int value);
 
     [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
     private static partial int FlushFile(int handle);

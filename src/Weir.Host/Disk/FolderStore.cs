@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Microsoft.Win32.SafeHandles;
 using Weir.Checkpoints;
 using Weir.World;
@@ -11,6 +12,18 @@ namespace Weir.Host.Disk;
 public sealed class FolderStore : ICheckpointStore
 {
     private const string Unfinished = ".new";
+
+    /// <summary>From so many bytes on a file is written past the system's cache (docs/decisions/0084).</summary>
+    private const int DirectBytes = 1 << 20;
+
+    /// <summary>Bytes of a read: whoever cancels waits for one.</summary>
+    private const int ReadBytes = 4 << 20;
+
+    private const int WritersKept = 4;
+
+    /// <summary>For all folders of the process: each has some MiB.</summary>
+    private static readonly ConcurrentBag<DirectWriter> Writers = [];
+
     private readonly string _folder;
 
     /// <param name="folder">The folder; it is made at the first write.</param>
@@ -32,22 +45,17 @@ public sealed class FolderStore : ICheckpointStore
             DurableFiles.FlushFolder(_folder);
         }
 
-        long bytes = pieces.Sum(p => (long)p.Length);
-        using (SafeFileHandle file = File.OpenHandle(beside, FileMode.Create, FileAccess.Write, FileShare.None, FileOptions.Asynchronous, bytes))
-        {
-            await RandomAccess.WriteAsync(file, pieces, 0, cancellation);
-            DurableFiles.Flush(file);
-        }
-
+        // On a thread of its own: it waits for the disk, and the pool has few.
+        await Task.Factory.StartNew(() => Write(beside, pieces, cancellation), cancellation, TaskCreationOptions.LongRunning, TaskScheduler.Default).ConfigureAwait(false);
         File.Move(beside, path, overwrite: true);
         DurableFiles.FlushFolder(folder);
     }
 
     /// <inheritdoc/>
-    public async Task<byte[]?> ReadAsync(string name, CancellationToken cancellation)
+    public Task<long?> ReadAsync(string name, Memory<byte> into, CancellationToken cancellation)
     {
         string path = PathOf(name);
-        return File.Exists(path) ? await File.ReadAllBytesAsync(path, cancellation) : null;
+        return Task.Factory.StartNew(() => Read(path, into, cancellation), cancellation, TaskCreationOptions.LongRunning, TaskScheduler.Default);
     }
 
     /// <inheritdoc/>
@@ -81,6 +89,72 @@ public sealed class FolderStore : ICheckpointStore
         }
 
         return Task.CompletedTask;
+    }
+
+    private static void Write(string path, IReadOnlyList<ReadOnlyMemory<byte>> pieces, CancellationToken cancellation)
+    {
+        long bytes = pieces.Sum(p => (long)p.Length);
+        using SafeFileHandle file = File.OpenHandle(path, FileMode.Create, FileAccess.Write, FileShare.None, preallocationSize: bytes);
+        if (bytes < DirectBytes || !TryWriteDirect(file, pieces, cancellation))
+        {
+            RandomAccess.Write(file, pieces, 0);
+        }
+
+        DurableFiles.Flush(file);
+    }
+
+    private static bool TryWriteDirect(SafeFileHandle file, IReadOnlyList<ReadOnlyMemory<byte>> pieces, CancellationToken cancellation)
+    {
+        DirectWriter writer = Writers.TryTake(out DirectWriter? free) ? free : new DirectWriter();
+        try
+        {
+            return writer.TryWrite(file, pieces, cancellation);
+        }
+        finally
+        {
+            if (Writers.Count < WritersKept)
+            {
+                Writers.Add(writer);
+            }
+            else
+            {
+                writer.Dispose();
+            }
+        }
+    }
+
+    private static long? Read(string path, Memory<byte> into, CancellationToken cancellation)
+    {
+        SafeFileHandle file;
+        try
+        {
+            file = File.OpenHandle(path, options: FileOptions.SequentialScan);
+        }
+        catch (Exception missing) when (missing is FileNotFoundException or DirectoryNotFoundException)
+        {
+            return null;
+        }
+
+        using (file)
+        {
+            long length = RandomAccess.GetLength(file);
+            Memory<byte> left = into[..(int)Math.Min(length, into.Length)];
+            for (long at = 0; left.Length > 0;)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                int read = RandomAccess.Read(file, left.Span[..Math.Min(left.Length, ReadBytes)], at);
+                if (read == 0)
+                {
+                    // It became shorter meanwhile.
+                    return at;
+                }
+
+                left = left[read..];
+                at += read;
+            }
+
+            return length;
+        }
     }
 
     private string PathOf(string name)

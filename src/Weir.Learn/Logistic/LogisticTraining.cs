@@ -42,9 +42,9 @@ public sealed class LogisticTraining
 
     /// <summary>The declaration of the table that holds the weights.</summary>
     /// <param name="name">Its name in the cluster.</param>
-    /// <param name="job">The job whose workers train it.</param>
+    /// <param name="job">The job whose workers train it; null to look at the declaration alone.</param>
     /// <returns>A table of width 1 with the rule of the options.</returns>
-    public TableOptions Table(string name, Job job) => new()
+    public TableOptions Table(string name, Job? job) => new()
     {
         Name = name,
         Width = 1,

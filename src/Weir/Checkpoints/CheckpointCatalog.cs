@@ -1,3 +1,4 @@
+using Weir.Placement;
 using Weir.World;
 
 namespace Weir.Checkpoints;
@@ -11,7 +12,11 @@ namespace Weir.Checkpoints;
 /// <param name="Jobs">The jobs that go on from it, with their workers.</param>
 /// <param name="Fault">What is wrong with its manifest; null where nothing is. Its files may be damaged all the same: see <see cref="CheckpointCatalog.VerifyAsync"/>.</param>
 public sealed record StoredCheckpoint(
-    string Name, long Rows, long Bytes, int SegmentBits, IReadOnlyList<string> Tables, IReadOnlyList<StoredJob> Jobs, string? Fault);
+    string Name, long Rows, long Bytes, int SegmentBits, IReadOnlyList<string> Tables, IReadOnlyList<StoredJob> Jobs, string? Fault)
+{
+    /// <summary>Its tables as they were declared.</summary>
+    internal IReadOnlyList<MapTable> Declarations { get; init; } = [];
+}
 
 /// <summary>A job in a checkpoint.</summary>
 /// <param name="Name">Its name.</param>
@@ -57,7 +62,10 @@ public sealed class CheckpointCatalog(ICheckpointStore store)
             [.. manifest.Map.Tables.Select(t => t.Name)],
             [.. manifest.Map.Jobs.Select(j => new StoredJob(
                 j.Name, j.Group, [.. j.Workers.Select((w, index) => Math.Max(Math.Max(w.From - 1, w.FinishedThrough), clocks.GetValueOrDefault((j.Group, (uint)index))))]))],
-            null);
+            null)
+        {
+            Declarations = manifest.Map.Tables,
+        };
     }
 
     /// <summary>Reads all of one, and names every file that is truncated, damaged, missing or another checkpoint's; nothing where it is sound.</summary>
@@ -100,11 +108,15 @@ public sealed class CheckpointCatalog(ICheckpointStore store)
     public static void CheckName(string name)
     {
         ArgumentNullException.ThrowIfNull(name);
-        if (name.Length is 0 or > MaxNameLength || name[0] == '.' || !name.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '-' or '_'))
+        if (!IsName(name))
         {
             throw new ArgumentException($"a checkpoint's name has 1 to {MaxNameLength} letters, digits, '.', '-' or '_' and does not begin with '.'; '{name}' is none", nameof(name));
         }
     }
+
+    /// <summary>Whether a text may be a checkpoint's name, or one of its objects'.</summary>
+    internal static bool IsName(string text) =>
+        text.Length is > 0 and <= MaxNameLength && text[0] != '.' && text.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '-' or '_');
 
     private static string NameOf(string path) => path[..path.IndexOf('/')];
 

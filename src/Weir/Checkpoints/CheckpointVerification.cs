@@ -7,6 +7,9 @@ namespace Weir.Checkpoints;
 /// <param name="name">Its name.</param>
 internal sealed class CheckpointVerification(ICheckpointStore store, string name)
 {
+    // Most are shorter; of one that is not the first reading tells how long it is.
+    private const int ManifestBytes = 64 << 10;
+
     private readonly List<string> _faults = [];
 
     /// <summary>What is wrong, a sentence for each file; empty where nothing is.</summary>
@@ -19,7 +22,7 @@ internal sealed class CheckpointVerification(ICheckpointStore store, string name
     public async Task<bool> ReadManifestAsync(CancellationToken cancellation)
     {
         string path = $"{name}/{Manifest.Name}";
-        if (await store.ReadAsync(path, cancellation) is not { } bytes)
+        if (await ReadAsync(path, cancellation) is not { } bytes)
         {
             _faults.Add($"{path} is missing: there is no checkpoint of this name, or it was not written to the end");
         }
@@ -43,25 +46,28 @@ internal sealed class CheckpointVerification(ICheckpointStore store, string name
             return;
         }
 
-        uint[] found = new uint[Manifest!.Attempts.Length];
-        for (int file = 0; file < Manifest.Files.Length; file++)
-        {
-            string path = $"{name}/{Manifest.FileName(file)}";
-            string? fault = await store.ReadAsync(path, cancellation) is { } bytes ? FileFault(bytes, file, found) : "is missing";
-            if (fault is not null)
+        int[] found = new int[Manifest!.Attempts.Length];
+        string?[] faults = new string?[Manifest.Files.Length];
+        await FileLanes.RunAsync(
+            store,
+            name,
+            Manifest,
+            (file, bytes, length, _) =>
             {
-                _faults.Add($"{path} {fault}");
-            }
-        }
+                faults[file] = length is { } whole ? FileFault(bytes.Span, whole, file, found) : "is missing";
+                return Task.CompletedTask;
+            },
+            cancellation);
+        _faults.AddRange(faults.Select((fault, file) => fault is null ? "" : $"{name}/{Manifest.FileName(file)} {fault}").Where(fault => fault.Length > 0));
 
-        if (_faults.Count == 0 && !found.AsSpan().SequenceEqual(Manifest.Slices))
+        if (_faults.Count == 0 && FirstLacking(found) is >= 0 and int segment)
         {
-            _faults.Add($"{name} lacks slices of segment {Enumerable.Range(0, found.Length).First(s => found[s] != Manifest.Slices[s])}, though each file is whole");
+            _faults.Add($"{name} lacks slices of segment {segment}, though each file is whole");
         }
     }
 
     /// <summary>What is wrong with a file; null where nothing is. Counts the slices of each segment that count.</summary>
-    private string? FileFault(ReadOnlySpan<byte> bytes, int file, uint[] found)
+    private string? FileFault(ReadOnlySpan<byte> bytes, long whole, int file, int[] found)
     {
         (int length, int blocks) = Manifest!.Files[file];
         int at = 0;
@@ -84,10 +90,40 @@ internal sealed class CheckpointVerification(ICheckpointStore store, string name
 
             if (block.Attempt == Manifest.Attempts[block.Segment])
             {
-                found[block.Segment]++;
+                Interlocked.Increment(ref found[block.Segment]);
             }
         }
 
-        return at == bytes.Length && at == length ? null : $"has {bytes.Length} bytes; {length} were written";
+        return at == whole && at == length ? null : $"has {whole} bytes; {length} were written";
+    }
+
+    private int FirstLacking(int[] found)
+    {
+        int segment = 0;
+        while (segment < found.Length && found[segment] == Manifest!.Slices[segment])
+        {
+            segment++;
+        }
+
+        return segment < found.Length ? segment : -1;
+    }
+
+    private async Task<byte[]?> ReadAsync(string path, CancellationToken cancellation)
+    {
+        byte[] bytes = new byte[ManifestBytes];
+        while (true)
+        {
+            if (await store.ReadAsync(path, bytes, cancellation) is not { } length)
+            {
+                return null;
+            }
+
+            if (length <= bytes.Length)
+            {
+                return bytes[..(int)length];
+            }
+
+            bytes = new byte[length];
+        }
     }
 }

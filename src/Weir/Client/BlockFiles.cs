@@ -13,10 +13,13 @@ internal sealed class BlockFiles(ICheckpointStore store, string name, ulong chec
 
     private const int WritesAtATime = 2;
 
+    private const int FirstBytes = 64 << 10;
+
     private readonly object _gate = new();
     private readonly List<ManifestFile> _files = [];
     private readonly List<Task> _writes = [];
-    private List<ReadOnlyMemory<byte>> _pieces = [];
+    private readonly Stack<byte[]> _free = new();
+    private byte[] _file = [];
     private int _bytes;
     private int _blocks;
 
@@ -33,26 +36,22 @@ internal sealed class BlockFiles(ICheckpointStore store, string name, ulong chec
     }
 
     /// <summary>Takes a slice on. Completes when there is room for the next one.</summary>
-    /// <param name="body">The slice; its records are not changed any more.</param>
-    /// <param name="from">Where its records begin.</param>
+    /// <param name="records">Its records, which are copied before this returns.</param>
     /// <param name="segment">The segment.</param>
     /// <param name="attempt">The walk that it is of.</param>
     /// <param name="position">Its place in the walk.</param>
     /// <param name="isLast">It is the walk's last.</param>
     /// <param name="tables">The tables whose rows are counted.</param>
     /// <returns>The rows in it.</returns>
-    public async Task<long> AddAsync(byte[] body, int from, int segment, uint attempt, ulong position, bool isLast, IReadOnlySet<uint> tables)
+    public async Task<long> AddAsync(ReadOnlyMemory<byte> records, int segment, uint attempt, ulong position, bool isLast, IReadOnlySet<uint> tables)
     {
-        ReadOnlyMemory<byte> records = body.AsMemory(from);
         long rows = RowsOf(records.Span, tables);
         Task full;
         lock (_gate)
         {
-            byte[] head = new byte[Block.HeadSize];
-            new Block(checkpoint, _files.Count, _blocks, (uint)segment, attempt, position, isLast, records.Length).WriteHead(head, records.Span);
-            _pieces.Add(head);
-            _pieces.Add(records);
-            _bytes += head.Length + records.Length;
+            Span<byte> block = Reserve(Block.HeadSize + records.Length);
+            new Block(checkpoint, _files.Count, _blocks, (uint)segment, attempt, position, isLast, records.Length).WriteHead(block[..Block.HeadSize], records.Span);
+            records.Span.CopyTo(block[Block.HeadSize..]);
             _blocks++;
             full = _bytes >= FileBytes ? Write() : Room();
         }
@@ -82,18 +81,35 @@ internal sealed class BlockFiles(ICheckpointStore store, string name, ulong chec
     {
         int file = _files.Count;
         _files.Add(new ManifestFile(_bytes, _blocks));
-        List<ReadOnlyMemory<byte>> pieces = _pieces;
-        (_pieces, _bytes, _blocks) = ([], 0, 0);
+        (byte[] bytes, int length) = (_file, _bytes);
+        (_file, _bytes, _blocks) = (_free.TryPop(out byte[]? free) ? free : [], 0, 0);
         _writes.RemoveAll(w => w.IsCompletedSuccessfully);
         Task before = _writes.Count >= WritesAtATime ? _writes[^WritesAtATime] : Task.CompletedTask;
-        _writes.Add(WriteAsync(file, pieces, before));
+        _writes.Add(WriteAsync(file, bytes, length, before));
         return Room();
     }
 
-    private async Task WriteAsync(int file, List<ReadOnlyMemory<byte>> pieces, Task before)
+    private async Task WriteAsync(int file, byte[] bytes, int length, Task before)
     {
         await before;
-        await store.WriteAsync($"{name}/{Manifest.FileName(file)}", pieces, cancellation);
+        await store.WriteAsync($"{name}/{Manifest.FileName(file)}", [bytes.AsMemory(0, length)], cancellation);
+        lock (_gate)
+        {
+            _free.Push(bytes);
+        }
+    }
+
+    /// <summary>Room for a block in the file that is being gathered. Files are used again: their memory is as long as the longest one was.</summary>
+    private Span<byte> Reserve(int bytes)
+    {
+        if (_bytes + bytes > _file.Length)
+        {
+            Array.Resize(ref _file, Math.Max(_bytes + bytes, Math.Min(Math.Max(2 * _file.Length, FirstBytes), FileBytes + FramePool.MaxFrameBytes)));
+        }
+
+        Span<byte> block = _file.AsSpan(_bytes, bytes);
+        _bytes += bytes;
+        return block;
     }
 
     /// <summary>While two files are written and a third is full, readers wait for the first.</summary>

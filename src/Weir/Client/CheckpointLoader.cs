@@ -12,8 +12,8 @@ namespace Weir.Client;
 /// </summary>
 internal sealed class CheckpointLoader(WeirClient client, ICheckpointStore store, string name, RestoreOptions options)
 {
-    /// <summary>Records on their way.</summary>
-    private const int Senders = 16;
+    /// <summary>Records of a file on their way, while those of others are.</summary>
+    private const int Senders = 8;
 
     private const int SilentMs = 500;
     private const int ClocksAFrame = 16_384;
@@ -68,23 +68,18 @@ internal sealed class CheckpointLoader(WeirClient client, ICheckpointStore store
         }
     }
 
-    private async Task SendAsync(bool[] missing, CancellationToken cancellation)
-    {
-        Task<byte[]> reading = ReadAsync(0, cancellation);
-        for (int file = 0; file < _manifest.Files.Length; file++)
+    private Task SendAsync(bool[] missing, CancellationToken cancellation) => FileLanes.RunAsync(
+        store,
+        name,
+        _manifest,
+        (file, bytes, length, end) =>
         {
-            byte[] bytes = await reading;
-            reading = ReadAsync(file + 1, cancellation);
-            int at = 0, number = file;
-            await InParallelAsync(() => NextBlock(bytes, ref at, missing, number), block => SendAsync((int)block.Block.Segment, block.Records, cancellation));
-        }
-
-        await reading;
-    }
-
-    private async Task<byte[]> ReadAsync(int file, CancellationToken cancellation) => file == _manifest.Files.Length
-        ? []
-        : await store.ReadAsync($"{name}/{Manifest.FileName(file)}", cancellation) ?? throw Changed(file, "is missing");
+            int at = 0;
+            return length is null
+                ? throw Changed(file, "is missing")
+                : InParallelAsync(() => NextBlock(bytes, ref at, missing, file), block => SendAsync((int)block.Block.Segment, block.Records, end));
+        },
+        cancellation);
 
     private WeirException Changed(int file, string fault) =>
         new(Status.Malformed, $"{name}/{Manifest.FileName(file)} {fault}, and was sound when it was verified: the cluster holds part of the checkpoint and serves nobody until one was loaded to the end");

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Weir.Checkpoints;
 using Weir.Keys;
 using Weir.Placement;
@@ -30,6 +31,35 @@ internal sealed class CheckpointWriter(WeirClient client, ICheckpointStore store
     private Instant _movedAt;
 
     private ClientState State => client.State;
+
+    /// <summary>Where a reader's slices come in, one after another.</summary>
+    private sealed class SliceBuffer
+    {
+        private ReadOnlyMemory<byte> _bytes;
+
+        /// <summary>Room for the next.</summary>
+        public byte[] Array { get; private set; } = [];
+
+        public ReadOnlyMemory<byte> Bytes
+        {
+            get => _bytes;
+            set
+            {
+                // The first was longer than what there was room for, and so are those of wider rows.
+                _bytes = value;
+                Array = MemoryMarshal.TryGetArray(value, out ArraySegment<byte> array) ? array.Array! : Array;
+            }
+        }
+
+        public CheckpointSliceHead Head
+        {
+            get
+            {
+                var reader = new ByteReader(_bytes.Span);
+                return CheckpointSliceHead.Read(ref reader);
+            }
+        }
+    }
 
     /// <summary>The checkpoint cannot be completed as it was begun.</summary>
     private sealed class BeginAnewException(string message) : Exception(message);
@@ -183,6 +213,7 @@ internal sealed class CheckpointWriter(WeirClient client, ICheckpointStore store
     /// <summary>One reader: segment after segment, until none is left.</summary>
     private async Task ReadAsync(CancellationToken cancellation)
     {
+        var slice = new SliceBuffer();
         while (true)
         {
             int segment;
@@ -196,7 +227,7 @@ internal sealed class CheckpointWriter(WeirClient client, ICheckpointStore store
                 segment = _next++;
             }
 
-            while (!await TryReadAsync(segment, cancellation))
+            while (!await TryReadAsync(segment, slice, cancellation))
             {
                 // Its head is another than before.
             }
@@ -204,15 +235,15 @@ internal sealed class CheckpointWriter(WeirClient client, ICheckpointStore store
     }
 
     /// <summary>Walks one segment from its beginning; false where its head changed on the way.</summary>
-    private async Task<bool> TryReadAsync(int segment, CancellationToken cancellation)
+    private async Task<bool> TryReadAsync(int segment, SliceBuffer slice, CancellationToken cancellation)
     {
         uint attempt = ++_attempts[segment];
         ulong head = 0;
         long rows = 0;
         for (ulong position = 0; ; position++)
         {
-            byte[]? body = null;
-            while (body is null)
+            bool isThere = false;
+            while (!isThere)
             {
                 ulong incarnation = Head(segment, out string? address);
                 head = position == 0 ? incarnation : head;
@@ -221,21 +252,21 @@ internal sealed class CheckpointWriter(WeirClient client, ICheckpointStore store
                     return false;
                 }
 
-                body = address is null ? null : await AskAsync(address, new CheckpointReadBody(_id, (uint)segment, attempt, position), cancellation);
-                if (body is null)
+                isThere = address is not null && await AskAsync(address, new CheckpointReadBody(_id, (uint)segment, attempt, position), slice, cancellation);
+                if (!isThere)
                 {
                     await State.Timers.Delay(State.Options.BackoffMs, cancellation);
                 }
             }
 
-            bool isLast = Slice(body, out bool isOver);
-            if (isOver)
+            CheckpointSliceHead read = slice.Head;
+            if (read.Status != Status.Acked)
             {
                 return false;
             }
 
-            rows += await _files.AddAsync(body, CheckpointSliceHead.Size, segment, attempt, position, isLast, _tables);
-            if (isLast)
+            rows += await _files.AddAsync(slice.Bytes[CheckpointSliceHead.Size..], segment, attempt, position, read.IsLast, _tables);
+            if (read.IsLast)
             {
                 _slices[segment] = (uint)position + 1;
                 lock (State.Gate)
@@ -248,46 +279,37 @@ internal sealed class CheckpointWriter(WeirClient client, ICheckpointStore store
         }
     }
 
-    /// <summary>One question; null where it is to be asked again.</summary>
-    private async Task<byte[]?> AskAsync(string address, CheckpointReadBody read, CancellationToken cancellation)
+    /// <summary>One question; false where it is to be asked again.</summary>
+    private async Task<bool> AskAsync(string address, CheckpointReadBody read, SliceBuffer slice, CancellationToken cancellation)
     {
-        byte[] body;
         try
         {
-            body = await client.Core.AskAsync(address, FrameKind.CheckpointRead, FrameKind.CheckpointSlice, read, SilentMs, cancellation);
+            slice.Bytes = await client.Core.AskAsync(address, FrameKind.CheckpointRead, FrameKind.CheckpointSlice, read, slice.Array, SilentMs, cancellation);
         }
         catch (WeirException silent) when (silent.Status == Status.Unreachable)
         {
             Stalled($"{address} does not answer");
-            return null;
+            return false;
         }
 
-        var reader = new ByteReader(body);
+        var reader = new ByteReader(slice.Bytes.Span);
         var head = CheckpointSliceHead.Read(ref reader);
         string text = head.Status == Status.Acked || reader.Failed ? "" : reader.Text();
         switch (head.Status)
         {
             case Status.Acked:
                 _movedAt = State.Now;
-                return body;
+                return true;
             case Status.Busy or Status.Behind or Status.NotOwner or Status.Moving:
                 Stalled(text.Length > 0 ? text : $"{address} answers {head.Status}");
-                return null;
+                return false;
             case Status.Conflict when read.Position > 0:
-                return body;
+                return true;
             case Status.Conflict or Status.Ended:
                 throw new BeginAnewException(text);
             default:
                 throw new WeirException(head.Status, $"segment {read.Segment} could not be read for checkpoint {name}: {(text.Length > 0 ? text : head.Status.ToString())}", address, (int)read.Segment);
         }
-    }
-
-    private static bool Slice(byte[] body, out bool isOver)
-    {
-        var reader = new ByteReader(body);
-        var head = CheckpointSliceHead.Read(ref reader);
-        isOver = head.Status != Status.Acked;
-        return head.IsLast;
     }
 
     /// <summary>Nothing has come for as long as a call may take: whoever waits hears for what.</summary>

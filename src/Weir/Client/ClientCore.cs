@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Weir.Keys;
 using Weir.Placement;
 using Weir.Wire;
@@ -20,7 +21,7 @@ internal sealed class ClientCore : IMachine, IDisposable
     private WeirException? _stopped;
 
     /// <summary>A request with one answer: asked again until it comes or its deadline passes.</summary>
-    private sealed class Question(NodeLink node, bool isForManager, FrameKind answer, Func<ulong, FrameBuffer> frame, Instant deadline, TaskCreationOptions completions)
+    private sealed class Question(NodeLink node, bool isForManager, FrameKind answer, Func<ulong, FrameBuffer> frame, byte[] into, Instant deadline, TaskCreationOptions completions)
     {
         public NodeLink Node { get; set; } = node;
 
@@ -41,7 +42,15 @@ internal sealed class ClientCore : IMachine, IDisposable
 
         public Instant RetryAt { get; set; }
 
-        public TaskCompletionSource<byte[]> Done { get; } = new(completions);
+        public TaskCompletionSource<ReadOnlyMemory<byte>> Done { get; } = new(completions);
+
+        /// <summary>The answer has come: its body is copied to where the asker has room for it, or else to an array of its own.</summary>
+        public void Answered(ReadOnlySpan<byte> body)
+        {
+            byte[] array = body.Length <= into.Length ? into : GC.AllocateUninitializedArray<byte>(body.Length);
+            body.CopyTo(array);
+            Done.TrySetResult(array.AsMemory(0, body.Length));
+        }
     }
 
     public ClientCore(
@@ -175,17 +184,26 @@ internal sealed class ClientCore : IMachine, IDisposable
     /// <summary>
     /// Asks a node one question and gives the answer's body. Fails with <see cref="Status.Unreachable"/> where no answer comes in time.
     /// </summary>
-    public Task<byte[]> AskAsync<TBody>(string address, FrameKind kind, FrameKind answer, TBody body, long deadlineMs, CancellationToken cancellation, bool anyCluster = false)
-        where TBody : IBody => AskAsync(address, kind, answer, body, deadlineMs, anyCluster, cancellation);
+    public async Task<byte[]> AskAsync<TBody>(string address, FrameKind kind, FrameKind answer, TBody body, long deadlineMs, CancellationToken cancellation, bool anyCluster = false)
+        where TBody : IBody => ArrayOf(await AskAsync(address, kind, answer, body, [], deadlineMs, anyCluster, cancellation));
+
+    /// <summary>The same for large answers, one after another.</summary>
+    /// <returns>The answer's body, in <paramref name="into"/> where it fits; nobody writes there once the task has ended.</returns>
+    public Task<ReadOnlyMemory<byte>> AskAsync<TBody>(string address, FrameKind kind, FrameKind answer, TBody body, byte[] into, long deadlineMs, CancellationToken cancellation)
+        where TBody : IBody => AskAsync(address, kind, answer, body, into, deadlineMs, false, cancellation);
 
     /// <summary>
     /// Asks the manager one question and gives the answer's body. Where the manager does not answer, the other members are asked in turn: one of
     /// them takes over, and each names whom it takes for the manager. Fails with <see cref="Status.Unreachable"/> where no answer comes in time.
     /// </summary>
-    public Task<byte[]> AskManagerAsync<TBody>(FrameKind kind, FrameKind answer, TBody body, long deadlineMs, CancellationToken cancellation, bool anyCluster = false)
-        where TBody : IBody => AskAsync(null, kind, answer, body, deadlineMs, anyCluster, cancellation);
+    public async Task<byte[]> AskManagerAsync<TBody>(FrameKind kind, FrameKind answer, TBody body, long deadlineMs, CancellationToken cancellation, bool anyCluster = false)
+        where TBody : IBody => ArrayOf(await AskAsync(null, kind, answer, body, [], deadlineMs, anyCluster, cancellation));
 
-    private async Task<byte[]> AskAsync<TBody>(string? address, FrameKind kind, FrameKind answer, TBody body, long deadlineMs, bool anyCluster, CancellationToken cancellation)
+    /// <summary>The array of an answer that had no room of its own: it is as long as the answer.</summary>
+    private static byte[] ArrayOf(ReadOnlyMemory<byte> answer) => MemoryMarshal.TryGetArray(answer, out ArraySegment<byte> array) ? array.Array! : [];
+
+    private async Task<ReadOnlyMemory<byte>> AskAsync<TBody>(
+        string? address, FrameKind kind, FrameKind answer, TBody body, byte[] into, long deadlineMs, bool anyCluster, CancellationToken cancellation)
         where TBody : IBody
     {
         cancellation.ThrowIfCancellationRequested();
@@ -202,7 +220,7 @@ internal sealed class ClientCore : IMachine, IDisposable
                 return Frames.Build(State.Pool, header, body);
             }
 
-            question = new Question(node, address is null, answer, Build, State.Now.AfterMs(deadlineMs), State.Completions) { RetryAt = State.Now.AfterMs(RetryMs) };
+            question = new Question(node, address is null, answer, Build, into, State.Now.AfterMs(deadlineMs), State.Completions) { RetryAt = State.Now.AfterMs(RetryMs) };
             request = State.NextRequest();
             _questions.Add(request, question);
             State.Send(node, Build(request));
@@ -400,7 +418,7 @@ internal sealed class ClientCore : IMachine, IDisposable
                     && !(question.IsForManager && IsRedirected(question, header, body)))
                 {
                     _questions.Remove(header.RequestId);
-                    question.Done.TrySetResult(body.ToArray());
+                    question.Answered(body);
                 }
 
                 break;
@@ -567,7 +585,7 @@ internal sealed class ClientCore : IMachine, IDisposable
         {
             // What it would read is adopted already.
             _questions.Remove(header.RequestId);
-            question.Done.TrySetResult([]);
+            question.Answered([]);
         }
     }
 }

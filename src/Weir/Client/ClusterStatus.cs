@@ -35,7 +35,7 @@ public sealed record ClusterStatus(
         WorkerStatus[] workers = [.. map.Jobs.SelectMany(job => job.Workers.Select((worker, index) => new WorkerStatus(
             job.Name,
             index,
-            Array.Find(map.Processes, p => p.Process == worker.Process).Name,
+            Array.Find(map.Processes, p => p.Process == worker.Process).Name ?? "",
             Clock(clocks, job, index),
             worker.IsFinished,
             worker.From,

@@ -24,6 +24,12 @@ internal sealed record MapTable(
     /// </summary>
     public bool IsLost { get; init; }
 
+    /// <summary>What its declaration asks for beside its name and group, for people.</summary>
+    public string Shape =>
+        $"width {Width}, {Rule}, initial value {InitialValue}{(Aggregate ? ", aggregating" : "")}{(IsCommitted ? ", committed" : "")}{(Durable ? ", durable" : "")}"
+        + (Lifetime.AdmitAfterSightings > 1 ? $", rows with push {Lifetime.AdmitAfterSightings}" : "")
+        + (Lifetime.ExpireAfterClocks is { } clocks ? $", for {clocks} clocks" : "");
+
     /// <summary>What whoever asks a lost table for something is told.</summary>
     public string LossText =>
         $"the rows of table {Name} are lost: it is not durable, and all servers that held a part of it stopped. Drop it and open it anew, as a durable table if it is to survive that";

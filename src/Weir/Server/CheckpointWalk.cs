@@ -188,15 +188,16 @@ internal sealed class CheckpointWalk : IDisposable
                 return false;
             }
 
-            (ulong[] keys, float[] images, uint[] clocks) = _node.Scratch.For(most, most * floats);
-            int count = snapshot.Read(keys.AsSpan(0, most), images.AsSpan(0, most * floats), clocks.AsSpan(0, most));
+            // Straight into the frame, as if there were as many as there is room for; fewer are moved together.
+            Span<byte> room = frame.Whole.Slice(_at + CopyRecord.Size, most * rowBytes);
+            Span<float> images = MemoryMarshal.Cast<byte, float>(room.Slice(most * sizeof(ulong), most * floats * sizeof(float)));
+            Span<uint> clocks = _node.Scratch.Clocks(table.Rows.KeepsLastClock ? most : 0);
+            int count = snapshot.Read(MemoryMarshal.Cast<byte, ulong>(room[..(most * sizeof(ulong))]), images, clocks);
             if (count > 0)
             {
-                int clockCount = table.Rows.KeepsLastClock ? count : 0;
-                var writer = new ByteWriter(Record(frame, new CopyRecord(CopyRecordKind.Rows, table.Table.Id, count, count * rowBytes)));
-                writer.Raw(MemoryMarshal.AsBytes(keys.AsSpan(0, count)));
-                writer.Raw(MemoryMarshal.AsBytes(images.AsSpan(0, count * floats)));
-                writer.Raw(MemoryMarshal.AsBytes(clocks.AsSpan(0, clockCount)));
+                images[..(count * floats)].CopyTo(MemoryMarshal.Cast<byte, float>(room.Slice(count * sizeof(ulong), count * floats * sizeof(float))));
+                Span<byte> record = Record(frame, new CopyRecord(CopyRecordKind.Rows, table.Table.Id, count, count * rowBytes));
+                MemoryMarshal.AsBytes(table.Rows.KeepsLastClock ? clocks[..count] : default).CopyTo(record[(count * (sizeof(ulong) + (floats * sizeof(float))))..]);
             }
         }
 
@@ -240,21 +241,14 @@ internal sealed class CheckpointWalk : IDisposable
     }
 }
 
-/// <summary>Arrays that walks read rows into, one after another: they are as long as a slice's longest record.</summary>
+/// <summary>Where walks read the clocks of rows into, one after another: as long as a slice's longest record.</summary>
 internal sealed class WalkScratch
 {
-    private ulong[] _keys = [];
-    private float[] _images = [];
     private uint[] _clocks = [];
 
-    public (ulong[] Keys, float[] Images, uint[] Clocks) For(int rows, int floats)
+    public Span<uint> Clocks(int rows)
     {
-        if (_keys.Length < rows)
-        {
-            (_keys, _clocks) = (new ulong[rows], new uint[rows]);
-        }
-
-        _images = _images.Length < floats ? new float[floats] : _images;
-        return (_keys, _images, _clocks);
+        _clocks = _clocks.Length < rows ? new uint[rows] : _clocks;
+        return _clocks.AsSpan(0, rows);
     }
 }

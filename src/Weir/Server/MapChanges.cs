@@ -267,7 +267,7 @@ internal static class MapChanges
         {
             return known == wanted with { Id = known.Id, IsLost = known.IsLost }
                 ? Done(map, known.Id)
-                : Refuse($"table {body.Name} exists as {Describe(known)}; it was asked for as {Describe(wanted)}");
+                : Refuse($"table {body.Name} exists as {known.Shape}, group {known.Group}; it was asked for as {wanted.Shape}, group {wanted.Group}");
         }
 
         return map.Tables.Length >= limits.MaxTables
@@ -411,11 +411,6 @@ internal static class MapChanges
         })];
         return map with { Chains = chains };
     }
-
-    private static string Describe(MapTable table) =>
-        $"width {table.Width}, {table.Rule}, initial value {table.InitialValue}{(table.Aggregate ? ", aggregating" : "")}{(table.IsCommitted ? ", committed" : "")}{(table.Durable ? ", durable" : "")}, group {table.Group}"
-        + (table.Lifetime.AdmitAfterSightings > 1 ? $", rows with push {table.Lifetime.AdmitAfterSightings}" : "")
-        + (table.Lifetime.ExpireAfterClocks is { } clocks ? $", for {clocks} clocks" : "");
 
     private static Decision Done(ClusterMap map, ulong first = 0) => new(map, Status.Acked, first, (long)map.Version);
 

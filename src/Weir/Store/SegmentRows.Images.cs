@@ -1,4 +1,5 @@
 using Weir.Keys;
+using Weir.World;
 
 namespace Weir.Store;
 
@@ -31,8 +32,17 @@ internal sealed unsafe partial class SegmentRows
         {
             int mostSlots = (int)Math.Min(slots, 4 * ScanChunk);
             int read = _index.Walk(nextMixed, chunk[..Math.Min(ScanChunk, keys.Length - count)], mostSlots, out nextMixed, out done);
-            foreach (Slot slot in chunk[..read])
+            for (int i = 0; i < read; i++)
             {
+                Slot slot = chunk[i];
+                if (i + Prefetch.RowDistance < read)
+                {
+                    // Hash order is no order of rows: each is a cache miss, which is under way by the time it is read.
+                    uint ahead = chunk[i + Prefetch.RowDistance].Row;
+                    Prefetch.Row((byte*)_table.Slabs.Values(ahead), _table.Width * sizeof(float));
+                    Prefetch.Row((byte*)_table.Slabs.State(ahead), (ImageFloats - _table.Width) * sizeof(float));
+                }
+
                 keys[count] = Mix.Inverse(slot.Mixed);
                 ReadImage(slot.Row, floats.Slice(count * ImageFloats, ImageFloats), KeepsLastClock ? clocks.Slice(count, 1) : default);
                 count++;

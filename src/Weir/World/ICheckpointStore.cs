@@ -20,8 +20,12 @@ public interface ICheckpointStore
     /// <param name="cancellation">Ends the writing.</param>
     Task WriteAsync(string name, IReadOnlyList<ReadOnlyMemory<byte>> pieces, CancellationToken cancellation);
 
-    /// <summary>The bytes of an object; null where there is none.</summary>
-    Task<byte[]?> ReadAsync(string name, CancellationToken cancellation);
+    /// <summary>Reads an object into memory that the caller may use again for the next one.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="into">Gets its bytes, as many of them as there is room for; nobody else looks at it until the task completes.</param>
+    /// <param name="cancellation">Ends the reading.</param>
+    /// <returns>The length of the object, which may be more than there was room for; null where there is none.</returns>
+    Task<long?> ReadAsync(string name, Memory<byte> into, CancellationToken cancellation);
 
     /// <summary>The objects of one checkpoint, or all where it is empty, in no order.</summary>
     Task<IReadOnlyList<StoredObject>> ListAsync(string checkpoint, CancellationToken cancellation);

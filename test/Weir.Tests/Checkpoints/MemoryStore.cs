@@ -20,7 +20,12 @@ internal sealed class MemoryStore : ICheckpointStore
         Objects[name] = [.. pieces.SelectMany(p => p.ToArray())];
     }
 
-    public Task<byte[]?> ReadAsync(string name, CancellationToken cancellation) => Task.FromResult(Objects.GetValueOrDefault(name));
+    public Task<long?> ReadAsync(string name, Memory<byte> into, CancellationToken cancellation)
+    {
+        byte[]? bytes = Objects.GetValueOrDefault(name);
+        bytes.AsSpan(0, Math.Min(bytes?.Length ?? 0, into.Length)).CopyTo(into.Span);
+        return Task.FromResult<long?>(bytes?.Length);
+    }
 
     public Task<IReadOnlyList<StoredObject>> ListAsync(string checkpoint, CancellationToken cancellation) =>
         Task.FromResult<IReadOnlyList<StoredObject>>(

@@ -1,4 +1,6 @@
 using Weir.Cli;
+using Weir.Client;
+using Weir.Host;
 using Weir.Tests.Learn;
 
 namespace Weir.Tests.Cli;
@@ -35,14 +37,12 @@ public sealed class ResumeTests : IDisposable
     }
 
     [Fact]
-    public async Task A_damaged_checkpoint_is_named_and_not_loaded_and_an_empty_folder_says_so()
+    public async Task A_damaged_checkpoint_is_named_and_not_loaded_and_a_missing_folder_says_so()
     {
         ToolRun none = await ToolRun.Of([.. Small, "--out", _folder["m"], "--resume", _folder["c"]]);
-        none.Complains(ExitCode.Failed, "no checkpoint in");
+        none.Complains(ExitCode.Failed, "there is no such folder");
         (await ToolRun.Of([.. Small, "--out", _folder["m"], "--checkpoint", _folder["c"], "--checkpoint-every", "10clocks", "--checkpoints-kept", "1"])).IsDone();
         string folder = Assert.Single(Directory.GetDirectories(_folder["c"]), d => File.Exists(Path.Combine(d, "manifest")));
-        ToolRun other = await ToolRun.Of([.. Small, "--out", _folder["m"], "--resume", _folder["c"], "--workers", "3"]);
-        other.Complains(ExitCode.Failed, "--workers 2");
         string file = Path.Combine(folder, "blocks-00000");
         byte[] bytes = File.ReadAllBytes(file);
         bytes[bytes.Length / 2] ^= 1;
@@ -50,6 +50,55 @@ public sealed class ResumeTests : IDisposable
         ToolRun damaged = await ToolRun.Of([.. Small, "--out", _folder["m"], "--resume", _folder["c"]]);
         damaged.Complains(ExitCode.Failed, "blocks-00000");
         (await ToolRun.Of("checkpoint", "verify", "--dir", _folder["c"])).Complains(ExitCode.Failed, "blocks-00000");
+    }
+
+    /// <summary>Which batches there are, and what a push does, must be the run's; nothing is begun or loaded where they are not.</summary>
+    [Fact]
+    public async Task Data_or_options_that_do_not_fit_the_checkpoint_are_said_before_anything_begins()
+    {
+        (await ToolRun.Of([.. Small, "--out", _folder["whole"], "--checkpoint", _folder["c"], "--checkpoint-every", "10clocks"])).IsDone();
+        foreach ((string[] changed, string expected) in ((string[], string)[])[
+            (["--workers", "3"], "the run to resume has 2 workers, not 3"),
+            (["--rows", "5000"], "the run to resume reads 4,000 rows"),
+            (["--seed", "2"], "the run to resume reads 4,000 rows"),
+            (["--batch", "50"], "in batches of 100, and this command line 4,000 rows"),
+            (["--rule", "adagrad"], "the run to resume had other options: its table has width 1, "),
+            (["--l1", "7"], "the run to resume had other options"),
+            (["--delay", "1"], "the run to resume had other options: its table has"),
+            (["--admit-after", "2"], "this command line asks for width 1"),
+            (["--passes", "1"], "it has nothing left to do. Add passes")])
+        {
+            // An option that is given twice is a fault of its own: what changes takes the place of what there is.
+            string[] line = [.. Small];
+            line = Array.IndexOf(line, changed[0]) is >= 0 and int at ? [.. line[..(at + 1)], changed[1], .. line[(at + 2)..]] : [.. line, .. changed];
+            (await ToolRun.Of([.. line, "--out", _folder["other"], "--resume", _folder["c"]])).Complains(ExitCode.Failed, expected);
+            Assert.False(Directory.Exists(_folder["other"]));
+        }
+
+        string[] longer = [.. Small[..^1], "22"];
+        (await ToolRun.Of([.. longer, "--out", _folder["longer"]])).IsDone();
+        (await ToolRun.Of([.. longer, "--out", _folder["resumed"], "--resume", _folder["c"]])).IsDone();
+        Assert.Equal(File.ReadAllBytes(_folder["longer/model.weir"]), File.ReadAllBytes(_folder["resumed/model.weir"]));
+    }
+
+    [Fact]
+    public async Task A_run_is_resumed_in_a_cluster_that_is_there_already_unless_somebody_works_in_it()
+    {
+        (await ToolRun.Of([.. Small, "--out", _folder["whole"], "--checkpoint", _folder["c"], "--checkpoint-every", "10clocks"])).IsDone();
+        await using WeirServer first = await WeirHost.ServeAsync(new ServeOptions { SegmentBits = 8, JoinMs = 60_000 }, cancellation: TestContext.Current.CancellationToken);
+        await using WeirServer second = await WeirHost.ServeAsync(new ServeOptions { SegmentBits = 8, Join = first.Address, JoinMs = 60_000 }, cancellation: TestContext.Current.CancellationToken);
+        string[] resume = [.. Small, "--out", _folder["resumed"], "--resume", _folder["c"], "--cluster"];
+        ToolRun resumed = await ToolRun.Of([.. resume, second.Address]);
+        resumed.IsDone();
+        Assert.Contains("going on from checkpoint", resumed.Output, StringComparison.Ordinal);
+        Assert.Equal(File.ReadAllBytes(_folder["whole/model.weir"]), File.ReadAllBytes(_folder["resumed/model.weir"]));
+
+        await using WeirServer smaller = await WeirHost.ServeAsync(new ServeOptions { SegmentBits = 6, JoinMs = 60_000 }, cancellation: TestContext.Current.CancellationToken);
+        (await ToolRun.Of([.. resume, smaller.Address])).Complains(ExitCode.Failed, "the checkpoint has 256 segments and this cluster 64");
+        await using WeirClient busy = await WeirHost.ConnectAsync([smaller.Address], cancellation: TestContext.Current.CancellationToken);
+        await busy.OpenJobAsync(new JobOptions { Name = "mine", Workers = 1 }, TestContext.Current.CancellationToken);
+        (await ToolRun.Of([.. resume, smaller.Address])).Complains(ExitCode.Failed, "the cluster runs job mine, which would go back or end");
+        (await ToolRun.Of([.. resume, "127.0.0.1:1"])).Complains(ExitCode.Failed, "no cluster found within 5 s: 127.0.0.1:1");
     }
 
     [Theory]

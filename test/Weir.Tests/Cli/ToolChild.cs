@@ -17,9 +17,21 @@ internal sealed partial class ToolChild : IAsyncDisposable
     private readonly Task _reading;
 
     public ToolChild(params string[] arguments)
+        : this(new Dictionary<string, string>(), arguments)
+    {
+    }
+
+    /// <param name="variables">Set in its environment; one that is empty is not set there.</param>
+    /// <param name="arguments">The command line.</param>
+    public ToolChild(IReadOnlyDictionary<string, string> variables, params string[] arguments)
     {
         string tool = typeof(Tool).Assembly.Location;
         var start = new ProcessStartInfo("dotnet", [tool, .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true };
+        foreach ((string name, string value) in variables)
+        {
+            start.Environment[name] = value.Length > 0 ? value : null;
+        }
+
         _process = Process.Start(start)!;
         _reading = Task.WhenAll(ReadAsync(_process.StandardOutput), ReadAsync(_process.StandardError));
     }

@@ -1,0 +1,42 @@
+using System.Globalization;
+using System.Security.Cryptography;
+using Weir.Learn.Data;
+
+namespace Weir.Cli.Training;
+
+/// <summary>
+/// The name of a run's job and of its table: a number that no other run has, and what its batches depend on, so that a checkpoint of the
+/// cluster says which data the run goes on with. Written <c>train-ID-ROWS-NONZEROS-POSITIVES-BATCH</c>.
+/// </summary>
+/// <param name="Id">The number.</param>
+/// <param name="Rows">Training rows.</param>
+/// <param name="Nonzeros">Key and value pairs of all of them.</param>
+/// <param name="Positives">Rows with label 1.</param>
+/// <param name="BatchRows">Rows of a batch.</param>
+internal sealed record TrainingName(ulong Id, long Rows, long Nonzeros, long Positives, int BatchRows)
+{
+    private const string Prefix = "train-";
+
+    /// <summary>A name for a new run.</summary>
+    public static TrainingName New(DataSummary data, int batchRows) =>
+        new(BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong))), data.Rows, data.Nonzeros, data.Positives, batchRows);
+
+    /// <summary>Reads a name; null where it is no run's.</summary>
+    public static TrainingName? Read(string text)
+    {
+        string[] parts = text.StartsWith(Prefix, StringComparison.Ordinal) ? text[Prefix.Length..].Split('-') : [];
+        return parts.Length == 5
+            && ulong.TryParse(parts[0], NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong id)
+            && long.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out long rows)
+            && long.TryParse(parts[2], NumberStyles.None, CultureInfo.InvariantCulture, out long nonzeros)
+            && long.TryParse(parts[3], NumberStyles.None, CultureInfo.InvariantCulture, out long positives)
+            && int.TryParse(parts[4], NumberStyles.None, CultureInfo.InvariantCulture, out int batchRows)
+            ? new TrainingName(id, rows, nonzeros, positives, batchRows)
+            : null;
+    }
+
+    /// <summary>Its data and batches, for people.</summary>
+    public string Describe() => string.Create(CultureInfo.InvariantCulture, $"{Rows:N0} rows with {Nonzeros:N0} non-zeros, {Positives:N0} of label 1, in batches of {BatchRows:N0}");
+
+    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Prefix}{Id:x16}-{Rows}-{Nonzeros}-{Positives}-{BatchRows}");
+}
