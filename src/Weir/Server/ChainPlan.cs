@@ -63,12 +63,29 @@ internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainRepo
     }
 
     /// <summary>A head that was sealed under the newest map, or an older one, wants a newer (R10).</summary>
-    public bool IsNewMapWanted => _reports.Values.Any(r => r.Claims.Any(c => c.Key.Kind == ClaimKind.Resuming && c.Value == node.Map!.Version));
+    public bool IsNewMapWanted
+    {
+        get
+        {
+            foreach (Report report in _reports.Values)
+            {
+                foreach (((_, ClaimKind kind), ulong version) in report.Claims)
+                {
+                    if (kind == ClaimKind.Resuming && version == node.Map!.Version)
+                    {
+                        return true;
+                    }
+                }
+            }
+
+            return false;
+        }
+    }
 
     /// <summary>The steps to take now: empty where nothing has changed since they were last asked for.</summary>
     /// <param name="now">The time.</param>
     /// <param name="wanted">Where the segments should lie.</param>
-    public List<PlannedStep> Next(Instant now, out ulong[][] wanted)
+    public IReadOnlyList<PlannedStep> Next(Instant now, out ulong[][] wanted)
     {
         ClusterMap map = node.Map!;
         wanted = _wanted;

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Weir.Keys;
 using Weir.Placement;
 using Weir.Register;
@@ -34,6 +35,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     private Instant _nextHeartbeat;
     private bool _mapChanged;
     private List<Claim> _claims = [];
+    private List<Claim> _nextClaims = [];
     private Instant _nextReport;
     private readonly List<Claim> _readClaims = [];
     private readonly List<Step> _readSteps = [];
@@ -292,13 +294,15 @@ internal sealed class ServerNode : IMachine, IDisposable
             return;
         }
 
-        List<Claim> claims = _seals.Claims();
-        if (claims.SequenceEqual(_claims) && (_now < _nextReport || claims.Count == 0))
+        List<Claim> claims = _nextClaims;
+        claims.Clear();
+        _seals.Claims(claims);
+        if (CollectionsMarshal.AsSpan(claims).SequenceEqual(CollectionsMarshal.AsSpan(_claims)) && (_now < _nextReport || claims.Count == 0))
         {
             return;
         }
 
-        _claims = claims;
+        (_claims, _nextClaims) = (claims, _claims);
         _nextReport = _now.AfterMs(_state.Limits.HeartbeatMs);
         var sender = new ChainSender(_state.Options.Node, _state.Options.Incarnation, claims.Count);
         if (_role?.Membership is { } membership)

@@ -48,12 +48,14 @@ internal sealed class ClusterRun : IDisposable
     private bool _isCalm;
     private bool _stops;
 
-    public ClusterRun(SwarmOptions options)
+    /// <param name="options">What it is.</param>
+    /// <param name="pool">Where its frames come from: runs of one thread may use the same one after another. Null for a pool of its own.</param>
+    public ClusterRun(SwarmOptions options, FramePool? pool = null)
     {
         _options = options;
         _rng = new Rng(options.Seed ^ 0xC1057E);
         var limits = new ServerLimits { NodeTimeoutMs = options.NodeTimeoutMs, HeartbeatMs = Math.Min(50, options.NodeTimeoutMs / 8), ProcessTimeoutMs = 1000, ResendMs = 50, BehindWaitMs = 300 };
-        _cluster = new SimCluster(options.Seed, options.Servers, options.SegmentBits, limits, acceptors: options.Acceptors, replicas: options.Replicas)
+        _cluster = new SimCluster(options.Seed, options.Servers, options.SegmentBits, limits, acceptors: options.Acceptors, replicas: options.Replicas, pool: pool)
         {
             Noted = (who, note) =>
             {

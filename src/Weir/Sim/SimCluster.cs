@@ -31,6 +31,7 @@ internal sealed class SimCluster : IDisposable
     /// <param name="acceptors">1, 3 or 5 acceptors of the register, on the disks of the first servers; 0: one in the first server's memory.</param>
     /// <param name="replicas">How many members a chain has beside its head.</param>
     /// <param name="journals">Each server has a journal, on a disk that outlives its process.</param>
+    /// <param name="pool">Where frames come from, where several clusters of one thread, one after another, are to use the same; null for a pool of its own.</param>
     public SimCluster(
         ulong seed,
         int servers,
@@ -39,8 +40,10 @@ internal sealed class SimCluster : IDisposable
         long memoryBytes = 1L << 40,
         int acceptors = 0,
         int replicas = 0,
-        bool journals = false)
+        bool journals = false,
+        FramePool? pool = null)
     {
+        Pool = pool ?? new FramePool();
         _hasJournals = journals;
         Seed = seed;
         _rng = new Rng(seed);
@@ -88,7 +91,7 @@ internal sealed class SimCluster : IDisposable
 
     public SimTally Tally { get; } = new();
 
-    public FramePool Pool { get; } = new();
+    public FramePool Pool { get; }
 
     public IReadOnlyList<ServerNode> Nodes => _nodes;
 
