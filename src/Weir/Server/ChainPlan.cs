@@ -101,10 +101,7 @@ internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainRepo
         {
             (_members, _linksVersion) = (map.Members, _links.Version);
             _wanted = wanted = WantedChains.Of(map, _links.IsAtFault, _links.AreApart);
-            foreach (ulong gone in _reports.Keys.Where(id => map.IndexOf(id) < 0).ToArray())
-            {
-                _reports.Remove(gone);
-            }
+            ForgetStrangers(map);
         }
 
         _sealsUntil = ReferenceEquals(map, _planned) ? _sealsUntil : now.AfterMs(SealMs);
@@ -159,6 +156,14 @@ internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainRepo
 
     // Whoever is silent goes by itself: only where both are heard is it the way between them that is broken.
     private bool Reaches(ulong id) => id == node.Options.Node || (node.Map!.Member(id) is { } member && heard.IsHeard(member, node.Limits.NodeTimeoutMs / 2, _now));
+
+    private void ForgetStrangers(ClusterMap map)
+    {
+        foreach (ulong gone in _reports.Keys.Where(id => map.IndexOf(id) < 0).ToArray())
+        {
+            _reports.Remove(gone);
+        }
+    }
 
     /// <summary>Takes in who says of whom that it does not acknowledge.</summary>
     private void NoteStalled(ClusterMap map, Instant now)

@@ -79,7 +79,12 @@ internal sealed class LeavePath(NodeState node)
         }
 
         _nextAsk = node.Now.AfterMs(RetryMs);
-        (ulong id, ulong incarnation) = (options.Node, options.Incarnation);
+        Ask(role, follower, isDrained);
+    }
+
+    private void Ask(ManagerRole? role, MapFollower follower, bool isDrained)
+    {
+        (ulong id, ulong incarnation) = (node.Options.Node, node.Options.Incarnation);
         if (role?.Membership is { } membership)
         {
             membership.Request(LinkId.None, default, m => Told(isDrained ? MemberDepartures.Leave(m, id) : MemberDepartures.Drain(m, id, incarnation, isTakenBack: false)));

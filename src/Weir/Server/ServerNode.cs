@@ -696,7 +696,7 @@ internal sealed class ServerNode : IMachine, IDisposable
 
     private void TakeUp(IRegister register, IReadOnlyList<string> acceptors)
     {
-        _role = new ManagerRole(_state, register, acceptors, _heard, Adopt);
+        _role = new ManagerRole(_state, _state.Options.RegisterSeen?.Invoke(register) ?? register, acceptors, _heard, Adopt);
         _admin.Role = _role;
     }
 

@@ -19,6 +19,7 @@ internal sealed class SimCluster : IDisposable
     private readonly List<SimJournal> _journals = [];
     private readonly bool _hasJournals;
     private readonly Dictionary<WeirClient, SimPort> _clients = [];
+    private readonly List<RegisterCall>[] _registerCalls = [[], []];
     private readonly string[] _acceptors;
     private readonly ServerOptions _options;
     private readonly Rng _rng;
@@ -105,6 +106,9 @@ internal sealed class SimCluster : IDisposable
 
     /// <summary>The servers' places in the network, in the order of the nodes.</summary>
     public IReadOnlyList<SimPort> Servers => _servers;
+
+    /// <summary>By cell of the register: the operations of all servers that ever were, as each saw them.</summary>
+    public IReadOnlyList<IReadOnlyList<RegisterCall>> RegisterCalls => _registerCalls;
 
     /// <summary>The disks of the servers that host the register's acceptors.</summary>
     public IReadOnlyList<SimDisk> Disks => _disks;
@@ -276,6 +280,7 @@ internal sealed class SimCluster : IDisposable
                 Join = isFounder ? null : AddressOf(AnyOther(index)),
                 Acceptor = disk is null ? null : new AcceptorOptions(disk, (ulong)index + 1, start),
                 Journal = index < _journals.Count ? _journals[index] : null,
+                RegisterSeen = register => new RecordedRegister(register, Scheduler, _registerCalls),
             },
             port,
             pool: Pool);

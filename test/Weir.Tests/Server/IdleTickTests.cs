@@ -5,7 +5,10 @@ using Weir.World;
 
 namespace Weir.Tests.Server;
 
-/// <summary>A node ticks a hundred times a second, in simulations by the million: where nothing is due a tick makes no garbage.</summary>
+/// <summary>
+/// A node ticks a hundred times a second, in simulations by the million: where nothing is due a tick makes no garbage. What a lambda captures is made where its
+/// block begins, whether it runs or not: such a block is a method of its own.
+/// </summary>
 public class IdleTickTests
 {
     [Fact]
