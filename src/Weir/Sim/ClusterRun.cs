@@ -30,6 +30,9 @@ internal sealed class ClusterRun : IDisposable
     private const long SampleMs = 60;
     private const int KeptTrail = 150;
 
+    /// <summary>Workers that may join a job, beside those that it opens with.</summary>
+    private const int MostJoins = 4;
+
     private readonly SwarmOptions _options;
     private readonly Rng _rng;
     private readonly SimCluster _cluster;
@@ -146,7 +149,7 @@ internal sealed class ClusterRun : IDisposable
         {
             if (workers > 0)
             {
-                _jobs.Add(new TrainingWorkload(_cluster, name, workers, _options.Iterations, aggregates, _options.Bound, _rng.Next()));
+                _jobs.Add(new TrainingWorkload(_cluster, name, workers, _options.Iterations, aggregates, _options.Bound, _rng.Next(), _options.Has(FaultKind.WorkerJoin) ? MostJoins : 0));
             }
         }
 

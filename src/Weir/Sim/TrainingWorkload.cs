@@ -12,11 +12,10 @@ namespace Weir.Sim;
 /// delay 0 on aggregating tables the model must end in the bits of an undisturbed run (promise G6); under another bound no pull may break it
 /// (invariant 3). Either way every iteration of every worker stands exactly once. Not thread-safe.
 /// </summary>
-internal sealed class TrainingWorkload(SimCluster cluster, string name, int workers, int iterations, bool aggregates, int? bound, ulong seed)
+internal sealed class TrainingWorkload(SimCluster cluster, string name, int workers, int iterations, bool aggregates, int? bound, ulong seed, int mostJoins)
 {
     private const int Width = 2;
     private const int ModelRows = 10;
-    private const int MostJoins = 4;
     private const ulong Counter = 1UL << 60;
     private const ulong Token = 1UL << 62;
 
@@ -27,7 +26,7 @@ internal sealed class TrainingWorkload(SimCluster cluster, string name, int work
     private readonly HashSet<WeirClient> _dead = [];
     private readonly List<Task> _changes = [];
     private readonly List<Pulled> _pulled = [];
-    private readonly ulong[] _counters = [.. Enumerable.Range(0, workers + MostJoins).Select(w => Counter + (ulong)w)];
+    private readonly ulong[] _counters = [.. Enumerable.Range(0, workers + mostJoins).Select(w => Counter + (ulong)w)];
     private int _joins;
     private Job _job = null!;
     private WeirTable _model = null!;
@@ -76,7 +75,7 @@ internal sealed class TrainingWorkload(SimCluster cluster, string name, int work
     public bool Join(WeirClient asker)
     {
         int count = 1 + _rng.Below(2);
-        if (_joins + count > MostJoins)
+        if (_joins + count > mostJoins)
         {
             return false;
         }
