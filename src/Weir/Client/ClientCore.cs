@@ -497,14 +497,14 @@ internal sealed class ClientCore : IMachine, IDisposable
     private void Reachability(Instant now)
     {
         ClusterMap map = State.Map!;
+        if (map.Replicas > 0)
+        {
+            // Others hold what it holds: the map will say who.
+            return;
+        }
+
         foreach (NodeLink node in State.Links.ToArray())
         {
-            if (map.Replicas > 0)
-            {
-                // Others hold what it holds: the map will say who.
-                break;
-            }
-
             if (node.DownReason is { } reason && node.OwesSince != Instant.Never && now.MsSince(node.OwesSince) > State.Options.UnreachableMs)
             {
                 bool register = map.Acceptors is [string only] && only == node.Address;

@@ -133,6 +133,23 @@ internal readonly record struct MapChain(ulong Epoch, ChainMember[] Members, boo
 {
     public int Head => Members.Length == 0 ? ClusterMap.Nobody : Members[0].Member;
 
+    /// <summary>Whether a member was started again on its journal and waits here.</summary>
+    public bool HasRestarted
+    {
+        get
+        {
+            foreach (ChainMember member in Members)
+            {
+                if (member.IsRestarted)
+                {
+                    return true;
+                }
+            }
+
+            return false;
+        }
+    }
+
     /// <summary>The place of a member in the chain, the head's is 0; -1 where it holds nothing.</summary>
     public int PlaceOf(int member)
     {
@@ -305,10 +322,22 @@ internal sealed record ClusterMap
     }
 
     /// <summary>A node's index among the members; -1 where it is none.</summary>
-    public int IndexOf(ulong node) => Array.FindIndex(Members, m => m.Node == node);
+    public int IndexOf(ulong node)
+    {
+        // No lambda here either: it is asked in every tick and for every frame between nodes.
+        for (int index = 0; index < Members.Length; index++)
+        {
+            if (Members[index].Node == node)
+            {
+                return index;
+            }
+        }
+
+        return -1;
+    }
 
     /// <summary>The index of a node that came back only if it is the same start of it; another is no member, however quickly it came back (design R5).</summary>
-    public int IndexOf(ulong node, ulong incarnation) => Array.FindIndex(Members, m => m.Node == node && m.Incarnation == incarnation);
+    public int IndexOf(ulong node, ulong incarnation) => IndexOf(node) is >= 0 and int index && Members[index].Incarnation == incarnation ? index : -1;
 
     /// <summary>The head of a segment, or null where its only copy is gone.</summary>
     public MapMember? Head(int segment) => Chains[segment].Head is >= 0 and int head ? Members[head] : null;

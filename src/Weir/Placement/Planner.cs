@@ -76,7 +76,7 @@ internal interface IChainReports
 /// </summary>
 internal static class Planner
 {
-    /// <summary>The next steps, in the order of segments.</summary>
+    /// <summary>The next steps, in the order of segments; last those that may well come to nothing.</summary>
     /// <param name="map">The chains that are.</param>
     /// <param name="wanted">By segment the nodes that should hold it, head first; all of them members.</param>
     /// <param name="reports">What is known of copies.</param>
@@ -86,6 +86,7 @@ internal static class Planner
     {
         List<PlannedStep> steps = [];
         Dictionary<ulong, int> copies = [];
+        List<(int Segment, ulong Node)> unlikely = [];
         int seals = 0;
         for (int segment = 0; segment < map.Segments; segment++)
         {
@@ -127,19 +128,27 @@ internal static class Planner
 
             if (missing.Length > 0)
             {
-                // Who could not reach the tail cannot copy from it either: the others first. Where copies are missing it tries all the same: the way
-                // may be there again, and a copy that does not come costs nothing.
+                // Who could not reach the tail cannot copy from it either: the others first.
                 ulong first = Array.Find(missing, node => !reports.AreApart(node, nodes[^1]));
-                first = first == 0 && nodes.Length < wanted[segment].Length ? missing[0] : first;
-                if (first != 0)
+                if (first != 0 || nodes.Length < wanted[segment].Length)
                 {
-                    Bring(steps, reports, segment, chain, wanted[segment].Length, first, copies, mostCopies);
+                    Bring(steps, reports, segment, chain, wanted[segment].Length, first == 0 ? missing[0] : first, copies, mostCopies);
+                }
+                else
+                {
+                    unlikely.Add((segment, missing[0]));
                 }
             }
             else if (allComplete)
             {
                 Settle(steps, reports, map, segment, nodes, wanted[segment], ref seals, mostSeals);
             }
+        }
+
+        // The way may be there again, and who is drained waits for nothing else (docs/decisions/0088): a copy that does not come costs a place that nobody needs.
+        foreach ((int segment, ulong node) in unlikely)
+        {
+            Bring(steps, reports, segment, map.Chains[segment], wanted[segment].Length, node, copies, mostCopies);
         }
 
         return steps;

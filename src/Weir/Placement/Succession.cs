@@ -9,7 +9,7 @@ internal static class Succession
     /// <summary>To whom every heartbeat goes: the manager and its standbys, the next in the order of the map.</summary>
     public static IEnumerable<MapMember> Hearers(ClusterMap map)
     {
-        int first = Math.Max(0, IndexOf(map, map.ManagerNode));
+        int first = Math.Max(0, map.IndexOf(map.ManagerNode));
         for (int next = 0; next < Math.Min(Standbys + 1, map.Members.Length); next++)
         {
             yield return map.Members[(first + next) % map.Members.Length];
@@ -17,14 +17,16 @@ internal static class Succession
     }
 
     /// <summary>Whether a node is among <see cref="Hearers"/>.</summary>
-    public static bool IsHearer(ClusterMap map, ulong node) => Hearers(map).Any(m => m.Node == node);
+    public static bool IsHearer(ClusterMap map, ulong node)
+    {
+        int index = map.IndexOf(node), members = map.Members.Length;
+        return index >= 0 && (index - Math.Max(0, map.IndexOf(map.ManagerNode)) + members) % members <= Standbys;
+    }
 
     /// <summary>How many members come before a node in the succession, 0 for the first standby; -1 for the manager and for strangers.</summary>
     public static int Rank(ClusterMap map, ulong node)
     {
-        int index = IndexOf(map, node), manager = IndexOf(map, map.ManagerNode);
+        int index = map.IndexOf(node), manager = map.IndexOf(map.ManagerNode);
         return index < 0 || index == manager ? -1 : (index - manager - 1 + map.Members.Length) % map.Members.Length;
     }
-
-    private static int IndexOf(ClusterMap map, ulong node) => Array.FindIndex(map.Members, m => m.Node == node);
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using Weir.Keys;
 using Weir.World;
 
@@ -30,7 +31,7 @@ internal sealed class Contribution(WorkerId worker, Seq seq, ulong[] keys, float
 /// </summary>
 internal sealed class Aggregation
 {
-    private readonly SortedDictionary<long, List<Contribution>> _open = [];
+    private readonly SortedList<long, List<Contribution>> _open = [];
     private readonly Dictionary<WorkerId, LastPush> _received = [];
     private readonly Dictionary<WorkerId, List<(ulong Session, long Iteration, ulong N)>> _waitingSents = [];
     private long[] _through = [];
@@ -41,7 +42,7 @@ internal sealed class Aggregation
     public long HeldBytes { get; private set; }
 
     /// <summary>The last iteration of which a part is held; 0 for none.</summary>
-    public long LastOpen => _open.Count == 0 ? 0 : _open.Keys.Last();
+    public long LastOpen => _open.Count == 0 ? 0 : _open.GetKeyAtIndex(_open.Count - 1);
 
     /// <summary>The oldest iteration could close but for the node's memory limit.</summary>
     public bool IsFull { get; set; }
@@ -168,24 +169,17 @@ internal sealed class Aggregation
     }
 
     /// <summary>The contributions of the oldest open iteration up to <paramref name="iteration"/>, in the order of the sum: (worker, seq).</summary>
-    public bool TryOldest(long iteration, out long oldest, out List<Contribution> contributions)
+    public bool TryOldest(long iteration, out long oldest, [NotNullWhen(true)] out List<Contribution>? contributions)
     {
-        foreach ((long open, List<Contribution> held) in _open)
+        if (_open.Count == 0 || _open.GetKeyAtIndex(0) > iteration)
         {
-            if (open <= iteration)
-            {
-                held.Sort((a, b) => a.Worker.CompareTo(b.Worker) is var order && order != 0 ? order : a.Seq.CompareTo(b.Seq));
-                oldest = open;
-                contributions = held;
-                return true;
-            }
-
-            break;
+            (oldest, contributions) = (0, null);
+            return false;
         }
 
-        oldest = 0;
-        contributions = [];
-        return false;
+        (oldest, contributions) = (_open.GetKeyAtIndex(0), _open.GetValueAtIndex(0));
+        contributions.Sort((a, b) => a.Worker.CompareTo(b.Worker) is var order && order != 0 ? order : a.Seq.CompareTo(b.Seq));
+        return true;
     }
 
     public void Close(long iteration)

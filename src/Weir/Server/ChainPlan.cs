@@ -83,12 +83,29 @@ internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainRepo
     }
 
     /// <summary>A head that was sealed under the newest map, or an older one, wants a newer (R10).</summary>
-    public bool IsNewMapWanted => _reports.Values.Any(r => r.Claims.Any(c => c.Key.Kind == ClaimKind.Resuming && c.Value == node.Map!.Version));
+    public bool IsNewMapWanted
+    {
+        get
+        {
+            foreach (Report report in _reports.Values)
+            {
+                foreach (((_, ClaimKind kind), ulong version) in report.Claims)
+                {
+                    if (kind == ClaimKind.Resuming && version == node.Map!.Version)
+                    {
+                        return true;
+                    }
+                }
+            }
+
+            return false;
+        }
+    }
 
     /// <summary>The steps to take now: empty where nothing has changed since they were last asked for.</summary>
     /// <param name="now">The time.</param>
     /// <param name="wanted">Where the segments should lie.</param>
-    public List<PlannedStep> Next(Instant now, out ulong[][] wanted)
+    public IReadOnlyList<PlannedStep> Next(Instant now, out ulong[][] wanted)
     {
         ClusterMap map = node.Map!;
         wanted = _wanted;
@@ -104,10 +121,7 @@ internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainRepo
         {
             (_members, _linksVersion) = (map.Members, _links.Version);
             _wanted = wanted = WantedChains.Of(map, _links.IsAtFault, _links.AreApart);
-            foreach (ulong gone in _reports.Keys.Where(id => map.IndexOf(id) < 0).ToArray())
-            {
-                _reports.Remove(gone);
-            }
+            ForgetStrangers(map);
         }
 
         _sealsUntil = ReferenceEquals(map, _planned) ? _sealsUntil : now.AfterMs(SealMs);
@@ -163,6 +177,14 @@ internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainRepo
 
     // Whoever is silent goes by itself: only where both are heard is it the way between them that is broken.
     private bool Reaches(ulong id) => id == node.Options.Node || (node.Map!.Member(id) is { } member && heard.IsHeard(member, node.Limits.NodeTimeoutMs / 2, _now));
+
+    private void ForgetStrangers(ClusterMap map)
+    {
+        foreach (ulong gone in _reports.Keys.Where(id => map.IndexOf(id) < 0).ToArray())
+        {
+            _reports.Remove(gone);
+        }
+    }
 
     /// <summary>Takes in who says of whom that it does not acknowledge.</summary>
     private void NoteStalled(ClusterMap map, Instant now)

@@ -68,11 +68,14 @@ internal sealed class HeardMembers
     /// <summary>Whoever asked to come in and did not is forgotten: anybody may ask, under any number.</summary>
     public void ForgetStrangers(ClusterMap map)
     {
-        if (_heard.Count <= map.Members.Length + map.Processes.Length)
+        if (_heard.Count > map.Members.Length + map.Processes.Length)
         {
-            return;
+            Forget(map);
         }
+    }
 
+    private void Forget(ClusterMap map)
+    {
         HashSet<(MemberRole, ulong, ulong)> known =
         [
             .. map.Members.Select(m => (MemberRole.Node, m.Node, m.Incarnation)), .. map.Processes.Select(p => (MemberRole.Process, p.Process, p.Incarnation)),

@@ -79,11 +79,16 @@ internal sealed class IterationPath(NodeState node)
         }
 
         bool closed = false;
-        foreach (Segment segment in node.HeadedSegments)
+        foreach (Segment segment in node.Held)
         {
+            if (!segment.IsHead || segment.IsSealed)
+            {
+                continue;
+            }
+
             foreach (TableSegment table in segment.Tables)
             {
-                if (!segment.IsSealed && table.Aggregation is { } aggregation && _dirtyGroups.Contains(table.Table.Group)
+                if (table.Aggregation is { } aggregation && _dirtyGroups.Contains(table.Table.Group)
                     && node.Clocks.Group(table.Table.Group) is { } clocks)
                 {
                     closed |= Close(segment, table, aggregation, clocks);
@@ -105,7 +110,7 @@ internal sealed class IterationPath(NodeState node)
 
         long mayClose = aggregation.MayClose(clocks);
         bool closed = false;
-        while (aggregation.TryOldest(mayClose, out long iteration, out List<Contribution> contributions))
+        while (aggregation.TryOldest(mayClose, out long iteration, out List<Contribution>? contributions))
         {
             table.CutBefore(iteration, node.Map!.Checkpoint, node.Budget);
             (ulong[] keys, float[] values) = Aggregation.Fold(contributions, table.Table.Width);

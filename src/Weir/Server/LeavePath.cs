@@ -69,7 +69,7 @@ internal sealed class LeavePath(NodeState node)
 
         if (!ReferenceEquals(_counted, map))
         {
-            (_counted, SegmentsLeft) = (map, map.Chains.Count(c => c.PlaceOf(self) >= 0));
+            (_counted, SegmentsLeft) = (map, Held(map, self));
         }
 
         bool isDrained = map.Members[self].IsDraining && (SegmentsLeft == 0 || map.Tables.Length == 0);
@@ -79,7 +79,14 @@ internal sealed class LeavePath(NodeState node)
         }
 
         _nextAsk = node.Now.AfterMs(RetryMs);
-        (ulong id, ulong incarnation) = (options.Node, options.Incarnation);
+        Ask(role, follower, isDrained);
+    }
+
+    private static int Held(ClusterMap map, int member) => map.Chains.Count(c => c.PlaceOf(member) >= 0);
+
+    private void Ask(ManagerRole? role, MapFollower follower, bool isDrained)
+    {
+        (ulong id, ulong incarnation) = (node.Options.Node, node.Options.Incarnation);
         if (role?.Membership is { } membership)
         {
             membership.Request(LinkId.None, default, m => Told(isDrained ? MemberDepartures.Leave(m, id) : MemberDepartures.Drain(m, id, incarnation, isTakenBack: false)));

@@ -19,8 +19,8 @@ internal sealed class Membership(
     private readonly List<Change> _swapping = [];
     private readonly ChainPlan _plan = new(node, heard);
     private readonly Dictionary<(uint Group, ulong Announced), Dictionary<ulong, long>> _begun = [];
-    private HashSet<ulong> _silent = [];
-    private HashSet<ulong> _unheard = [];
+    private readonly HashSet<ulong> _silent = [];
+    private readonly HashSet<ulong> _unheard = [];
     private HashSet<ulong> _awaited = [];
     private ClusterMap? _looked;
     private ClusterMap? _proposed;
@@ -95,29 +95,20 @@ internal sealed class Membership(
             return;
         }
 
-        HashSet<ulong> silent = [.. map.Members.Where(m => m.Node != node.Options.Node && heard.IsSilent(MemberRole.Node, m.Node, m.Incarnation, node.Limits.NodeTimeoutMs, now)).Select(m => m.Node)];
-        if (!ReferenceEquals(map, _looked))
-        {
-            _awaited = MapChanges.Awaited(map);
-        }
-
-        // Who is needed stays, and is looked at again when the map has changed or who is heard. A new manager has not heard everybody who is not silent yet.
-        HashSet<ulong> unheard = [.. map.Members.Where(m => m.Node != node.Options.Node && !heard.IsHeard(m, node.Limits.NodeTimeoutMs, now)).Select(m => m.Node)];
-        bool hasChanged = !ReferenceEquals(map, _looked) || !silent.SetEquals(_silent) || !unheard.SetEquals(_unheard);
-        (_looked, _silent, _unheard) = (map, silent, unheard);
+        // Who is needed stays, and is looked at again when the map has changed or who is heard.
+        bool hasChanged = Listen(map, now);
         foreach (MapMember member in map.Members)
         {
-            ulong id = member.Node;
-            if (silent.Contains(id))
+            if (_silent.Contains(member.Node))
             {
                 if (hasChanged)
                 {
-                    _queued.Add(new Change(m => MapChanges.RemoveNode(m, id, heard.Rows(member), unheard: unheard), LinkId.None, default));
+                    Remove(member);
                 }
             }
-            else if (_awaited.Contains(id))
+            else if (_awaited.Contains(member.Node))
             {
-                _queued.Add(new Change(m => MapChanges.ReturnNode(m, id), LinkId.None, default));
+                Return(member.Node);
             }
         }
 
@@ -125,8 +116,7 @@ internal sealed class Membership(
         {
             if (heard.IsSilent(MemberRole.Process, process.Process, process.Incarnation, node.Limits.ProcessTimeoutMs, now))
             {
-                ulong id = process.Process;
-                _queued.Add(new Change(m => MapChanges.RemoveProcess(m, id), LinkId.None, default));
+                Remove(process.Process);
             }
         }
 
@@ -136,6 +126,44 @@ internal sealed class Membership(
         }
     }
 
+    /// <summary>Takes note of who is silent and who is not heard, which is not the same: a new manager has not heard everybody who is not silent yet.</summary>
+    /// <returns>Whether that, or the map, is another than at the last tick.</returns>
+    private bool Listen(ClusterMap map, Instant now)
+    {
+        bool hasChanged = !ReferenceEquals(map, _looked);
+        if (hasChanged)
+        {
+            _looked = map;
+            _awaited = MapChanges.Awaited(map);
+            _silent.Clear();
+            _unheard.Clear();
+        }
+
+        foreach (MapMember member in map.Members)
+        {
+            if (member.Node != node.Options.Node)
+            {
+                hasChanged |= Note(_silent, member.Node, heard.IsSilent(MemberRole.Node, member.Node, member.Incarnation, node.Limits.NodeTimeoutMs, now));
+                hasChanged |= Note(_unheard, member.Node, !heard.IsHeard(member, node.Limits.NodeTimeoutMs, now));
+            }
+        }
+
+        return hasChanged;
+    }
+
+    private static bool Note(HashSet<ulong> nodes, ulong id, bool isSo) => isSo ? nodes.Add(id) : nodes.Remove(id);
+
+    // Methods of their own: what a lambda holds is made where its method or loop begins, in every tick, whether anybody is silent or not.
+    private void Remove(MapMember member)
+    {
+        HashSet<ulong> unheard = [.. _unheard];
+        _queued.Add(new Change(m => MapChanges.RemoveNode(m, member.Node, heard.Rows(member), unheard: unheard), LinkId.None, default));
+    }
+
+    private void Return(ulong id) => _queued.Add(new Change(m => MapChanges.ReturnNode(m, id), LinkId.None, default));
+
+    private void Remove(ulong process) => _queued.Add(new Change(m => MapChanges.RemoveProcess(m, process), LinkId.None, default));
+
     /// <summary>Takes the next steps of chains towards where they should be: changes of the map are asked for, nodes are given hints.</summary>
     private void Plan(ClusterMap map, Instant now)
     {
@@ -144,9 +172,17 @@ internal sealed class Membership(
             _queued.Add(new Change(m => new Decision(m with { }, Status.Acked), LinkId.None, default));
         }
 
+        IReadOnlyList<PlannedStep> planned = _plan.Next(now, out ulong[][] wanted);
+        if (planned.Count > 0)
+        {
+            Take(planned, map, wanted);
+        }
+    }
+
+    private void Take(IReadOnlyList<PlannedStep> planned, ClusterMap map, ulong[][] wanted)
+    {
         Dictionary<ulong, List<Step>> hints = [];
         List<(PlannedStep, ulong)> changes = [];
-        List<PlannedStep> planned = _plan.Next(now, out ulong[][] wanted);
         foreach (PlannedStep step in planned)
         {
             if (step.Kind is PlannedKind.Copy or PlannedKind.Seal)

@@ -23,23 +23,26 @@ internal sealed class NeighbourWords(NodeState node)
     {
         foreach (((LinkId link, FrameKind kind), List<ConfirmEntry> entries) in _questions)
         {
-            foreach (ConfirmEntry[] some in entries.Chunk(SegmentsAFrame))
-            {
-                node.Outbox.Send(link, node.Header(kind), new ChainBody<ConfirmEntry>(node.Options.Node, node.Options.Incarnation, some));
-            }
-
-            entries.Clear();
+            Say(link, kind, entries);
         }
 
         foreach ((LinkId link, List<EntryAck> acks) in _acks)
         {
-            foreach (EntryAck[] some in acks.Chunk(SegmentsAFrame))
-            {
-                node.Outbox.Send(link, node.Header(FrameKind.EntryAck), new ChainBody<EntryAck>(node.Options.Node, node.Options.Incarnation, some));
-            }
-
-            acks.Clear();
+            Say(link, FrameKind.EntryAck, acks);
         }
+    }
+
+    /// <summary>Sends what was gathered for one neighbour, if anything: most turns have nothing to say to most.</summary>
+    private void Say<TWord>(LinkId link, FrameKind kind, List<TWord> words)
+        where TWord : struct, IChainWord<TWord>
+    {
+        for (int from = 0; from < words.Count; from += SegmentsAFrame)
+        {
+            List<TWord> some = words.Count <= SegmentsAFrame ? words : words.GetRange(from, Math.Min(SegmentsAFrame, words.Count - from));
+            node.Outbox.Send(link, node.Header(kind), new ChainBody<TWord>(node.Options.Node, node.Options.Incarnation, some));
+        }
+
+        words.Clear();
     }
 
     private static List<TItem> ListOf<TKey, TItem>(Dictionary<TKey, List<TItem>> lists, TKey key)

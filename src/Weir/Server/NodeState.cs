@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using Weir.Keys;
 using Weir.Placement;
 using Weir.Store;
@@ -11,6 +12,7 @@ internal sealed class NodeState : IDisposable
 {
     private readonly Dictionary<uint, TableRows> _tables = [];
     private Segment?[] _segments = [];
+    private ImmutableArray<Segment> _held = [];
 
     public NodeState(ServerOptions options, Outbox outbox)
     {
@@ -75,8 +77,11 @@ internal sealed class NodeState : IDisposable
 
     public NodeCounters Counters;
 
-    /// <summary>The segments that this node holds: as head, as a follower, or as a copy in the making.</summary>
-    public IEnumerable<Segment> Held => _segments.OfType<Segment>();
+    /// <summary>
+    /// The segments that this node holds, as head, as a follower, or as a copy in the making, in the order of their numbers. Every tick goes through
+    /// them several times, so that they are gathered only when others have come or gone.
+    /// </summary>
+    public ImmutableArray<Segment> Held => _held.IsDefault ? _held = [.. _segments.OfType<Segment>()] : _held;
 
     public IEnumerable<Segment> HeadedSegments => Held.Where(s => s.IsHead);
 
@@ -92,18 +97,29 @@ internal sealed class NodeState : IDisposable
     public Segment Begin(uint index)
     {
         Journal?.Gone((int)index);
-        Replace(index, new Segment((int)index, LogBytes));
-        return _segments[index]!;
+        var begun = new Segment((int)index, LogBytes);
+        Replace(index, begun);
+        return begun;
     }
 
     /// <summary>A segment that the journal has entries of, created at the first.</summary>
-    public Segment Back(uint index) => _segments[index] ??= new Segment((int)index, LogBytes) { IsBack = true };
+    public Segment Back(uint index)
+    {
+        if (_segments[index] is not { } back)
+        {
+            back = new Segment((int)index, LogBytes) { IsBack = true };
+            Replace(index, back);
+        }
+
+        return back;
+    }
 
     /// <summary>Another state of a segment, or none, in place of what is held.</summary>
     public void Replace(uint index, Segment? segment)
     {
         _segments[index]?.Dispose();
         _segments[index] = segment;
+        _held = default;
     }
 
     /// <summary>A copy in the making is given up.</summary>
@@ -163,7 +179,10 @@ internal sealed class NodeState : IDisposable
 
             if (self >= 0 && chain.PlaceOf(self) >= 0)
             {
-                _segments[index] ??= new Segment(index, LogBytes);
+                if (_segments[index] is null)
+                {
+                    Replace((uint)index, new Segment(index, LogBytes));
+                }
             }
             else if (_segments[index] is { Target: null } gone && (self >= 0 || !gone.IsBack) && (chain.Members.Length == 0 || chain.Members.Count(m => m.IsComplete) >= complete))
             {
@@ -186,7 +205,14 @@ internal sealed class NodeState : IDisposable
         KeyLists.Drop(list => map.Generation != older?.Generation || map.Table(list.Table) is null || Find(list.Segment) is null);
         Clocks.Adopt(map);
         DropWhatTheLostSentBeyond(map);
-        HeldBytes = Held.SelectMany(s => s.Tables).Sum(t => t.Aggregation?.HeldBytes ?? 0);
+        HeldBytes = 0;
+        foreach (Segment segment in Held)
+        {
+            foreach (TableSegment table in segment.Tables)
+            {
+                HeldBytes += table.Aggregation?.HeldBytes ?? 0;
+            }
+        }
     }
 
     /// <summary>Rows, last[], logs and clocks are of a generation that is over: a restore begins with nothing (design R24).</summary>
@@ -205,6 +231,7 @@ internal sealed class NodeState : IDisposable
 
         _tables.Clear();
         _segments = new Segment?[map.Segments];
+        _held = default;
         Clocks.Clear();
     }
 
@@ -250,13 +277,19 @@ internal sealed class NodeState : IDisposable
         HashSet<ulong> sessions = [.. Map!.Sessions.Select(s => WorkerId.OfSession(s.Session).Value)];
         HashSet<uint> groups = [.. Map.Jobs.Select(j => j.Group)];
         bool HasEnded(WorkerId worker) => worker.Group == 0 ? !sessions.Contains(worker.Value) : !groups.Contains(worker.Group);
-        foreach (Segment segment in HeadedSegments.Where(s => !s.IsSealed))
+        HashSet<WorkerId> ended = [];
+        foreach (Segment segment in Held)
         {
-            HashSet<WorkerId> ended = [];
+            if (!segment.IsHead || segment.IsSealed)
+            {
+                continue;
+            }
+
+            ended.Clear();
             foreach (TableSegment table in segment.Tables)
             {
-                ended.UnionWith(table.Updates.Keys.Where(HasEnded));
-                ended.UnionWith(table.Deletes.Keys.Where(HasEnded));
+                Add(table.Updates);
+                Add(table.Deletes);
                 table.Aggregation?.Forget(HasEnded);
             }
 
@@ -271,6 +304,17 @@ internal sealed class NodeState : IDisposable
             }
 
             Entries.Forget(segment, ended);
+        }
+
+        void Add(Dictionary<WorkerId, LastPush> last)
+        {
+            foreach (WorkerId worker in last.Keys)
+            {
+                if (HasEnded(worker))
+                {
+                    ended.Add(worker);
+                }
+            }
         }
     }
 
@@ -287,6 +331,7 @@ internal sealed class NodeState : IDisposable
         }
 
         _segments = [];
+        _held = [];
         _tables.Clear();
     }
 }

@@ -34,9 +34,12 @@ internal sealed class SealPath(NodeState node, ChainPath chain)
     /// <summary>Goes on with the seals that were asked for.</summary>
     public void Tick()
     {
-        foreach (Segment segment in node.HeadedSegments.Where(s => s.IsSealing))
+        foreach (Segment segment in node.Held)
         {
-            Sealing(segment);
+            if (segment is { IsHead: true, IsSealing: true })
+            {
+                Sealing(segment);
+            }
         }
     }
 
@@ -51,10 +54,9 @@ internal sealed class SealPath(NodeState node, ChainPath chain)
         }
     }
 
-    /// <summary>What this node has to say of its segments; where the seal is reported it is noted under which map (design R9, R10, R16).</summary>
-    public List<Claim> Claims()
+    /// <summary>Adds what this node has to say of its segments; where the seal is reported it is noted under which map (design R9, R10, R16).</summary>
+    public void Claims(List<Claim> claims)
     {
-        List<Claim> claims = [];
         foreach (Segment segment in node.Held)
         {
             uint index = (uint)segment.Index;
@@ -74,7 +76,7 @@ internal sealed class SealPath(NodeState node, ChainPath chain)
                 continue;
             }
 
-            if (segment.IsHead && Array.Exists(segment.Chain.Members, m => m.IsRestarted))
+            if (segment.IsHead && segment.Chain.HasRestarted)
             {
                 claims.Add(new Claim(index, ClaimKind.Serving, segment.Chain.Epoch));
             }
@@ -106,8 +108,6 @@ internal sealed class SealPath(NodeState node, ChainPath chain)
                 claims.Add(new Claim(index, ClaimKind.Stalled, successor.Node));
             }
         }
-
-        return claims;
     }
 
     /// <summary>A seal begins once no part of an iteration is held, and ends by itself where nothing comes of it (design R10).</summary>

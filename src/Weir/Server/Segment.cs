@@ -215,7 +215,7 @@ internal sealed class Segment(int index, LogBytes logBytes) : IDisposable
     /// <summary>It came out of the journal at this start, and the map has yet to say whether it counts.</summary>
     public bool IsBack { get; set; }
 
-    public IReadOnlyCollection<TableSegment> Tables => _tables.Values;
+    public Dictionary<uint, TableSegment>.ValueCollection Tables => _tables.Values;
 
     /// <summary>Whether anybody below needs the entries of this segment.</summary>
     public bool IsFollowed => Successor is not null || Newcomer is not null;

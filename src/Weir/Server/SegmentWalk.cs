@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Weir.Keys;
+using Weir.Store;
 using Weir.Wire;
 
 namespace Weir.Server;
@@ -116,7 +117,9 @@ internal abstract class SegmentWalk(Segment segment, bool durableOnly)
 
         int floats = table.Rows.ImageFloats, clockBytes = table.Rows.KeepsLastClock ? sizeof(uint) : 0;
         int rowBytes = sizeof(ulong) + (floats * sizeof(float)) + clockBytes;
-        int most = Math.Max(1, Room / rowBytes);
+
+        // Most segments are smaller than a slice: room for as many rows as their index has places lets one scan see all of it.
+        int most = (int)Math.Min(Math.Max(1, Room / rowBytes), (table.Rows.IndexBytes / Slot.Bytes) + 1);
         ulong[] keys = new ulong[most];
         float[] images = new float[most * floats];
         uint[] clocks = new uint[clockBytes == 0 ? 0 : most];

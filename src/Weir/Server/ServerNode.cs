@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Weir.Keys;
 using Weir.Placement;
 using Weir.Register;
@@ -34,6 +35,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     private Instant _nextHeartbeat;
     private bool _mapChanged;
     private List<Claim> _claims = [];
+    private List<Claim> _nextClaims = [];
     private Instant _nextReport;
     private readonly List<Claim> _readClaims = [];
     private readonly List<Step> _readSteps = [];
@@ -298,13 +300,15 @@ internal sealed class ServerNode : IMachine, IDisposable
             return;
         }
 
-        List<Claim> claims = _seals.Claims();
-        if (claims.SequenceEqual(_claims) && (_now < _nextReport || claims.Count == 0))
+        List<Claim> claims = _nextClaims;
+        claims.Clear();
+        _seals.Claims(claims);
+        if (CollectionsMarshal.AsSpan(claims).SequenceEqual(CollectionsMarshal.AsSpan(_claims)) && (_now < _nextReport || claims.Count == 0))
         {
             return;
         }
 
-        _claims = claims;
+        (_claims, _nextClaims) = (claims, _claims);
         _nextReport = _now.AfterMs(_state.Limits.HeartbeatMs);
         var sender = new ChainSender(_state.Options.Node, _state.Options.Incarnation, claims.Count);
         if (_role?.Membership is { } membership)
@@ -699,7 +703,7 @@ internal sealed class ServerNode : IMachine, IDisposable
 
     private void TakeUp(IRegister register, IReadOnlyList<string> acceptors)
     {
-        _role = new ManagerRole(_state, register, acceptors, _heard, Adopt);
+        _role = new ManagerRole(_state, _state.Options.RegisterSeen?.Invoke(register) ?? register, acceptors, _heard, Adopt);
         _admin.Role = _role;
     }
 

@@ -55,6 +55,9 @@ internal sealed record ServerOptions
     /// <summary>The node's journal, for durable tables; null for none.</summary>
     public IJournal? Journal { get; init; }
 
+    /// <summary>Sees each operation of the node on the register begin and end, in its place: a simulation checks the history. Default: nobody looks.</summary>
+    public Func<IRegister, IRegister>? RegisterSeen { get; init; }
+
     public ServerLimits Limits { get; init; } = new();
 
     /// <summary>All faults at once; empty where there are none.</summary>

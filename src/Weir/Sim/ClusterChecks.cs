@@ -1,4 +1,3 @@
-using System.IO.Hashing;
 using System.Runtime.InteropServices;
 using Weir.Client;
 using Weir.Keys;
@@ -212,7 +211,7 @@ internal sealed class ClusterChecks(SimCluster cluster, ClusterProbe probe, Serv
 
     private void CheckVersion(ClusterMap map)
     {
-        ulong hash = XxHash3.HashToUInt64(MapEncoding.Encode(map));
+        ulong hash = MapEncoding.Fingerprint(map);
         if (!_versions.TryAdd(map.Version, (hash, map.ManagerTerm)))
         {
             Invariant.That(_versions[map.Version].Hash == hash, $"map {map.Version} has one content");

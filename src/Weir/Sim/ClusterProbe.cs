@@ -23,6 +23,9 @@ internal sealed class ClusterProbe(SimCluster cluster, SwarmOptions options)
     /// <summary>Whether a chain is not as it should be, or a segment is being copied or sealed.</summary>
     public bool IsChanging => Newest is { Tables.Length: > 0 } map && !IsSettled(map);
 
+    /// <summary>Servers that leave, or have left, for good: the register does not count on their acceptors.</summary>
+    public HashSet<int> Leaving { get; } = [];
+
     /// <summary>A server's map is looked at: it may be the newest.</summary>
     public void Look(ServerNode node)
     {
@@ -77,7 +80,7 @@ internal sealed class ClusterProbe(SimCluster cluster, SwarmOptions options)
         int left = 0;
         for (int acceptor = 0; acceptor < options.Acceptors; acceptor++)
         {
-            left += !servers.Contains(acceptor) && cluster.Runs(acceptor) && cluster.Nodes[acceptor].HostsAcceptor ? 1 : 0;
+            left += !servers.Contains(acceptor) && !Leaving.Contains(acceptor) && cluster.Runs(acceptor) && cluster.Nodes[acceptor].HostsAcceptor ? 1 : 0;
         }
 
         return left > options.Acceptors / 2;
@@ -122,8 +125,15 @@ internal sealed class ClusterProbe(SimCluster cluster, SwarmOptions options)
     }
 
     /// <summary>The chains that are not where they should be, for people.</summary>
-    public string Unsettled(ClusterMap map) => string.Join(", ", Enumerable.Range(0, map.Segments).Where(s => !IsSettled(map, s)).Select(s =>
-        $"{s}: {string.Join('>', map.Chains[s].Members.Select(m => $"{map.Members[m.Member].Address}{(m.IsComplete ? "" : "?")}"))}{(map.Chains[s].IsDown ? " down" : "")}, wanted {string.Join('>', _wanted[s])}"));
+    public string Unsettled(ClusterMap map) => string.Join(", ", Enumerable.Range(0, map.Segments).Where(s => !IsSettled(map, s)).Select(s => $"{Text(map, s)}, wanted {string.Join('>', _wanted[s])}"));
+
+    /// <summary>The chains that name a server, for people.</summary>
+    public string Naming(int server) => Newest is { } map && map.IndexOf((ulong)server + 1) is >= 0 and int index
+        ? string.Join(", ", Enumerable.Range(0, map.Segments).Where(s => map.Chains[s].PlaceOf(index) >= 0).Select(s => Text(map, s)))
+        : "none";
+
+    private static string Text(ClusterMap map, int segment) =>
+        $"{segment}: {string.Join('>', map.Chains[segment].Members.Select(m => $"{map.Members[m.Member].Address}{(m.IsComplete ? "" : "?")}"))}{(map.Chains[segment].IsDown ? " down" : "")}";
 
     private bool IsSettled(ClusterMap map, int segment)
     {

@@ -30,6 +30,9 @@ internal sealed class ClusterRun : IDisposable
     private const long SampleMs = 60;
     private const int KeptTrail = 150;
 
+    /// <summary>Workers that may join a job, beside those that it opens with.</summary>
+    private const int MostJoins = 4;
+
     private readonly SwarmOptions _options;
     private readonly Rng _rng;
     private readonly SimCluster _cluster;
@@ -48,12 +51,14 @@ internal sealed class ClusterRun : IDisposable
     private bool _isCalm;
     private bool _stops;
 
-    public ClusterRun(SwarmOptions options)
+    /// <param name="options">What it is.</param>
+    /// <param name="pool">Where its frames come from: runs of one thread may use the same one after another. Null for a pool of its own.</param>
+    public ClusterRun(SwarmOptions options, FramePool? pool = null)
     {
         _options = options;
         _rng = new Rng(options.Seed ^ 0xC1057E);
         var limits = new ServerLimits { NodeTimeoutMs = options.NodeTimeoutMs, HeartbeatMs = Math.Min(50, options.NodeTimeoutMs / 8), ProcessTimeoutMs = 1000, ResendMs = 50, BehindWaitMs = 300 };
-        _cluster = new SimCluster(options.Seed, options.Servers, options.SegmentBits, limits, acceptors: options.Acceptors, replicas: options.Replicas)
+        _cluster = new SimCluster(options.Seed, options.Servers, options.SegmentBits, limits, acceptors: options.Acceptors, replicas: options.Replicas, pool: pool)
         {
             Noted = (who, note) =>
             {
@@ -102,6 +107,7 @@ internal sealed class ClusterRun : IDisposable
     {
         WeirClient opener = await ConnectAsync("opener");
         await BeginAsync(opener);
+        (_faults.Operator, _faults.Jobs, _faults.HostComes) = (opener, _jobs, HostComesAsync);
         _cluster.Network.Faults = _options.Network;
         _cluster.Slow(_rng.Below(_options.Servers));
         Instant begins = _cluster.Scheduler.Now;
@@ -124,7 +130,7 @@ internal sealed class ClusterRun : IDisposable
     private async Task<WeirClient> ConnectAsync(string name)
     {
         var options = new ClientOptions { RetryMs = 150, HeartbeatMs = 100, UnreachableMs = 120_000, DeadlineMs = 200_000, ConnectMs = 60_000, StartMs = 120_000, Filters = (Filters)_rng.Below((int)Filters.Lossless + 1) };
-        WeirClient client = _options.Servers == _cluster.Nodes.Count && !_stops ? await _cluster.ConnectAsync(name, options) : await _cluster.OpenAsync(name, options);
+        WeirClient client = _tokens is null && !_stops ? await _cluster.ConnectAsync(name, options) : await _cluster.OpenAsync(name, options);
         _clients[_cluster.Clients[client]] = client;
         return client;
     }
@@ -143,7 +149,7 @@ internal sealed class ClusterRun : IDisposable
         {
             if (workers > 0)
             {
-                _jobs.Add(new TrainingWorkload(_cluster, name, workers, _options.Iterations, aggregates, _options.Bound, _rng.Next()));
+                _jobs.Add(new TrainingWorkload(_cluster, name, workers, _options.Iterations, aggregates, _options.Bound, _rng.Next(), _options.Has(FaultKind.WorkerJoin) ? MostJoins : 0));
             }
         }
 
@@ -165,6 +171,15 @@ internal sealed class ClusterRun : IDisposable
         foreach (TokenWorkload pusher in _pushers)
         {
             _pushing.Add(pusher.RunAsync(() => _stops));
+        }
+    }
+
+    private async Task HostComesAsync(TrainingWorkload job)
+    {
+        WeirClient host = await ConnectAsync($"host {_clients.Count}");
+        if (!job.HasEnded)
+        {
+            job.Host(host);
         }
     }
 
@@ -192,6 +207,7 @@ internal sealed class ClusterRun : IDisposable
 
         waitsFor += string.Concat(_jobs.Where(j => !j.IsDone).Select(j => j.Aggregates ? " the aggregating job" : " the bounded job"));
         ClusterMap map = _probe.Newest!;
+        waitsFor += string.Concat(_faults.Unanswered.Select(what => $" {what}"));
         waitsFor += _probe.Manager() < 0 ? " a manager" : "";
         waitsFor += _probe.IsSettled(map) ? "" : $" the chains {_probe.Unsettled(map)}";
         for (int server = 0; server < _cluster.Nodes.Count; server++)
@@ -199,6 +215,7 @@ internal sealed class ClusterRun : IDisposable
             ServerNode node = _cluster.Nodes[server];
             bool isMember = map.Member((ulong)server + 1)?.Incarnation == node.Incarnation;
             waitsFor += !_cluster.Runs(server) ? isMember ? $" server:{server} is dead and a member" : ""
+                : _faults.MustLeave(server) ? $" server:{server} to leave ({node.LeaveRefusal}chains {_probe.Naming(server)})"
                 : !isMember ? $" server:{server} is no member"
                 : node.Map?.Version != map.Version ? $" server:{server} has an older map"
                 : node.State.Held.Any(s => s.Place >= 0 && (s.Acknowledged < s.Log.Last.Number || !s.IsConfirmed || !s.IsComplete)) ? $" the entries of server:{server}" : "";
@@ -210,6 +227,7 @@ internal sealed class ClusterRun : IDisposable
     private void ThrowIfFailed()
     {
         _jobs.ForEach(j => j.ThrowIfFailed());
+        _faults.ThrowIfFailed();
         for (int i = 0; i < _pushing.Count; i++)
         {
             if (_pushing[i].IsFaulted && !_dead.Contains(_pushers[i].Client))
@@ -222,6 +240,11 @@ internal sealed class ClusterRun : IDisposable
     private async Task JudgeAsync()
     {
         _checks.Quiet();
+        foreach (IReadOnlyList<RegisterCall> calls in _cluster.RegisterCalls)
+        {
+            RegisterHistory.Check(calls);
+        }
+
         WeirClient reader = await ConnectAsync("reader");
         ulong[] tokens = [.. _pushers.SelectMany(p => p.Tokens)];
         float[] values = new float[tokens.Length];
@@ -294,6 +317,6 @@ internal sealed class ClusterRun : IDisposable
         _cluster.Network.Note(what);
     }
 
-    private string Describe() => string.Join('\n', _cluster.Nodes.Select((n, i) => $"server:{i} {(_cluster.Runs(i) ? "" : "does not run ")}{n.Describe()}"))
+    private string Describe() => string.Join('\n', _cluster.Nodes.Select((n, i) => $"server:{i} {(_cluster.Runs(i) ? "" : "does not run ")}{n.Describe()} chains {_probe.Naming(i)}"))
         + string.Concat(_cluster.Clients.Where(c => !c.Value.IsDead).Select(c => $"\n{c.Value.Address} {c.Key.Core.Describe()}"));
 }

@@ -60,7 +60,7 @@ internal enum FaultKind
     /// <summary>A server joins.</summary>
     Join,
 
-    /// <summary>A server leaves.</summary>
+    /// <summary>A server leaves by plan: it hands over what it holds first, and ends when nothing of it is missed.</summary>
     Leave,
 
     /// <summary>A majority of the acceptors is out of reach.</summary>
@@ -68,4 +68,16 @@ internal enum FaultKind
 
     /// <summary>The manager's node dies.</summary>
     ManagerDeath,
+
+    /// <summary>An operator has a server drained, which then gets segments again, is forgotten, or stays as it is.</summary>
+    Drain,
+
+    /// <summary>Workers join a job by plan.</summary>
+    WorkerJoin,
+
+    /// <summary>A worker leaves its job by plan.</summary>
+    WorkerLeave,
+
+    /// <summary>A process comes that hosts workers.</summary>
+    ProcessJoin,
 }

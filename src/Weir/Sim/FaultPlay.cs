@@ -1,6 +1,6 @@
 using Weir.Client;
+using Weir.Keys;
 using Weir.Register;
-using Weir.Wire;
 using Weir.World;
 
 namespace Weir.Sim;
@@ -11,22 +11,39 @@ namespace Weir.Sim;
 /// </summary>
 internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, ClusterProbe probe, ScheduleWatch watch, RunTally tally, Rng rng)
 {
-    private readonly HashSet<int> _left = [];
     private readonly List<Task> _ends = [];
     private readonly HashSet<WeirClient> _cutOff = [];
+    private readonly HashSet<int> _drained = [];
+    private readonly List<(string What, Task Answer)> _asked = [];
     private int _joined;
+    private int _hosts;
 
     /// <summary>Who may die or be cut off, by name.</summary>
     public Func<IReadOnlyList<WeirClient>> Mortal { get; set; } = () => [];
+
+    /// <summary>Who asks for what is done by plan; null for nobody yet.</summary>
+    public WeirClient? Operator { get; set; }
+
+    /// <summary>The jobs whose workers may join and leave.</summary>
+    public IReadOnlyList<TrainingWorkload> Jobs { get; set; } = [];
+
+    /// <summary>Has one more process host workers of a job.</summary>
+    public Func<TrainingWorkload, Task> HostComes { get; set; } = _ => Task.CompletedTask;
+
+    /// <summary>Whether a server is leaving for good, and can: somebody else stays.</summary>
+    public bool MustLeave(int server) => probe.Leaving.Contains(server) && cluster.Runs(server) && Enumerable.Range(0, cluster.Nodes.Count).Any(IsStaying);
+
+    /// <summary>What was asked for by plan and has no answer yet.</summary>
+    public IEnumerable<string> Unanswered => _asked.Where(a => !a.Answer.IsCompletedSuccessfully).Select(a => a.What);
+
+    /// <summary>Throws what a request has failed with.</summary>
+    public void ThrowIfFailed() => _asked.Find(a => a.Answer.IsFaulted).Answer?.GetAwaiter().GetResult();
 
     /// <summary>A process died: whoever waits for it need not.</summary>
     public Action<WeirClient> ProcessDied { get; set; } = _ => { };
 
     /// <summary>What took place, for people.</summary>
     public Action<string> Trail { get; set; } = _ => { };
-
-    /// <summary>Servers that left for good.</summary>
-    public IReadOnlySet<int> Left => _left;
 
     /// <summary>A head or a follower died or was counted gone, so that parts held there went with it.</summary>
     public bool HasLostServer { get; private set; }
@@ -222,7 +239,7 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
         for (int server = 0; server < cluster.Nodes.Count; server++)
         {
             bool isDead = cluster.Servers[server].IsDead;
-            if (isDead && !_left.Contains(server) && !options.LeavesDead)
+            if (isDead && !probe.Leaving.Contains(server) && !options.LeavesDead)
             {
                 Restart(server, FaultKind.RestartLater);
             }
@@ -241,7 +258,7 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
     {
         for (int server = 0; server < cluster.Nodes.Count; server++)
         {
-            if (cluster.Nodes[server].StopReason is { } reason && cluster.Servers[server].IsDead && !_left.Contains(server))
+            if (cluster.Nodes[server].StopReason is { } reason && cluster.Servers[server].IsDead && !probe.Leaving.Contains(server))
             {
                 Trail($"server:{server} stopped: {reason}");
                 bool diskFailed = cluster.Nodes[server].HasDiskFailed;
@@ -314,6 +331,12 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
             case FaultKind.Leave:
                 Leave(server, isChanging);
                 break;
+            case FaultKind.Drain:
+                Drain(server, isChanging);
+                break;
+            case FaultKind.WorkerJoin or FaultKind.WorkerLeave or FaultKind.ProcessJoin:
+                ChangeWorkers(kind, isChanging);
+                break;
             case FaultKind.RegisterAway:
                 LoseRegister(SilenceMs());
                 break;
@@ -342,7 +365,7 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
 
     private void Restart(int server, FaultKind kind, AcceptorStart start = AcceptorStart.Again)
     {
-        if (!cluster.Servers[server].IsDead)
+        if (!cluster.Servers[server].IsDead || probe.Leaving.Contains(server))
         {
             return;
         }
@@ -448,38 +471,124 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
         });
     }
 
-    /// <summary>A server says goodbye and is gone. It gives nothing away first: what it held stands at the others.</summary>
+    /// <summary>Whether a server may be taken away by plan: enough others stay for all copies, and for the register.</summary>
+    private bool MayGo(int server)
+    {
+        int staying = Enumerable.Range(0, cluster.Nodes.Count).Count(other => other != server && IsStaying(other));
+        return IsStaying(server) && staying > options.Replicas && (server >= options.Acceptors || (options.Acceptors > 1 && probe.RegisterStandsWithout(server)));
+    }
+
+    private bool IsStaying(int server) =>
+        cluster.Runs(server) && !probe.Leaving.Contains(server) && !_drained.Contains(server) && probe.Newest?.Member((ulong)server + 1)?.Incarnation == cluster.Nodes[server].Incarnation;
+
+    /// <summary>A server hands over what it holds, says goodbye and is gone, however long that takes.</summary>
     private void Leave(int server, bool isChanging)
     {
-        if (server < options.Acceptors || cluster.Nodes.Count(n => n.Map is not null) - _left.Count <= options.Replicas + 1 || !cluster.Runs(server) || !probe.MayLose(server)
-            || probe.Newest?.Member((ulong)server + 1) is not { } member || cluster.Clients.FirstOrDefault(c => !c.Value.IsDead).Key is not { } client)
+        if (!MayGo(server))
         {
             return;
         }
 
         tally.Hit(FaultKind.Leave, isChanging);
         HasLostServer = true;
-        _left.Add(server);
-        probe.Disturb(server);
+        probe.Leaving.Add(server);
         Trail($"server:{server} leaves");
-        async Task LeaveAsync()
-        {
-            try
-            {
-                await client.ChangeAsync(FrameKind.Leave, new LeaveBody(MemberRole.Node, member.Node, member.Incarnation), CancellationToken.None);
-            }
-            catch (WeirException)
-            {
-                // Its client died or was refused: then the server is removed as one that fell silent.
-            }
+        cluster.LeaveServer(server);
+    }
 
-            if (cluster.Runs(server))
+    /// <summary>An operator has a server drained, and decides later what becomes of it.</summary>
+    private void Drain(int server, bool isChanging)
+    {
+        if (Operator is not { } client || !MayGo(server))
+        {
+            return;
+        }
+
+        tally.Hit(FaultKind.Drain, isChanging);
+        HasLostServer = true;
+        _drained.Add(server);
+        Trail($"server:{server} is drained");
+        // One with an acceptor is not forgotten: that it goes for good is for a planned leave to try, of one at a time.
+        int then = rng.Below(server < options.Acceptors ? 2 : 3);
+        Task<bool> draining = TryAsync(() => cluster.DrainServerAsync(client, server));
+        After(rng.Below(1500L), () => _asked.Add(($"server:{server} to be drained", then switch
+        {
+            0 => UndrainAsync(),
+            1 => draining,
+            _ => ForgetAsync(),
+        })));
+
+        async Task UndrainAsync()
+        {
+            Trail($"server:{server} is to have segments again");
+            if (await TryAsync(() => client.UndrainServerAsync(cluster.Servers[server].Address)))
             {
-                cluster.KillServer(server);
+                _drained.Remove(server);
             }
         }
 
-        Task leaving = LeaveAsync();
-        _ = leaving;
+        async Task ForgetAsync()
+        {
+            if (await draining)
+            {
+                probe.Leaving.Add(server);
+                Trail($"server:{server} is forgotten");
+                if (!await TryAsync(() => client.ForgetServerAsync(cluster.Servers[server].Address)))
+                {
+                    probe.Leaving.Remove(server);
+                }
+            }
+        }
+    }
+
+    /// <summary>True where what was asked for was done; false where it was refused, as the server is gone or nobody else is left.</summary>
+    private static async Task<bool> TryAsync(Func<Task> request)
+    {
+        try
+        {
+            await request();
+            return true;
+        }
+        catch (WeirException refused) when (refused.Status is Status.Conflict)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>A job's workers are to be others.</summary>
+    private void ChangeWorkers(FaultKind kind, bool isChanging)
+    {
+        TrainingWorkload[] going = [.. Jobs.Where(j => !j.HasEnded)];
+        if (going.Length == 0 || Operator is not { } client)
+        {
+            return;
+        }
+
+        TrainingWorkload job = going[rng.Below(going.Length)];
+        if (kind == FaultKind.ProcessJoin)
+        {
+            if (_hosts++ >= 2)
+            {
+                return;
+            }
+
+            Trail("a process comes to host workers");
+            _asked.Add(("a process to host workers", HostComes(job)));
+        }
+        else if (kind == FaultKind.WorkerJoin)
+        {
+            Trail("workers are to join");
+            if (!job.Join(client))
+            {
+                return;
+            }
+        }
+        else
+        {
+            Trail("a worker is to leave");
+            job.Leave(client);
+        }
+
+        tally.Hit(kind, isChanging);
     }
 }

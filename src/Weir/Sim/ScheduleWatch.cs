@@ -69,7 +69,7 @@ internal sealed class ScheduleWatch
             {
                 _seals[segment.Index] = (node, segment.SealReported, false);
             }
-            else if (segment.IsHead && _seals.TryGetValue(segment.Index, out (ServerNode Head, ulong Reported, bool HasResumed) seal) && seal is { Reported: > 0, HasResumed: false }
+            else if (segment.IsHead && _seals.Count > 0 && _seals.TryGetValue(segment.Index, out (ServerNode Head, ulong Reported, bool HasResumed) seal) && seal is { Reported: > 0, HasResumed: false }
                 && ReferenceEquals(seal.Head, node))
             {
                 _seals[segment.Index] = seal with { HasResumed = true };

@@ -19,6 +19,7 @@ internal sealed class SimCluster : IDisposable
     private readonly List<SimJournal> _journals = [];
     private readonly bool _hasJournals;
     private readonly Dictionary<WeirClient, SimPort> _clients = [];
+    private readonly List<RegisterCall>[] _registerCalls = [[], []];
     private readonly string[] _acceptors;
     private readonly ServerOptions _options;
     private readonly Rng _rng;
@@ -31,6 +32,7 @@ internal sealed class SimCluster : IDisposable
     /// <param name="acceptors">1, 3 or 5 acceptors of the register, on the disks of the first servers; 0: one in the first server's memory.</param>
     /// <param name="replicas">How many members a chain has beside its head.</param>
     /// <param name="journals">Each server has a journal, on a disk that outlives its process.</param>
+    /// <param name="pool">Where frames come from, where several clusters of one thread, one after another, are to use the same; null for a pool of its own.</param>
     public SimCluster(
         ulong seed,
         int servers,
@@ -39,8 +41,10 @@ internal sealed class SimCluster : IDisposable
         long memoryBytes = 1L << 40,
         int acceptors = 0,
         int replicas = 0,
-        bool journals = false)
+        bool journals = false,
+        FramePool? pool = null)
     {
+        Pool = pool ?? new FramePool();
         _hasJournals = journals;
         Seed = seed;
         _rng = new Rng(seed);
@@ -88,7 +92,7 @@ internal sealed class SimCluster : IDisposable
 
     public SimTally Tally { get; } = new();
 
-    public FramePool Pool { get; } = new();
+    public FramePool Pool { get; }
 
     public IReadOnlyList<ServerNode> Nodes => _nodes;
 
@@ -102,6 +106,9 @@ internal sealed class SimCluster : IDisposable
 
     /// <summary>The servers' places in the network, in the order of the nodes.</summary>
     public IReadOnlyList<SimPort> Servers => _servers;
+
+    /// <summary>By cell of the register: the operations of all servers that ever were, as each saw them.</summary>
+    public IReadOnlyList<IReadOnlyList<RegisterCall>> RegisterCalls => _registerCalls;
 
     /// <summary>The disks of the servers that host the register's acceptors.</summary>
     public IReadOnlyList<SimDisk> Disks => _disks;
@@ -273,6 +280,7 @@ internal sealed class SimCluster : IDisposable
                 Join = isFounder ? null : AddressOf(AnyOther(index)),
                 Acceptor = disk is null ? null : new AcceptorOptions(disk, (ulong)index + 1, start),
                 Journal = index < _journals.Count ? _journals[index] : null,
+                RegisterSeen = register => new RecordedRegister(register, Scheduler, _registerCalls),
             },
             port,
             pool: Pool);

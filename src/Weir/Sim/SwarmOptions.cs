@@ -70,7 +70,10 @@ internal sealed record SwarmOptions
     public bool Has(FaultKind kind) => Array.IndexOf(Kinds, kind) >= 0;
 
     /// <summary>Draws a run.</summary>
-    public static SwarmOptions Draw(ulong seed)
+    public static SwarmOptions Draw(ulong seed) => DrawFaults(seed).WithPlannedChanges(new Rng(seed ^ 0x91A2));
+
+    /// <summary>Draws a run in which nothing is changed by plan but that servers join and leave: what found-by-seed tests were drawn by.</summary>
+    public static SwarmOptions DrawFaults(ulong seed)
     {
         var rng = new Rng(seed ^ 0x57A12);
         NamedSchedule? plays = rng.Chance(1, DirectedOneIn) ? Directed[rng.Below(Directed.Length)] : null;
@@ -78,7 +81,7 @@ internal sealed record SwarmOptions
         int acceptors = rng.Below(6) switch { 0 => 1, 5 => 5, _ => 3 };
         int servers = Math.Min(8, Math.Max(Math.Max(3, acceptors), replicas + 2) + (rng.Chance(1, 3) ? rng.Below(3) : 0));
         bool aggregates = rng.Chance(1, 2), bounds = rng.Chance(1, 3);
-        FaultKind[] candidates = [.. Enum.GetValues<FaultKind>().Where(k => k > FaultKind.NoRoom && (replicas > 0 || NeedsNoReplica(k)) && (acceptors > 1 || k is not (FaultKind.LostDisk or FaultKind.FailingDisk)))];
+        FaultKind[] candidates = [.. Enum.GetValues<FaultKind>().Where(k => k is > FaultKind.NoRoom and < FaultKind.Drain && (replicas > 0 || NeedsNoReplica(k)) && (acceptors > 1 || k is not (FaultKind.LostDisk or FaultKind.FailingDisk)))];
         int most = 1 + rng.Below(8);
         var drawn = new SwarmOptions
         {
@@ -111,6 +114,29 @@ internal sealed record SwarmOptions
             + $"delay to {Network.MaxDelayUs} us, slow {Network.SlowDelayUs} us, pushers {Pushers}, aggregating workers {AggregatingWorkers}, "
             + $"bounded workers {BoundedWorkers} (bound {(Bound is { } bound ? Number(bound) : "none")}), hosts {Hosts}, iterations {Iterations}, safety {SafetyMs} ms, "
             + $"{(LeavesDead ? "dead stay dead" : "dead come back")}, faults {(Kinds.Length == 0 ? "none" : string.Join(" ", Kinds))}{(Plays is { } plays ? $", plays {plays}" : "")}";
+    }
+
+    /// <summary>
+    /// Adds what operators do, each in a part of the seeds. It is drawn apart, so that whatever comes to be drawn here leaves the rest of a seed as it is.
+    /// </summary>
+    private SwarmOptions WithPlannedChanges(Rng rng)
+    {
+        if (Plays is not null)
+        {
+            return this;
+        }
+
+        bool hasJob = AggregatingWorkers + BoundedWorkers > 0;
+        List<FaultKind> kinds = [.. Kinds];
+        foreach (FaultKind kind in (ReadOnlySpan<FaultKind>)[FaultKind.Leave, FaultKind.Drain, FaultKind.WorkerJoin, FaultKind.WorkerLeave, FaultKind.ProcessJoin])
+        {
+            if (rng.Chance(1, kind is FaultKind.Leave or FaultKind.Drain ? 6 : 4) && !kinds.Contains(kind) && (kind is FaultKind.Leave or FaultKind.Drain || hasJob))
+            {
+                kinds.Add(kind);
+            }
+        }
+
+        return this with { Kinds = [.. kinds.Order()] };
     }
 
     /// <summary>Restarts and torn writes come with crashes.</summary>

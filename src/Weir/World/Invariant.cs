@@ -1,4 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
+using System.Globalization;
+using System.Runtime.CompilerServices;
 
 namespace Weir.World;
 
@@ -13,8 +15,38 @@ internal static class Invariant
         }
     }
 
+    /// <summary>The same with a rule that is put into words only where it is broken: most are looked at far more often than read.</summary>
+    public static void That([DoesNotReturnIf(false)] bool holds, [InterpolatedStringHandlerArgument(nameof(holds))] ref BrokenRule rule)
+    {
+        if (!holds)
+        {
+            Broken(rule.ToString());
+        }
+    }
+
     [DoesNotReturn]
     public static void Broken(string rule) => throw new InvariantException(rule);
+}
+
+/// <summary>Puts a rule into words, if it is broken.</summary>
+[InterpolatedStringHandler]
+internal ref struct BrokenRule
+{
+    private DefaultInterpolatedStringHandler _words;
+
+    public BrokenRule(int literalLength, int formattedCount, bool holds, out bool isBroken)
+    {
+        isBroken = !holds;
+        _words = holds ? default : new DefaultInterpolatedStringHandler(literalLength, formattedCount, CultureInfo.InvariantCulture);
+    }
+
+    public void AppendLiteral(string text) => _words.AppendLiteral(text);
+
+    public void AppendFormatted<T>(T value) => _words.AppendFormatted(value);
+
+    public void AppendFormatted<T>(T value, string? format) => _words.AppendFormatted(value, format);
+
+    public override string ToString() => _words.ToStringAndClear();
 }
 
 /// <summary>Thrown where the program's own rule was broken: a defect, never an outcome.</summary>

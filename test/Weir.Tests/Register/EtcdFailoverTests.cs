@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Weir.Host.Etcd;
 using Weir.Register;
+using Weir.Sim;
 using Weir.World;
 
 namespace Weir.Tests.Register;

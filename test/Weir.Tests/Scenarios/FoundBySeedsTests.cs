@@ -150,6 +150,18 @@ public class FoundBySeedsTests
     [InlineData(620)]
     public void Seeds_559_and_620_who_comes_back_empty_is_not_counted_as_what_it_was(ulong seed)
     {
+        using var run = new ClusterRun(SwarmOptions.DrawFaults(seed));
+        RunOutcome outcome = run.Run();
+        Assert.True(outcome.Violation is null, $"{outcome.Options}\n{outcome.Violation}");
+    }
+
+    /// <summary>R18: drains and leaves that waited for a pair that was kept apart (PlannerTests; docs/decisions/0088).</summary>
+    [Theory]
+    [InlineData(5)]
+    [InlineData(19)]
+    [InlineData(109)]
+    public void Seeds_5_19_and_109_a_server_is_drained_though_those_that_stay_were_cut_off_from_one_another_for_a_while(ulong seed)
+    {
         using var run = new ClusterRun(SwarmOptions.Draw(seed));
         RunOutcome outcome = run.Run();
         Assert.True(outcome.Violation is null, $"{outcome.Options}\n{outcome.Violation}");

@@ -139,7 +139,7 @@ public sealed class ChainPlanTests : IDisposable
         _node.Adopt(map with { Replicas = 1, Version = 4, Chains = [.. map.Chains.Select((_, index) => index == segment ? chain : new MapChain(1, []))] });
     }
 
-    private List<PlannedStep> Planned(Claim[] claims)
+    private IReadOnlyList<PlannedStep> Planned(Claim[] claims)
     {
         ChainPlan plan = new(_node, new HeardMembers());
         plan.Reported(new ChainSender(Second, 22, claims.Length), 4, claims);

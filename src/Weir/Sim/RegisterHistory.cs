@@ -1,7 +1,7 @@
 using Weir.Register;
 using Weir.World;
 
-namespace Weir.Tests.Register;
+namespace Weir.Sim;
 
 /// <summary>One operation as its caller saw it.</summary>
 internal sealed record RegisterCall(Instant From, bool IsSwap, ulong Expected, ulong Written)
@@ -13,7 +13,7 @@ internal sealed record RegisterCall(Instant From, bool IsSwap, ulong Expected, u
 
     public ulong Version { get; set; }
 
-    /// <summary>The number in the content; each swap writes one of its own.</summary>
+    /// <summary>The number of the content; a swap's own is <see cref="Written"/>, which others may have written as well.</summary>
     public ulong Content { get; set; }
 }
 
@@ -23,35 +23,36 @@ internal sealed record RegisterCall(Instant From, bool IsSwap, ulong Expected, u
 /// </summary>
 internal static class RegisterHistory
 {
+    /// <exception cref="InvariantException">They cannot; the message says which two contradict each other.</exception>
     public static void Check(IReadOnlyList<RegisterCall> calls)
     {
-        // One version, one content; version n + 1 was written by a swap that expected n.
+        // One version, one content; version n + 1 was written by a swap that expected n, and by one only.
         Dictionary<ulong, ulong> contents = [];
-        Dictionary<ulong, RegisterCall> writers = calls.Where(c => c.IsSwap).ToDictionary(c => c.Written);
+        HashSet<ulong> done = [];
+        ILookup<(ulong Version, ulong Content), RegisterCall> writers = calls.Where(c => c.IsSwap).ToLookup(c => (c.Expected + 1, c.Written));
         RegisterCall[] seen = [.. calls.Where(c => c.Outcome != RegisterOutcome.Unknown)];
         foreach (RegisterCall call in seen)
         {
             if (call.IsSwap && call.Outcome == RegisterOutcome.Done)
             {
-                Assert.Equal(call.Expected + 1, call.Version);
-                Assert.Equal(call.Written, call.Content);
+                Invariant.That(call.Expected + 1 == call.Version && call.Written == call.Content, $"a swap that expected version {call.Expected} of a cell wrote the next, not {call.Version}");
+                Invariant.That(done.Add(call.Version), $"version {call.Version} of a cell was written once");
             }
             else if (call.IsSwap)
             {
-                Assert.NotEqual(call.Expected, call.Version);
+                Invariant.That(call.Expected != call.Version, $"a swap that expected version {call.Expected} of a cell, which stood there, took place");
             }
 
-            Assert.True(contents.TryAdd(call.Version, call.Content) || contents[call.Version] == call.Content, $"version {call.Version} had two contents");
+            Invariant.That(contents.TryAdd(call.Version, call.Content) || contents[call.Version] == call.Content, $"version {call.Version} of a cell has one content");
             if (call.Version == 0)
             {
-                Assert.Equal(0ul, call.Content);
+                Invariant.That(call.Content == 0, "a cell that nobody wrote is empty");
                 continue;
             }
 
-            RegisterCall writer = writers[call.Content];
-            Assert.True(writer.Expected + 1 == call.Version, $"version {call.Version} was written by a swap that expected {writer.Expected}");
-            Assert.True(writer.Outcome != RegisterOutcome.Mismatch, $"a swap that was told Mismatch wrote version {call.Version}");
-            Assert.True(writer.From <= call.To, $"version {call.Version} was seen before it was written");
+            RegisterCall[] wrote = [.. writers[(call.Version, call.Content)].Where(w => w.Outcome != RegisterOutcome.Mismatch)];
+            Invariant.That(wrote.Length > 0, $"version {call.Version} of a cell was written by a swap that expected the one before and was not told that it had not taken place");
+            Invariant.That(Array.Exists(wrote, w => w.From <= call.To), $"version {call.Version} of a cell was not seen before it was written");
         }
 
         // What ended before another began saw no later version than it.
@@ -67,7 +68,7 @@ internal static class RegisterHistory
             }
 
             ulong sees = call.IsSwap && call.Outcome == RegisterOutcome.Done ? call.Version - 1 : call.Version;
-            Assert.True(sees >= highest, $"a call that began at {call.From} saw version {sees}, though version {highest} had been told at {ended}");
+            Invariant.That(sees >= highest, $"a call on a cell that began at {call.From} saw version {sees}, though version {highest} had been told at {ended}");
         }
     }
 }
