@@ -77,7 +77,7 @@ internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainRepo
     /// <summary>Every head that was to be sealed has just said that it is, under the newest map: pushes wait for what follows. True once for each such word.</summary>
     public bool TakeSeals()
     {
-        bool areIn = _hasSealNews && node.Map is { } map && _told.All(told => told.Kind != PlannedKind.Seal || ((IChainReports)this).IsSealed(told.Segment, told.Node, map.Version));
+        bool areIn = _hasSealNews && node.Map is { } map && AreSealed(map);
         _hasSealNews = false;
         return areIn;
     }
@@ -185,6 +185,9 @@ internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainRepo
             _reports.Remove(gone);
         }
     }
+
+    private bool AreSealed(ClusterMap map) =>
+        _told.All(told => told.Kind != PlannedKind.Seal || ((IChainReports)this).IsSealed(told.Segment, told.Node, map.Version));
 
     /// <summary>Takes in who says of whom that it does not acknowledge.</summary>
     private void NoteStalled(ClusterMap map, Instant now)

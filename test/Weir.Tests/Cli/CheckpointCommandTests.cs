@@ -149,6 +149,7 @@ public sealed class CheckpointCommandTests : IDisposable
         await using (WeirServer server = await ServeAsync(segmentBits: 8))
         {
             await ChildAsync(store.Variables, ExitCode.Done, "is loaded", "checkpoint", "restore", "--dir", place, "--cluster", server.Address);
+            await ChildAsync(store.Variables, ExitCode.Done, "checkpoint loaded", "checkpoint", "save", "--dir", place + "/loaded", "--name", "loaded", "--cluster", server.Address);
         }
 
         await using (WeirServer server = await ServeAsync())

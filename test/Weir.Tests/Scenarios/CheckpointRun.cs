@@ -298,12 +298,18 @@ internal sealed class CheckpointRun : IDisposable
 
     private async Task EndAsync(WeirClient reader)
     {
-        List<Task> alive = [.. _processes.Where(p => !_dead.Contains(p.Client)).Select(p => p.Hosting)];
+        List<(WeirClient Client, Task Hosting)> alive = [.. _processes];
         while (alive.Count > 0)
         {
-            Task ended = await Task.WhenAny(alive);
-            alive.Remove(ended);
-            await ended;
+            await Task.WhenAny([.. alive.Select(p => p.Hosting), _cluster.Scheduler.Delay(10, CancellationToken.None)]);
+
+            // A quick checkpoint is written before the strike: the one to die dies as late as here.
+            alive.RemoveAll(p => _dead.Contains(p.Client));
+            foreach ((WeirClient Client, Task Hosting) ended in alive.Where(p => p.Hosting.IsCompleted).ToArray())
+            {
+                await ended.Hosting;
+                alive.Remove(ended);
+            }
         }
 
         MapJob job = _cluster.Nodes[0].Map!.Job(_job!.Group)!;

@@ -50,6 +50,20 @@ public class CheckpointChangesTests
         Assert.Equal(Status.StateLost, CheckpointChanges.Close(loading, new EndCheckpointBody(10, true)).Status);
     }
 
+    /// <summary>
+    /// What was loaded is as of iteration 20, and its workers' clocks are at 12, as they were when the checkpoint began. The next one was then to be as of 16, which
+    /// nobody has any more: it was begun again and again, for ever where nobody hosts the workers (seen with `weir checkpoint save` on a loaded cluster).
+    /// </summary>
+    [Fact]
+    public void A_checkpoint_of_what_was_just_loaded_is_as_of_no_earlier_iteration()
+    {
+        uint group = Map.Tables.First(t => t.Aggregate).Group;
+        ClusterMap idle = Map with { Checkpoints = [], Jobs = [.. Map.Jobs.Select(j => j with { Change = default, Workers = [.. j.Workers.Select(w => w with { Process = 0, Session = 0, FinishedThrough = 0 })] })] };
+        ClusterMap open = CheckpointChanges.Open(idle, new OpenCheckpointBody(10, 20, 21)).Map!;
+        Assert.Equal(20, WorkerChanges.Decide(open, group, new Dictionary<ulong, long>(), null, closed: 20).Map!.Checkpoint!.CutOf(group)!.Value.Iteration);
+        Assert.Equal(MapChange.MarginIterations, WorkerChanges.Decide(open, group, new Dictionary<ulong, long>(), null, closed: 1).Map!.Checkpoint!.CutOf(group)!.Value.Iteration);
+    }
+
     private static Membership.Decision Restore(ClusterMap map, ClusterMap recorded) =>
         CheckpointChanges.Restore(map, new BeginRestoreBody(10, 20, 21, MapEncoding.Encode(recorded)), map.Generation);
 }
