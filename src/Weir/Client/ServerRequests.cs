@@ -23,10 +23,24 @@ internal sealed class ServerRequests(WeirClient client)
         int left = (int)(await client.ChangeAsync(FrameKind.Drain, new DrainBody(node, 0, false), cancellation)).First;
         progress?.Report(left);
         Instant deadline = State.Now.AfterMs(State.Options.DeadlineMs);
+        ulong drained = 0;
         while (left > 0)
         {
             await State.Timers.Delay(LookMs, cancellation);
             ClusterMap map = await client.ReadMapAsync(State.Options.DeadlineMs, cancellation);
+            if (map.Member(node) is { IsDraining: false } back)
+            {
+                if (back.Incarnation == drained)
+                {
+                    throw new WeirException(Status.Conflict, $"the draining of server {server} was taken back");
+                }
+
+                // It was started again meanwhile and came in like any other, with nothing (simulation seed 150).
+                await client.ChangeAsync(FrameKind.Drain, new DrainBody(node, 0, false), cancellation);
+                continue;
+            }
+
+            drained = map.Member(node)?.Incarnation ?? drained;
             int now = Held(map, node);
             if (now != left)
             {

@@ -186,7 +186,7 @@ public sealed class WeirClient : IAsyncDisposable
     /// <param name="server">Its address, its id, or the beginning of its id.</param>
     /// <param name="progress">Hears in how many chains the server stands yet; null for nobody.</param>
     /// <param name="cancellation">Ends the waiting; the cluster goes on draining.</param>
-    /// <exception cref="WeirException">Conflict: there is no such server, or no other to take over; DeadlineExceeded: no segment has moved for
+    /// <exception cref="WeirException">Conflict: there is no such server, or no other to take over, or it was taken back; DeadlineExceeded: no segment has moved for
     /// <see cref="ClientOptions.DeadlineMs"/>, and they may still.</exception>
     public Task DrainServerAsync(string server, IProgress<int>? progress = null, CancellationToken cancellation = default)
     {

@@ -27,7 +27,7 @@ internal sealed class SealPath(NodeState node, ChainPath chain)
             }
 
             _sealing.RemoveAll(segment => !segment.IsSealing || node.Find((uint)segment.Index) != segment);
-            return _sealing.TrueForAll(segment => segment is { IsSealed: true, IsDrained: true }) && _sealing.Exists(segment => segment.SealReported != node.Map!.Version);
+            return _sealing.TrueForAll(segment => segment is { IsSealed: true, IsDrained: true }) && _sealing.Exists(segment => segment.SealReported != node.Map!.Version && node.Now.MsSince(segment.SealedAt) <= node.Limits.NodeTimeoutMs);
         }
     }
 

@@ -136,8 +136,15 @@ internal sealed class DirectedSchedule(
 
         SimPort? held = null;
         bool isCut = false;
+        Instant quietUntil = default;
         cluster.Network.Delays = (from, to, frame) =>
         {
+            if (from != held && Kind(frame) is FrameKind.PaxosPrepare or FrameKind.PaxosAccept && cluster.Scheduler.Now < quietUntil)
+            {
+                // Nobody takes over before the head has waited long enough to resume.
+                return -1;
+            }
+
             if (Kind(frame) != FrameKind.PaxosAccept || (held is not null && held != from) || !IsReorder(from, frame))
             {
                 return 0;
@@ -147,6 +154,7 @@ internal sealed class DirectedSchedule(
             if (!isCut)
             {
                 isCut = true;
+                quietUntil = cluster.Scheduler.Now.AfterMs(options.NodeTimeoutMs * 3 / 2);
                 int manager = (int)((ServerNode)from.Machine!).State.Options.Node - 1;
                 faults.Trail($"a swap of server:{manager} is held");
                 cluster.Scheduler.At(cluster.Scheduler.Now, () => faults.CutOff(manager, true, true));

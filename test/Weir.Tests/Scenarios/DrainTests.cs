@@ -50,6 +50,29 @@ public class DrainTests
             limitMs: 120_000);
     }
 
+    /// <summary>Simulation seed 150: it came in again like any other and got its share, and who had asked for it to be drained waited for ever.</summary>
+    [Fact]
+    public void A_server_that_is_started_again_is_drained_all_the_same()
+    {
+        using var cluster = Cluster(23, servers: 4, replicas: 1, acceptors: 3);
+        cluster.Run(
+            async () =>
+            {
+                await OpenAsync(cluster);
+                WeirClient operators = await cluster.OpenAsync("operator");
+                Task draining = operators.DrainServerAsync("server:3");
+                await cluster.Scheduler.Delay(30, CancellationToken.None);
+                cluster.KillServer(3);
+                cluster.RestartServer(3);
+                await draining;
+                ClusterMap map = cluster.Nodes[0].Map!;
+                MapMember back = map.Member(4)!.Value;
+                Assert.True(back.IsDraining && back.Incarnation == cluster.Nodes[3].Incarnation);
+                Assert.All(map.Chains, c => Assert.True(c.PlaceOf(map.IndexOf(4)) < 0));
+            },
+            limitMs: 120_000);
+    }
+
     [Theory]
     [InlineData(0)]
     [InlineData(1)]
