@@ -462,9 +462,10 @@ internal sealed class ClientCore : IMachine, IDisposable
         {
             question.Done.TrySetException(failure);
         }
-        else
+        else if (request != 0 || error.Status != Status.Malformed)
         {
-            // A transport's refusal names no request: whatever waits for this node cannot be answered.
+            // A transport's refusal names no request: whatever waits for this node cannot be answered. But where it says that bytes made no sense they were
+            // damaged on the way: it closes the connection, and all that was under way is sent again over another.
             FailNode(node, failure);
         }
     }
