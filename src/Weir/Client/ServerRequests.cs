@@ -37,11 +37,14 @@ internal sealed class ServerRequests(WeirClient client)
 
                 // It was started again meanwhile and came in like any other, with nothing (simulation seed 150).
                 await client.ChangeAsync(FrameKind.Drain, new DrainBody(node, 0, false), cancellation);
-                continue;
+            }
+            else
+            {
+                drained = map.Member(node)?.Incarnation ?? drained;
             }
 
-            drained = map.Member(node)?.Incarnation ?? drained;
-            int now = Held(map, node);
+            // One that is back may hold nothing yet, and is not drained for that.
+            int now = Math.Max(Held(map, node), map.Member(node) is { IsDraining: false } ? 1 : 0);
             if (now != left)
             {
                 (left, deadline) = (now, State.Now.AfterMs(State.Options.DeadlineMs));
