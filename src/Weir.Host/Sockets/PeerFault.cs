@@ -15,7 +15,9 @@ internal sealed record PeerFault(Status Status, string Text)
     /// <summary>The fault of a header that was refused.</summary>
     public static PeerFault Of(HeaderFault fault, ReadOnlySpan<byte> header) => fault switch
     {
-        HeaderFault.UnknownVersion => UnknownVersion(header[4]),
+        HeaderFault.UnknownVersion => new(
+            Status.Conflict,
+            $"a frame has protocol version {header[4]}; this side speaks version {FrameHeader.Version}"),
         HeaderFault.BadLength => new(
             Status.Malformed,
             $"a frame's body of {BinaryPrimitives.ReadInt32LittleEndian(header[8..])} bytes was announced; it must be from 0 to {FrameHeader.MaxBodyBytes}"),
@@ -38,12 +40,7 @@ internal sealed record PeerFault(Status Status, string Text)
     public static PeerFault? Early(ReadOnlySpan<byte> begun)
     {
         int known = Math.Min(begun.Length, MagicBytes.Length);
-        if (!begun[..known].SequenceEqual(MagicBytes.AsSpan(0, known)))
-        {
-            return NotWeir;
-        }
-
-        return begun.Length > 4 && begun[4] != FrameHeader.Version ? UnknownVersion(begun[4]) : null;
+        return begun[..known].SequenceEqual(MagicBytes.AsSpan(0, known)) ? null : NotWeir;
     }
 
     /// <summary>The error frame: the status in a byte, then the text. The caller holds its one reference.</summary>
@@ -57,7 +54,4 @@ internal sealed record PeerFault(Status Status, string Text)
         header.Seal(frame.Span);
         return frame;
     }
-
-    private static PeerFault UnknownVersion(byte version) =>
-        new(Status.Conflict, $"a frame has protocol version {version}; this side speaks version {FrameHeader.Version}");
 }

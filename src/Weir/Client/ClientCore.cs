@@ -462,10 +462,10 @@ internal sealed class ClientCore : IMachine, IDisposable
         {
             question.Done.TrySetException(failure);
         }
-        else if (request != 0 || error.Status != Status.Malformed)
+        else if (request != 0 || error.Status == Status.Conflict)
         {
-            // A transport's refusal names no request: whatever waits for this node cannot be answered. But where it says that bytes made no sense they were
-            // damaged on the way: it closes the connection, and all that was under way is sent again over another.
+            // A transport's refusal names no request. One that speaks another version answers nothing that waits for it. Else the bytes were damaged or slow
+            // on the way, or it has too much to do: it closes the connection, and all that was under way is sent again over another.
             FailNode(node, failure);
         }
     }

@@ -72,9 +72,9 @@ internal enum HeaderFault
 {
     None,
     NotWeir,
+    BadChecksum,
     UnknownVersion,
     BadLength,
-    BadChecksum,
 }
 
 /// <summary>
@@ -148,14 +148,15 @@ internal struct FrameHeader
             return HeaderFault.NotWeir;
         }
 
-        if (bytes[4] != Version)
-        {
-            return HeaderFault.UnknownVersion;
-        }
-
+        // The checksum before the version: a version damaged on the way is no other version, and a sender told that it speaks another one gives up.
         if (BinaryPrimitives.ReadUInt32LittleEndian(bytes[36..]) != HeaderChecksum(bytes))
         {
             return HeaderFault.BadChecksum;
+        }
+
+        if (bytes[4] != Version)
+        {
+            return HeaderFault.UnknownVersion;
         }
 
         header.Kind = (FrameKind)bytes[5];

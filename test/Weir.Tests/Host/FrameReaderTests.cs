@@ -82,10 +82,17 @@ public class FrameReaderTests
     [Fact]
     public void An_unknown_version_is_answered_with_the_version_spoken_here()
     {
-        byte[] frame = TestFrames.Bytes(1, 10);
-        frame[4] = 9;
-        PeerFault? fault = Feed(new Sink(), frame[..5], 5);
+        PeerFault? fault = Feed(new Sink(), TestFrames.WithVersion(9), 5);
         Assert.Equal(new PeerFault(Status.Conflict, "a frame has protocol version 9; this side speaks version 1"), fault);
+    }
+
+    /// <summary>The chaos suite found it: a client that was told Conflict failed 97 pushes that only had to be sent again.</summary>
+    [Fact]
+    public void A_version_damaged_on_the_way_is_damage_and_no_other_version()
+    {
+        byte[] frame = TestFrames.Bytes(1, 10);
+        frame[4] ^= 2;
+        Assert.Equal(Status.Malformed, Feed(new Sink(), frame, frame.Length)?.Status);
     }
 
     [Fact]

@@ -66,8 +66,7 @@ public sealed class HostilePeersTests : IDisposable
 
         async Task AnswerAsync()
         {
-            byte[] frame = TestFrames.Bytes(1, 0);
-            frame[4] = 2;
+            byte[] frame = TestFrames.WithVersion(2);
             try
             {
                 while (true)

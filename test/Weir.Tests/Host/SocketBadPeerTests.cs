@@ -219,11 +219,13 @@ public class SocketBadPeerTests
                 return TestFrames.WithLength(-5);
             case "oversize length":
                 return TestFrames.WithLength(FrameHeader.MaxBodyBytes + 1);
+            case "version":
+                return TestFrames.WithVersion(2);
         }
 
         byte[] frame = TestFrames.Bytes(1, what == "large body checksum" ? 300_000 : 300);
-        int at = what switch { "version" => 4, "header checksum" => 30, _ => frame.Length - 1 };
-        frame[at] = what == "version" ? (byte)2 : (byte)~frame[at];
+        int at = what == "header checksum" ? 30 : frame.Length - 1;
+        frame[at] = (byte)~frame[at];
         return frame;
     }
 

@@ -34,6 +34,15 @@ internal static class TestFrames
         return frame;
     }
 
+    /// <summary>A frame without a body of another version, whole in itself.</summary>
+    public static byte[] WithVersion(byte version)
+    {
+        byte[] frame = Bytes(1, 0);
+        frame[4] = version;
+        SealHeader(frame);
+        return frame;
+    }
+
     public static FrameHeader Header(ReadOnlySpan<byte> frame)
     {
         Assert.Equal(HeaderFault.None, FrameHeader.TryRead(frame, out FrameHeader header));
