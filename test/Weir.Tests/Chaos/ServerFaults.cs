@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using Weir.Cli.Bench;
@@ -24,6 +25,7 @@ internal static class ServerFaults
         Of("no more files can be opened", ChaosMeans.FileLimits, TakeFilesAsync),
         Of("a crowd of idle connections", ChaosMeans.None, CrowdAsync),
         Of("the wall clock jumps", ChaosMeans.FakeClocks, JumpClockAsync),
+        Of("every core busy", ChaosMeans.None, KeepBusyAsync),
     ];
 
     /// <summary>Kills a server, and starts another in its place once it was counted gone.</summary>
@@ -136,6 +138,44 @@ internal static class ServerFaults
         finally
         {
             silent.ForEach(socket => socket.Dispose());
+        }
+    }
+
+    /// <summary>Twice as many processes that only compute as there are cores: nobody is counted gone for being late.</summary>
+    private static async Task KeepBusyAsync(ChaosScene scene)
+    {
+        const int BusyMs = 10_000;
+        await using WeirClient client = await scene.Cluster.ConnectAsync("watcher");
+        await RepairedCluster.AwaitAsync(client, ChaosCluster.Size, CancellationToken.None);
+        string before = await MembersAsync();
+        List<Process> busy = [];
+        try
+        {
+            for (int i = 0; i < 2 * Environment.ProcessorCount; i++)
+            {
+                busy.Add(Process.Start("sh", ["-c", "while :; do :; done"]));
+            }
+
+            await scene.GoesOnAsync(BusyMs, "idle cores");
+        }
+        finally
+        {
+            busy.ForEach(process =>
+            {
+                process.Kill();
+                process.Dispose();
+            });
+        }
+
+        if (await MembersAsync() is var after && after != before)
+        {
+            throw new InvalidOperationException($"with every core busy for {BusyMs} ms the members were {before}, then {after}: one was counted gone that lives");
+        }
+
+        async Task<string> MembersAsync()
+        {
+            await client.GetStatusAsync();
+            return string.Join(' ', client.Core.State.Map!.Members.Select(member => $"{member.Address}/{member.Incarnation:x}").Order(StringComparer.Ordinal));
         }
     }
 
