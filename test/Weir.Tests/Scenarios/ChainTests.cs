@@ -60,8 +60,7 @@ public class ChainTests
                 WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t" });
                 ulong[] keys = [1];
                 await client.PushAsync(table, keys, new float[] { 1 });
-                MapChain chain = cluster.Nodes[0].Map!.Chains[Mix.Segment(1, 6)];
-                int before = chain.Members[1].Member, tail = chain.Members[2].Member;
+                (int before, int tail) = (ServerAt(cluster, place: 1), ServerAt(cluster, place: 2));
                 cluster.CutServers(before, tail, isCut: true);
                 Task push = client.PushAsync(table, keys, new float[] { 1 });
                 await cluster.Scheduler.Delay(3000, CancellationToken.None);
@@ -73,6 +72,51 @@ public class ChainTests
                 await push;
                 await client.PullAsync(table, keys, read);
                 Assert.Equal(2, read[0]);
+            },
+            limitMs: 120_000);
+    }
+
+    /// <summary>A worker that is hosted anew redoes a push that stands: that it stands for the new session too is told only once the tail knows (R11, R13).</summary>
+    [Fact]
+    public void A_push_done_again_under_a_new_session_is_not_acknowledged_while_the_tail_is_cut_off()
+    {
+        using var cluster = new SimCluster(5, servers: 3, replicas: 2, limits: new ServerLimits { NodeTimeoutMs = 60_000, ProcessTimeoutMs = 1000 });
+        cluster.Run(
+            async () =>
+            {
+                WeirClient first = await cluster.ConnectAsync("a"), second = await cluster.ConnectAsync("b");
+                Job job = await first.OpenJobAsync(new JobOptions { Name = "j", Workers = 1 });
+                WeirTable table = await first.OpenTableAsync(new TableOptions { Name = "t", Job = job });
+                ulong[] keys = [1];
+                var stands = new TaskCompletionSource();
+                _ = first.HostWorkersAsync(job, async (worker, stop) =>
+                {
+                    await worker.PushAsync(table, keys, new float[] { 1 }, stop);
+                    stands.SetResult();
+                    await new TaskCompletionSource().Task;
+                });
+                await stands.Task;
+                (int before, int tail) = (ServerAt(cluster, place: 1), ServerAt(cluster, place: 2));
+                cluster.CutServers(before, tail, isCut: true);
+                cluster.Kill(first);
+                Task again = Task.CompletedTask;
+                var begun = new TaskCompletionSource();
+                Task hosting = second.HostWorkersAsync(job, async (worker, stop) =>
+                {
+                    again = worker.PushAsync(table, keys, new float[] { 1 }, stop);
+                    begun.SetResult();
+                    await again;
+                    await worker.ClockAsync(stop);
+                });
+                await begun.Task;
+                await cluster.Scheduler.Delay(3000, CancellationToken.None);
+                Assert.False(again.IsCompleted, "nobody knows yet whether the tail will have it");
+                cluster.CutServers(before, tail, isCut: false);
+                await hosting;
+                float[] read = new float[1];
+                await second.PullAsync(table, keys, read);
+                Assert.Equal(1, read[0]);
+                Assert.Equal(1, cluster.Nodes.Sum(n => n.Counters.Superseded));
             },
             limitMs: 120_000);
     }
@@ -97,5 +141,12 @@ public class ChainTests
                 Assert.InRange(cluster.Scheduler.Now.MsSince(killed), 0, 1000);
             },
             limitMs: 60_000);
+    }
+
+    /// <summary>Which server stands at a place of the chain of key 1: 0 is its head.</summary>
+    private static int ServerAt(SimCluster cluster, int place)
+    {
+        ClusterMap map = cluster.Nodes[0].Map!;
+        return (int)map.Members[map.Chains[Mix.Segment(1, map.SegmentBits)].Members[place].Member].Node - 1;
     }
 }
