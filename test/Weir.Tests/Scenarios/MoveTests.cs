@@ -129,6 +129,50 @@ public class MoveTests
             limitMs: 120_000);
     }
 
+    /// <summary>What only the head has may vanish with it: a newcomer copies from the tail, which has what all have (R17).</summary>
+    [Fact]
+    public void What_the_tail_does_not_have_is_in_no_copy_of_a_newcomer()
+    {
+        using var cluster = new SimCluster(8, servers: 3, replicas: 1, limits: new ServerLimits { NodeTimeoutMs = 60_000 });
+        cluster.Run(
+            async () =>
+            {
+                WeirClient client = await cluster.ConnectAsync("a");
+                WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t" });
+                await client.PushAsync(table, Keys, Keys.Select(_ => 1f).ToArray());
+                ClusterMap map = cluster.Nodes[0].Map!;
+                int[] segments = [.. Enumerable.Range(0, map.Segments).Where(s => Member(s, 0) == 1 && Member(s, 1) == 2)];
+                ulong[] keys = [.. Keys.Where(k => segments.Contains(Mix.Segment(k, map.SegmentBits)))];
+                Assert.NotEmpty(segments);
+
+                // The tail hears nothing of its head, and acknowledges nothing.
+                cluster.CutServers(1, 2, isCut: true);
+                Task push = client.PushAsync(table, keys, keys.Select(_ => 1f).ToArray());
+                await cluster.Scheduler.Delay(100, CancellationToken.None);
+                cluster.AddServer();
+                int[] copied = [];
+                for (Instant until = cluster.Scheduler.Now.AfterMs(20_000); copied.Length < 3 && cluster.Scheduler.Now < until;)
+                {
+                    await cluster.Scheduler.Delay(10, CancellationToken.None);
+                    copied = [.. segments.Where(s => cluster.Nodes[3].State.Find((uint)s) is { Place: >= 0 } or { Target.IsWhole: true })];
+                }
+
+                Assert.NotEmpty(copied);
+                float[] read = new float[1];
+                foreach (ulong key in keys.Where(k => copied.Contains(Mix.Segment(k, map.SegmentBits))))
+                {
+                    cluster.Nodes[3].State.Find((uint)Mix.Segment(key, map.SegmentBits))!.Find(table.Id)!.Rows.ReadFound([key], read, new byte[8]);
+                    Assert.Equal(1, read[0]);
+                }
+
+                cluster.CutServers(1, 2, isCut: false);
+                await push;
+
+                int Member(int segment, int place) => (int)map.Members[map.Chains[segment].Members[place].Member].Node - 1;
+            },
+            limitMs: 120_000);
+    }
+
     private static bool IsSettled(SimCluster cluster, int members, int replicas)
     {
         ClusterMap map = cluster.Nodes[0].Map!;
