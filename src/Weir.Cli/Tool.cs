@@ -14,7 +14,7 @@ internal static class Tool
     /// <returns>One of <see cref="ExitCode"/>.</returns>
     public static async Task<int> RunAsync(string[] arguments, ToolConsole console, StopSignals signals)
     {
-        ParseResult parsed = Root(console, signals).Parse(arguments, new ParserConfiguration { ResponseFileTokenReplacer = null });
+        ParseResult parsed = Parse(arguments, console, signals);
         if (parsed.Action is ParseErrorAction fault)
         {
             foreach (string line in UsageFaults.Describe(parsed, fault))
@@ -44,6 +44,17 @@ internal static class Tool
             return ExitCode.Failed;
         }
     }
+
+    /// <summary>What is wrong with a command line, a line for each fault. Nothing is run.</summary>
+    public static IEnumerable<string> Faults(string[] arguments)
+    {
+        using var signals = new StopSignals();
+        ParseResult parsed = Parse(arguments, new ToolConsole(TextWriter.Null, TextWriter.Null, isTerminal: false), signals);
+        return parsed.Action is ParseErrorAction fault ? UsageFaults.Describe(parsed, fault) : [];
+    }
+
+    private static ParseResult Parse(string[] arguments, ToolConsole console, StopSignals signals) =>
+        Root(console, signals).Parse(arguments, new ParserConfiguration { ResponseFileTokenReplacer = null });
 
     // Not the parser's own root command, which bears the name of the assembly.
     private static Command Root(ToolConsole console, StopSignals signals) => new(

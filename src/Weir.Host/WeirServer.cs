@@ -10,6 +10,7 @@ using Weir.Host.Memory;
 using Weir.Host.Sockets;
 using Weir.Keys;
 using Weir.Placement;
+using Weir.Register;
 using Weir.Server;
 
 namespace Weir.Host;
@@ -138,6 +139,9 @@ public sealed class WeirServer : IAsyncDisposable
         faults.That(
             options.Journal is null || options.Register is not null || options.EtcdRegister is not null,
             $"{nameof(options.Journal)} needs {nameof(options.Register)} or {nameof(options.EtcdRegister)}: without the cluster's map nobody knows what a journal's rows belong to");
+        faults.That(
+            options.Register is not { Start: AcceptorStart.Replacement, Acceptors.Count: 1 },
+            $"{nameof(options.Register)}.{nameof(RegisterOptions.Start)} is {nameof(AcceptorStart.Replacement)}, and the acceptor is the only one: there is no other to learn from. {AcceptorReplacement.Advice(1)}");
         EtcdAddress? etcdAddress = null;
         if (options.EtcdRegister is not null)
         {
@@ -178,7 +182,7 @@ public sealed class WeirServer : IAsyncDisposable
             if (options.Register is { Folder: { } folder } register)
             {
                 ulong identity = AcceptorAt(register, address);
-                records = RecordFolder.Open(folder, register.Cluster, identity, register.Start, () => _ = loop.AskAsync(static _ => true));
+                records = RecordFolder.Open(folder, register.Cluster, identity, register.Acceptors.Count, register.Start, () => _ = loop.AskAsync(static _ => true));
                 acceptor = new AcceptorOptions(records, identity, register.Start);
             }
 
@@ -211,6 +215,12 @@ public sealed class WeirServer : IAsyncDisposable
                 },
                 network,
                 etcd);
+            if (options.Register is { Acceptors.Count: 1 } && node.AcceptorFault is { } lost)
+            {
+                // No waiting helps: nobody else knows the map.
+                throw new WeirException(Status.StateLost, lost);
+            }
+
             await loop.AskAsync(_ => hosted.Node = node);
             await Membership.WaitAsync(loop, node, id, options.Join, journal is { HasPast: true } ? Math.Max(options.JoinMs, ComeBackMs) : options.JoinMs, cancellation, etcdAddress?.ToString());
             NodeMeters.Watch(node, address);
@@ -344,6 +354,10 @@ public sealed class WeirServer : IAsyncDisposable
             catch (OperationCanceledException) when (!cancellation.IsCancellationRequested && join is null && node.JoinRefusal is { } refusal)
             {
                 throw new WeirException(Status.Conflict, $"an acceptor of the register refused this node: {refusal}");
+            }
+            catch (OperationCanceledException) when (!cancellation.IsCancellationRequested && join is null && node.AcceptorFault is { } forgotten)
+            {
+                throw new WeirException(Status.Unreachable, $"this server reached no majority of the register's acceptors within {joinMs / 1000.0:0.#} s, and hosts one itself that does not answer: {forgotten}");
             }
             catch (OperationCanceledException) when (!cancellation.IsCancellationRequested && join is null)
             {

@@ -80,6 +80,12 @@ internal static class ServeCommand
                 result.AddError("--acceptor-folder needs --acceptors: all of them");
             }
 
+            if (result.GetResult(start)?.Tokens is [Token word] && word.Value.Equals("replaced", StringComparison.OrdinalIgnoreCase)
+                && result.GetResult(acceptors)?.Tokens is [Token only] && !only.Value.Contains(','))
+            {
+                result.AddError($"--acceptor-start replaced needs other acceptors to learn from, and --acceptors names {only.Value} alone. {AcceptorReplacement.Advice(1)}");
+            }
+
             if (result.GetResult(number)?.Tokens is [Token digits, ..] && !IsNumber(digits.Value))
             {
                 result.AddError($"--cluster-number is '{digits.Value}'; it must be 1 to 16 hexadecimal digits, not 0");

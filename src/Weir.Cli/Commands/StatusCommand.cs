@@ -54,7 +54,7 @@ internal static class StatusCommand
         return ExitCode.Done;
     }
 
-    private static void Show(ToolConsole console, ClusterStatus status)
+    internal static void Show(ToolConsole console, ClusterStatus status)
     {
         IAnsiConsole terminal = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(console.Output) });
         if (!console.IsTerminal)

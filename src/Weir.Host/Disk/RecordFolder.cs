@@ -34,10 +34,11 @@ internal sealed class RecordFolder : IDisk, IDisposable
     /// <param name="folder">The folder.</param>
     /// <param name="cluster">The cluster's number.</param>
     /// <param name="identity">The acceptor's number in it.</param>
+    /// <param name="acceptors">How many acceptors the register has, this one among them.</param>
     /// <param name="start">What is known of the acceptor's past: one that runs again must find its folder.</param>
     /// <param name="ended">Called on the folder's thread when a write has ended.</param>
     /// <exception cref="IOException">The folder belongs to somebody else, is in use, cannot be written, or is not as the start says.</exception>
-    public static RecordFolder Open(string folder, ulong cluster, ulong identity, AcceptorStart start, Action ended)
+    public static RecordFolder Open(string folder, ulong cluster, ulong identity, int acceptors, AcceptorStart start, Action ended)
     {
         if (start != AcceptorStart.Again)
         {
@@ -45,7 +46,7 @@ internal sealed class RecordFolder : IDisk, IDisposable
         }
         else if (!Directory.Exists(folder))
         {
-            throw new IOException($"there is no folder {folder}: the acceptor that was started there before cannot say what it promised. If it is lost for good, start it as a replacement");
+            throw new IOException($"there is no folder {folder}: the acceptor that was started there before cannot say what it promised. {AcceptorReplacement.Advice(acceptors)}");
         }
 
         FileStream held = DurableFiles.Hold(folder);

@@ -6,7 +6,7 @@ namespace Weir.Host.Loops;
 
 /// <summary>
 /// Drives a machine that guards itself, such as the client: frames go to it on the thread that brings them, from several connections at
-/// once, and a timer calls its Tick. An exception out of the machine ends the loop and fails <see cref="Completion"/>. Thread-safe.
+/// once, and a thread of its own calls its Tick. An exception out of the machine ends the loop and fails <see cref="Completion"/>. Thread-safe.
 /// </summary>
 internal sealed class ClientLoop : IFrameSink, IAsyncDisposable
 {
@@ -16,8 +16,8 @@ internal sealed class ClientLoop : IFrameSink, IAsyncDisposable
     private readonly FramePool _pool;
     private readonly string _name;
     private readonly TaskCompletionSource _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly Timer _ticker;
-    private int _ticking;
+    private readonly TaskCompletionSource _lastTick = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly ManualResetEventSlim _ended = new(initialState: false, spinCount: 0);
 
     /// <param name="machine">A machine that may be called from any thread.</param>
     /// <param name="timers">Tells the machine the time.</param>
@@ -31,8 +31,10 @@ internal sealed class ClientLoop : IFrameSink, IAsyncDisposable
         _log = log;
         _name = name;
         _pool = pool ?? FramePool.Shared;
-        _ticker = new Timer(static loop => ((ClientLoop)loop!).Tick(), this, Timeout.Infinite, Timeout.Infinite);
-        _ticker.Change(IMachine.TickMs, IMachine.TickMs);
+
+        // Not on the thread pool: where whoever uses the client keeps all of the pool's threads busy, its process would fall silent, and count as gone (design R6).
+        var ticker = new Thread(RunTicks) { IsBackground = true, Name = $"ticks of {name}" };
+        ticker.Start();
     }
 
     /// <summary>Ends when the loop was disposed; fails with the exception that came out of the machine.</summary>
@@ -84,19 +86,18 @@ internal sealed class ClientLoop : IFrameSink, IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         _completion.TrySetResult();
-        await _ticker.DisposeAsync().ConfigureAwait(false);
+        _ended.Set();
+        await _lastTick.Task.ConfigureAwait(false);
     }
 
-    private void Tick()
+    private void RunTicks()
     {
-        // A tick that takes longer than the timer's period is not joined by the next one.
-        if (Interlocked.Exchange(ref _ticking, 1) != 0)
+        while (!_ended.Wait(IMachine.TickMs))
         {
-            return;
+            RunTurn(static (loop, _, _) => loop._machine.Tick(loop._timers.Now), LinkId.None, null);
         }
 
-        RunTurn(static (loop, _, _) => loop._machine.Tick(loop._timers.Now), LinkId.None, null);
-        Volatile.Write(ref _ticking, 0);
+        _lastTick.TrySetResult();
     }
 
     private void RunTurn(Action<ClientLoop, LinkId, string?>? call, LinkId link, string? reason)
@@ -126,6 +127,6 @@ internal sealed class ClientLoop : IFrameSink, IAsyncDisposable
     {
         Log.ClientFailed(_log, fault, _name);
         _completion.TrySetException(fault);
-        _ticker.Dispose();
+        _ended.Set();
     }
 }

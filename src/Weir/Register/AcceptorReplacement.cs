@@ -47,6 +47,12 @@ internal sealed class AcceptorReplacement
         public bool IsFilled { get; set; }
     }
 
+    /// <summary>What a person does whose acceptor has lost its records, in a sentence or two. The others know what a lost one of several had accepted; of a lone one nobody does.</summary>
+    /// <param name="acceptors">How many acceptors the register has, the lost one among them.</param>
+    public static string Advice(int acceptors) => acceptors > 1
+        ? "If the records are lost for good, start this server once with --acceptor-start replaced: it learns from the other acceptors before it answers"
+        : "It is the register's only acceptor, and nobody else knows what it promised. If the records are lost for good, so is this cluster: start a new one, with another --cluster-number and --acceptor-start first, and restore a checkpoint there (weir checkpoint restore)";
+
     /// <summary>Every cell is known: <see cref="Found"/> gives what stands.</summary>
     public bool IsDone => Array.TrueForAll(_cells, c => c.IsFilled);
 

@@ -36,8 +36,8 @@ internal sealed class PaxosPath
             }
             else if (_acceptor.IsSilent)
             {
-                node.Outbox.Note(
-                    $"the register's acceptor {hosted.Identity} finds no record of cluster {node.Options.Cluster:x} and of itself on its disk: it may have forgotten what it promised, and answers nobody. If the records are lost for good, start this server once as the acceptor's replacement");
+                Fault = $"the register's acceptor {hosted.Identity} finds no record of cluster {node.Options.Cluster:x} and of itself on its disk: it may have forgotten what it promised, and answers nobody. {AcceptorReplacement.Advice(_acceptors.Length)}";
+                node.Outbox.Note(Fault);
             }
         }
 
@@ -49,6 +49,9 @@ internal sealed class PaxosPath
 
     /// <summary>The acceptor here knows what it promised, and answers.</summary>
     public bool Answers => _acceptor is { IsSilent: false };
+
+    /// <summary>Why the acceptor here answers nobody and never will as this node was started, and what to do; null where all is well.</summary>
+    public string? Fault { get; }
 
     /// <summary>A write of the acceptor could not be flushed: the node must stop (promise G13).</summary>
     public bool HasFailed => _acceptor is { HasFailed: true };

@@ -154,6 +154,9 @@ internal sealed class ServerNode : IMachine, IDisposable
     /// <summary>The register's acceptor that it hosts knows what it promised, and answers.</summary>
     public bool HostsAcceptor => _paxos is { Answers: true };
 
+    /// <summary>Why the acceptor that it hosts answers nobody and never will as it was started, and what to do; null where all is well.</summary>
+    public string? AcceptorFault => _paxos?.Fault;
+
     /// <summary>It stops because its acceptor's disk failed.</summary>
     public bool HasDiskFailed => _paxos is { HasFailed: true };
 

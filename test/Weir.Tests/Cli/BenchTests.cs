@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Weir.Cli;
 using Weir.Cli.Bench;
+using Weir.Sim;
 using Weir.Tests.Learn;
 using Weir.World;
 
@@ -70,6 +71,54 @@ public sealed class BenchTests : IDisposable
         (await ToolRun.Of("bench", "store", "--rows", "1000000000", "--width", "65536")).Complains(
             ExitCode.Failed, "1,000,000,000 rows of 65,536 floats under adagrad need 1,081,382.");
 
+    [Fact]
+    public async Task Failover_reports_the_names_that_scripts_read_and_that_nothing_was_lost()
+    {
+        ToolRun run = await ToolRun.Of("bench", "failover", "--kills", "1", "--keys-per-second", "1000", "--report", _folder["r.json"]);
+        run.IsDone();
+        Assert.Contains("1 kills, 0 of the manager", run.Output);
+        JsonElement report = await ReportAsync();
+        Assert.Equal(
+            ["kills", "p50Ms", "p99Ms", "maxMs", "managerKills", "managerMaxMs", "mapP50Ms", "pushedKeysPerSecond", "acknowledged", "lost", "doubled"], Names(report));
+        Assert.Equal((1, 0, 0, 0), (Figure(report, "kills"), Figure(report, "managerKills"), Figure(report, "lost"), Figure(report, "doubled")));
+        Assert.InRange(Figure(report, "mapP50Ms"), 1, Figure(report, "maxMs"));
+        Assert.Equal(Figure(report, "maxMs"), Figure(report, "p50Ms"));
+        Assert.True(Figure(report, "acknowledged") > 0 && Figure(report, "pushedKeysPerSecond") > 0);
+    }
+
+    [Fact]
+    public async Task Join_reports_the_names_that_scripts_read_and_that_nobody_but_the_newcomer_received_segments()
+    {
+        ToolRun run = await ToolRun.Of("bench", "join", "--keys", "1000", "--segment-rows", "16", "--seconds", "0.2", "--report", _folder["r.json"]);
+        run.IsDone();
+        JsonElement report = await ReportAsync();
+        Assert.Equal(
+            ["before", "during", "moveSeconds", "segmentsMoved", "share", "copiesReceived", "othersReceived", "longestStallMs", "longestBeforeMs", "largeSegmentMoveSeconds"],
+            Names(report));
+        Assert.All((string[])["before", "during"], phase => Assert.Equal(["bytesPerSecond"], Names(report.GetProperty(phase))));
+        Assert.Equal(0, Figure(report, "othersReceived"));
+        Assert.Equal(Figure(report, "segmentsMoved") / 512, Figure(report, "share"));
+        Assert.InRange(Figure(report, "copiesReceived"), Figure(report, "segmentsMoved"), 512);
+        Assert.True(Figure(report, "longestStallMs") > 0 && Figure(report, "longestBeforeMs") > 0);
+    }
+
+    [Fact]
+    public async Task The_simulation_of_clusters_reports_the_names_that_scripts_read_and_each_fault_by_its_name()
+    {
+        ToolRun run = await ToolRun.Of("sim", "cluster", "--seeds", "2", "--report", _folder["r.json"]);
+        run.IsDone();
+        Assert.Contains("2 seeds, ", run.Output);
+        JsonElement report = await ReportAsync();
+        Assert.Equal(
+            ["seeds", "simulatedSeconds", "events", "faults", "faultSeeds", "faultSeedsDuringChange", "schedules", "pushes", "acknowledged", "missing", "violations"],
+            Names(report));
+        Assert.All((string[])["faults", "faultSeeds", "faultSeedsDuringChange"], counts => Assert.Equal(CamelCase<FaultKind>(), Names(report.GetProperty(counts))));
+        Assert.Equal(CamelCase<NamedSchedule>(), Names(report.GetProperty("schedules")));
+        Assert.Equal((2, 0, 0), (Figure(report, "seeds"), report.GetProperty("missing").GetArrayLength(), report.GetProperty("violations").GetArrayLength()));
+        Assert.InRange(Figure(report, "acknowledged"), 1, Figure(report, "pushes"));
+        Assert.True(Figure(report, "simulatedSeconds") > 1 && Figure(report, "events") > 1000);
+    }
+
     /// <summary>Pearson's chi-square over the first ranks and the rest. The seed is fixed, so this fails for a wrong law and never by chance.</summary>
     [Theory]
     [InlineData(1)]
@@ -108,6 +157,17 @@ public sealed class BenchTests : IDisposable
         // Its mean is the number of bars, and its deviation the root of twice that.
         Assert.InRange(square, 0, bars + (4 * Math.Sqrt(2 * bars)));
     }
+
+    private async Task<JsonElement> ReportAsync()
+    {
+        using JsonDocument report = JsonDocument.Parse(await File.ReadAllTextAsync(_folder["r.json"], TestContext.Current.CancellationToken));
+        return report.RootElement.Clone();
+    }
+
+    private static double Figure(JsonElement report, string name) => report.GetProperty(name).GetDouble();
+
+    private static string[] CamelCase<T>()
+        where T : struct, Enum => [.. Enum.GetNames<T>().Select(name => char.ToLowerInvariant(name[0]) + name[1..])];
 
     private static string[] Names(JsonElement element) => [.. element.EnumerateObject().Select(property => property.Name)];
 }

@@ -130,6 +130,30 @@ public sealed class ProcessTests : IDisposable
         Assert.All(servers, id => Assert.False(IsRunning(id)));
     }
 
+    /// <summary>What README promises a newcomer: three servers with one command, a run on them, and a kill by hand in its middle, of the one that decides or of another.</summary>
+    [Theory]
+    [InlineData(0)]
+    [InlineData(2)]
+    public async Task A_run_on_a_cluster_that_stays_ends_in_the_same_bytes_though_a_server_is_killed_by_hand_in_mid_run(int victim)
+    {
+        string[] run = [.. Small, "--delay", "0", "--passes", "60", "--seed", "7"];
+        (await ToolRun.Of([.. run, "--out", _folder["undisturbed"]])).IsDone();
+        await using var up = new ToolChild(["up", "--servers", "3", "--replicas", "1", "--report", _folder["up.json"]]);
+        string cluster = (await up.LineAsync("weir train --cluster")).Split("--cluster ")[1];
+        using JsonDocument report = JsonDocument.Parse(File.ReadAllBytes(_folder["up.json"]));
+        int process = Pids(report.RootElement.GetProperty("servers"))[victim];
+        await using var train = new ToolChild([.. run, "--cluster", cluster, "--out", _folder["disturbed"]]);
+        await train.ProgressAsync();
+        Process.GetProcessById(process).Kill();
+        await up.LineAsync($"server process {process}");
+        Assert.DoesNotContain("not 0", train.Text);
+        Assert.True(await train.ExitAsync() == ExitCode.Done, train.Text);
+        Assert.Equal(Model("undisturbed"), Model("disturbed"));
+        ToolRun status = await ToolRun.Of("status", "--cluster", cluster);
+        Assert.DoesNotContain("lost:", status.Output);
+        Assert.DoesNotContain("down", status.Output);
+    }
+
     [Fact]
     public async Task Ctrl_C_keeps_the_last_model_and_leaves_no_process_behind()
     {

@@ -82,6 +82,29 @@ public sealed class WrongInputTests : IDisposable
         return free.LocalEndpoint.ToString()!;
     }
 
+    /// <summary>R2: a lone acceptor that forgot cannot be replaced, since there is nobody to learn from; it was advised all the same, after 10 s.</summary>
+    [Theory]
+    [InlineData(true, "finds no record of cluster 7")]
+    [InlineData(false, "there is no folder")]
+    public async Task The_only_acceptor_that_forgot_is_told_to_restore_a_checkpoint(bool hasFolder, string expected)
+    {
+        if (hasFolder)
+        {
+            Directory.CreateDirectory(_folder["acceptor"]);
+        }
+
+        using var free = new TcpListener(IPAddress.Loopback, 0);
+        free.Start();
+        string address = free.LocalEndpoint.ToString()!;
+        free.Stop();
+        ToolRun run = await ToolRun.Of(
+            "serve", "--listen", address, "--acceptors", address, "--cluster-number", "7", "--acceptor-folder", _folder["acceptor"]);
+        Assert.Equal(ExitCode.Failed, run.Code);
+        Assert.Contains(expected, run.Error);
+        Assert.Contains("restore a checkpoint there", run.Error);
+        Assert.DoesNotContain("majority", run.Error);
+    }
+
     private async Task FailsAsync(string expected, params string[] arguments)
     {
         string[] before = _folder.Names();

@@ -17,42 +17,61 @@ public class IdleConnectionsTests
     /// <summary>Open files that the process needs for other things.</summary>
     private const int Spare = 1_500;
 
+    // The address of the server, and the file that says when all are connected.
+    private const string Variable = "WEIR_CROWD";
+
     [Fact]
     public async Task Ten_thousand_idle_connections_leave_those_who_work_unharmed_and_are_closed()
     {
         CancellationToken stop = TestContext.Current.CancellationToken;
 
+        // The server leaves a quarter of its files to others; the crowd has a process of its own.
+        const int Needed = (Wanted + Spare) * 4 / 3;
+        int files = OpenFiles();
+        Assert.SkipWhen(files < Needed, $"{Wanted:N0} connections need {Needed:N0} open files, and this process may open {files:N0} (ulimit -n)");
+
         // As many as are accepted: who comes later and speaks is served all the same.
-        // Both ends are this process's: where it may open fewer files there are fewer connections, and the test says so.
-        int idle = Math.Min(Wanted, (OpenFiles() - Spare) / 2);
-        TestContext.Current.TestOutputHelper?.WriteLine($"{idle} idle connections");
-        var sockets = SocketOptions.Default with { MaxConnections = idle, FirstHeaderTimeoutMs = 60_000 };
+        var sockets = SocketOptions.Default with { MaxConnections = Wanted, FirstHeaderTimeoutMs = 600_000 };
         await using WeirServer server = await WeirHost.ServeAsync(new ServeOptions { SegmentBits = 6, Host = HostOptions.Default with { Sockets = sockets } }, cancellation: stop);
         await using WeirClient before = await WeirHost.ConnectAsync([server.Address], cancellation: stop);
         WeirTable table = await before.OpenTableAsync(new TableOptions { Name = "t" }, stop);
-        List<Socket> silent = [];
-        try
+        using var folder = new ScratchFolder();
+        await using var crowd = new OwnProcess(typeof(IdleConnectionsTests), nameof(A_crowd_in_a_process_of_its_own), Variable, $"{server.Address} {folder["all are there"]}");
+        while (!File.Exists(folder["all are there"]))
         {
-            IPEndPoint address = IPEndPoint.Parse(server.Address);
-            for (int i = 0; i < idle; i++)
+            await Task.Delay(50, stop);
+            if (crowd.HasExited)
             {
-                var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-                silent.Add(socket);
-                await socket.ConnectAsync(address, stop);
+                await crowd.PassesAsync();
             }
+        }
 
-            ulong[] keys = [.. Enumerable.Range(0, 1000).Select(i => (ulong)i)];
-            float[] ones = [.. keys.Select(_ => 1f)], read = new float[keys.Length];
-            await before.PushAsync(table, keys, ones, stop);
-            await using WeirClient after = await WeirHost.ConnectAsync([server.Address], cancellation: stop);
-            WeirTable same = await after.OpenTableAsync(new TableOptions { Name = "t" }, stop);
-            await after.PushPullAsync(same, keys, ones, read, stop);
-            Assert.All(read, value => Assert.Equal(2, value));
-        }
-        finally
+        ulong[] keys = [.. Enumerable.Range(0, 1000).Select(i => (ulong)i)];
+        float[] ones = [.. keys.Select(_ => 1f)], read = new float[keys.Length];
+        await before.PushAsync(table, keys, ones, stop);
+        await using WeirClient after = await WeirHost.ConnectAsync([server.Address], cancellation: stop);
+        WeirTable same = await after.OpenTableAsync(new TableOptions { Name = "t" }, stop);
+        await after.PushPullAsync(same, keys, ones, read, stop);
+        Assert.All(read, value => Assert.Equal(2, value));
+    }
+
+    [Fact(Explicit = true)]
+    public async Task A_crowd_in_a_process_of_its_own()
+    {
+        string[] told = Environment.GetEnvironmentVariable(Variable)?.Split(' ', 2) ?? [];
+        Assert.SkipWhen(told.Length == 0, "a part of another");
+        List<Socket> silent = [];
+        while (silent.Count < Wanted)
         {
-            silent.ForEach(socket => socket.Dispose());
+            var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+            silent.Add(socket);
+            await socket.ConnectAsync(IPEndPoint.Parse(told[0]));
         }
+
+        await File.WriteAllTextAsync(told[1], "");
+        // Until it is killed, or for two minutes where nobody is left who would.
+        await Task.Delay(120_000, TestContext.Current.CancellationToken);
+        silent.ForEach(socket => socket.Dispose());
     }
 
     /// <summary>
@@ -98,7 +117,7 @@ public class IdleConnectionsTests
     {
         if (!OperatingSystem.IsLinux())
         {
-            return 1_000 + Spare;
+            return int.MaxValue;
         }
 
         // The runtime has raised the soft limit to the hard one.

@@ -43,8 +43,8 @@ public class RecordFolderTests
 
         Assert.Contains("started before", Assert.Throws<IOException>(() => Open(folder, true, out _)).Message);
         Assert.Contains(
-            "belongs to acceptor 1 of cluster 7, not to acceptor 2 of cluster 7", Assert.Throws<IOException>(() => RecordFolder.Open(folder, 7, 2, AcceptorStart.Again, () => { })).Message);
-        Assert.Contains("not to acceptor 1 of cluster 8", Assert.Throws<IOException>(() => RecordFolder.Open(folder, 8, 1, AcceptorStart.Again, () => { })).Message);
+            "belongs to acceptor 1 of cluster 7, not to acceptor 2 of cluster 7", Assert.Throws<IOException>(() => RecordFolder.Open(folder, 7, 2, 3, AcceptorStart.Again, () => { })).Message);
+        Assert.Contains("not to acceptor 1 of cluster 8", Assert.Throws<IOException>(() => RecordFolder.Open(folder, 8, 1, 3, AcceptorStart.Again, () => { })).Message);
         Open(folder, isFirstStart: false, out _).Dispose();
     }
 
@@ -94,7 +94,7 @@ public class RecordFolderTests
     {
         var signal = new SemaphoreSlim(0);
         ended = signal;
-        return RecordFolder.Open(folder, 7, 1, isFirstStart ? AcceptorStart.First : AcceptorStart.Again, () => signal.Release());
+        return RecordFolder.Open(folder, 7, 1, 3, isFirstStart ? AcceptorStart.First : AcceptorStart.Again, () => signal.Release());
     }
 
     private static List<DiskResult> Results(RecordFolder disk, SemaphoreSlim ended, int count)

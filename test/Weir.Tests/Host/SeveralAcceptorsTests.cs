@@ -57,6 +57,27 @@ public class SeveralAcceptorsTests
         Assert.Contains("none of the acceptors' addresses: 10.0.0.1:4000", fault.Message);
     }
 
+    /// <summary>One that forgot says what to do about it, in the log and where the start fails for it: not that other servers should be started.</summary>
+    [Fact]
+    public async Task A_server_whose_acceptor_forgot_says_so_where_it_finds_no_majority()
+    {
+        using var scratch = new ScratchFolder();
+        Directory.CreateDirectory(scratch["emptied"]);
+        using var log = new RecordingLog();
+        string[] addresses = FreeAddresses(3);
+        var options = new ServeOptions
+        {
+            Listen = addresses[0],
+            JoinMs = 300,
+            Register = new RegisterOptions { Acceptors = addresses, Cluster = 77, Folder = scratch["emptied"] },
+        };
+        WeirException failure = await Assert.ThrowsAsync<WeirException>(() => WeirHost.ServeAsync(options, log, TestContext.Current.CancellationToken));
+        Assert.All(
+            [failure.Message, Assert.Single(log.Lines, line => line.Contains("may have forgotten", StringComparison.Ordinal))],
+            text => Assert.Contains("start this server once with --acceptor-start replaced", text));
+        Assert.DoesNotContain("are the other servers", failure.Message);
+    }
+
     private static string[] FreeAddresses(int count)
     {
         TcpListener[] listeners = [.. Enumerable.Range(0, count).Select(_ => new TcpListener(IPAddress.Loopback, 0))];

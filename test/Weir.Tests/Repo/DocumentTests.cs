@@ -1,5 +1,6 @@
 using System.Text.RegularExpressions;
 using Weir.Keys;
+using Weir.Tests.Chaos;
 
 namespace Weir.Tests.Repo;
 
@@ -45,6 +46,14 @@ public partial class DocumentTests
         Assert.All(Enum.GetNames<Status>(), status => Assert.Contains($"`{status}`", promises, StringComparison.Ordinal));
     }
 
+    [Fact]
+    public void Every_fault_that_eng_chaos_plays_stands_in_the_table_of_faults_and_the_table_names_no_other()
+    {
+        string promises = Repository.Text("docs/reliability.md");
+        string tables = promises[promises.IndexOf("## The faults", StringComparison.Ordinal)..];
+        Assert.Equal(ChaosFault.All.Select(fault => fault.Name).Order(), Quoted().Matches(tables).Select(match => match.Groups[1].Value).Distinct().Order());
+    }
+
     private static IEnumerable<string> Links(string markdown) =>
         Link().Matches(Fence().Replace(markdown, ""))
             .Select(match => match.Groups[1].Value)
@@ -58,6 +67,9 @@ public partial class DocumentTests
 
     [GeneratedRegex(@"`(\w+Tests)`")]
     private static partial Regex TestName();
+
+    [GeneratedRegex("\"([^\"]+)\"")]
+    private static partial Regex Quoted();
 
     // | `Wire` | Keys, World | what it is |
     [GeneratedRegex(@"^\| `(\w+)` \|([^|`]*)\|", RegexOptions.Multiline)]

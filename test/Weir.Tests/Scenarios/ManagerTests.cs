@@ -91,6 +91,25 @@ public class ManagerTests
         }, limitMs: 70_000);
     }
 
+    /// <summary>The map is large and the lease is small: what is written several times a second is the lease alone (design R1).</summary>
+    [Fact]
+    public void A_renewal_of_the_lease_touches_the_lease_s_cell_and_never_the_map_s()
+    {
+        const int WatchedMs = 10_000;
+        using SimCluster cluster = Cluster(8);
+        cluster.Run(async () =>
+        {
+            WeirClient client = await cluster.ConnectAsync("a");
+            await client.OpenTableAsync(new TableOptions { Name = "t" });
+            await cluster.Scheduler.Delay(2000, CancellationToken.None);
+            int mapCalls = cluster.RegisterCalls[(int)RegisterCell.Map].Count, renewals = Swaps(RegisterCell.Lease);
+            await cluster.Scheduler.Delay(WatchedMs, CancellationToken.None);
+            Assert.InRange(Swaps(RegisterCell.Lease) - renewals, WatchedMs / ServerLimits.FastFailover.LeaseRenewMs / 2, WatchedMs / ServerLimits.FastFailover.LeaseRenewMs);
+            Assert.Equal(mapCalls, cluster.RegisterCalls[(int)RegisterCell.Map].Count);
+        }, limitMs: 20_000);
+        int Swaps(RegisterCell cell) => cluster.RegisterCalls[(int)cell].Count(call => call.IsSwap && call.Outcome == RegisterOutcome.Done);
+    }
+
     /// <summary>R3: the standby has heard the process as well, so its silence began when it died and not with the takeover.</summary>
     [Fact]
     public void A_process_that_died_before_the_manager_is_counted_gone_as_if_the_manager_lived()

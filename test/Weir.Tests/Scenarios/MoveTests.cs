@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using Weir.Client;
 using Weir.Keys;
 using Weir.Placement;
@@ -8,7 +9,7 @@ using Weir.World;
 namespace Weir.Tests.Scenarios;
 
 /// <summary>Segments move while they serve: joins, deaths and repairs, each with pushes going on (design R10, R17, R18).</summary>
-public class MoveTests
+public partial class MoveTests
 {
     private static readonly ulong[] Keys = [.. Enumerable.Range(0, 5000).Select(i => (ulong)i)];
 
@@ -50,6 +51,51 @@ public class MoveTests
                 await PushWhile(cluster, client, table, () => cluster.KillServer(2), () => cluster.Nodes[0].Map!.Members.Length == replicas);
             },
             limitMs: 120_000);
+    }
+
+    /// <summary>Whoever reads the log of the server that decides learns of each step what was done, to whom, and why.</summary>
+    [Fact]
+    public void Each_kind_of_step_is_logged_with_its_reason()
+    {
+        Dictionary<PlannedKind, string[]> reasons = new()
+        {
+            [PlannedKind.MarkComplete] = ["it holds every entry that was acknowledged"],
+            [PlannedKind.Copy] = ["it should hold the segment and does not"],
+            [PlannedKind.Append] = ["it has caught up"],
+            [PlannedKind.Seal] = ["another should lead"],
+            [PlannedKind.Reorder] = ["it should lead"],
+            [PlannedKind.Remove] = ["it should not hold the segment", "it should not hold the segment, and the next leads"],
+            [PlannedKind.Lead] = ["its journal has everything that was acknowledged"],
+        };
+        Assert.Equal(Enum.GetValues<PlannedKind>(), reasons.Keys);
+        List<string> notes = [];
+        using var cluster = new SimCluster(12, servers: 3, acceptors: 3, replicas: 1, journals: true, limits: new ServerLimits { NodeTimeoutMs = 500 });
+        cluster.Noted = (_, note) => notes.Add(note);
+        cluster.Run(
+            async () =>
+            {
+                WeirClient client = await cluster.ConnectAsync("a");
+                WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t", Durable = true });
+                await client.PushAsync(table, Keys, new float[Keys.Length]);
+                cluster.AddServer();
+                await cluster.Scheduler.Delay(5000, CancellationToken.None);
+                for (int server = 0; server < 4; server++)
+                {
+                    cluster.KillServer(server);
+                }
+
+                for (int server = 0; server < 4; server++)
+                {
+                    cluster.RestartServer(server);
+                }
+
+                await client.PushAsync(table, Keys, new float[Keys.Length]);
+            },
+            limitMs: 120_000);
+        Match[] steps = [.. notes.Select(note => Step().Match(note)).Where(match => match.Success)];
+        Assert.Equal(reasons.Keys.Order(), steps.Select(Kind).Distinct().Order());
+        Assert.All(steps, step => Assert.Contains(step.Groups[2].Value, reasons[Kind(step)]));
+        static PlannedKind Kind(Match step) => Enum.Parse<PlannedKind>(step.Groups[1].Value);
     }
 
     /// <summary>
@@ -217,4 +263,8 @@ public class MoveTests
         Assert.All(after, value => Assert.Equal(after[0], value));
         return rounds;
     }
+
+    // map 12: segment 3: Append 127.0.0.1:4001: it has caught up
+    [GeneratedRegex(@"^map \d+: segment \d+: (\w+) \S+: (.+)$")]
+    private static partial Regex Step();
 }
