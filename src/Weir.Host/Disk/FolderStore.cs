@@ -100,7 +100,14 @@ public sealed class FolderStore : ICheckpointStore
             RandomAccess.Write(file, pieces, 0);
         }
 
-        DurableFiles.Flush(file);
+        try
+        {
+            DurableFiles.Flush(file);
+        }
+        catch (IOException failure)
+        {
+            throw new IOException($"{path}: {failure.Message}", failure);
+        }
     }
 
     private static bool TryWriteDirect(SafeFileHandle file, IReadOnlyList<ReadOnlyMemory<byte>> pieces, CancellationToken cancellation)
