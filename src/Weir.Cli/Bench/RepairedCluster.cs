@@ -7,10 +7,10 @@ namespace Weir.Cli.Bench;
 /// <summary>Waiting until a cluster has nothing more to mend or move.</summary>
 internal static class RepairedCluster
 {
-    private const int PollMs = 50;
+    /// <summary>So long has the map not changed: longer than one step of a move waits for the next. In milliseconds.</summary>
+    public const int QuietMs = 1000;
 
-    // So long has the map not changed: longer than one step of a move waits for the next.
-    private const int QuietMs = 1000;
+    private const int PollMs = 50;
 
     private const int MostMs = 120_000;
 

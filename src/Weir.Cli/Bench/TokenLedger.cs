@@ -27,7 +27,9 @@ internal sealed class TokenLedger(int owner = 0)
 {
     private const int OwnerShift = 32;
 
-    private readonly List<bool> _acknowledged = [];
+    // Of each token the how manieth it is to be acknowledged, from 1; 0 while it is not.
+    private readonly List<int> _acknowledged = [];
+    private int _acknowledgements;
 
     /// <summary>Tokens drawn so far.</summary>
     public int Count => _acknowledged.Count;
@@ -43,7 +45,7 @@ internal sealed class TokenLedger(int owner = 0)
         for (int i = 0; i < keys.Length; i++)
         {
             keys[i] = Key(first + i);
-            _acknowledged.Add(false);
+            _acknowledged.Add(0);
         }
 
         return first;
@@ -54,12 +56,18 @@ internal sealed class TokenLedger(int owner = 0)
     {
         for (int i = 0; i < count; i++)
         {
-            _acknowledged[first + i] = true;
+            _acknowledged[first + i] = ++_acknowledgements;
         }
     }
 
     /// <summary>Reads the whole table and says what became of the tokens of all its ledgers. Nothing may be pushed meanwhile.</summary>
-    public static async Task<TokenVerdict> CheckAsync(WeirClient client, WeirTable table, IReadOnlyList<TokenLedger> ledgers, CancellationToken cancellation)
+    /// <param name="client">Reads.</param>
+    /// <param name="table">The table.</param>
+    /// <param name="ledgers">All that pushed to it.</param>
+    /// <param name="cancellation">Ends the reading.</param>
+    /// <param name="first">Of each ledger, how many of the tokens acknowledged first must be there, as the table is of an earlier moment; null for all.</param>
+    public static async Task<TokenVerdict> CheckAsync(
+        WeirClient client, WeirTable table, IReadOnlyList<TokenLedger> ledgers, CancellationToken cancellation, IReadOnlyList<long>? first = null)
     {
         Dictionary<ulong, TokenLedger> owners = ledgers.ToDictionary(ledger => (ulong)ledger.Owner);
         var found = new HashSet<ulong>();
@@ -83,11 +91,12 @@ internal sealed class TokenLedger(int owner = 0)
         }
 
         long acknowledged = 0, lost = 0;
-        foreach (TokenLedger ledger in ledgers)
+        for (int i = 0; i < ledgers.Count; i++)
         {
+            TokenLedger ledger = ledgers[i];
             for (int token = 0; token < ledger.Count; token++)
             {
-                if (ledger._acknowledged[token])
+                if (ledger._acknowledged[token] > 0 && ledger._acknowledged[token] <= (first?[i] ?? int.MaxValue))
                 {
                     acknowledged++;
                     lost += found.Contains(Mix.Inverse(ledger.Key(token))) ? 0 : 1;

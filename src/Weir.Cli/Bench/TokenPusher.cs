@@ -4,8 +4,8 @@ using Weir.Client;
 namespace Weir.Cli.Bench;
 
 /// <summary>
-/// Pushes unique tokens at a steady rate until it is told to stop: a push for each turn of the clock, many under way at a time, so that a server that
-/// does not answer holds up nothing but what is meant for it.
+/// Pushes unique tokens at a steady rate until it is told to stop: what is due at each turn of the clock, many pushes under way at a time, so that a server
+/// that does not answer holds up nothing but what is meant for it.
 /// </summary>
 /// <param name="client">Pushes.</param>
 /// <param name="table">Of one float a row, and added to.</param>
@@ -13,10 +13,10 @@ namespace Weir.Cli.Bench;
 /// <param name="owner">The ledger's owner.</param>
 internal sealed class TokenPusher(WeirClient client, WeirTable table, int keysPerSecond, int owner = 0)
 {
-    /// <summary>Pushes under way at a time: several seconds' worth.</summary>
-    public const int MostPushes = 1000;
-
     private const int TurnMs = 5;
+
+    // What a pusher of small pushes has fallen behind by is made up for in a few turns, not in one.
+    private const int MostPushesOfTurn = 20;
 
     // What a pusher has fallen behind by is made up for a batch at a time, so that the batches stay small.
     private const int MostTokens = 1000;
@@ -26,11 +26,34 @@ internal sealed class TokenPusher(WeirClient client, WeirTable table, int keysPe
     private readonly Lock _gate = new();
     private int _underWay;
 
+    /// <summary>Pushes under way at a time. Default 1000: several seconds' worth of one push a turn.</summary>
+    public int MostPushes { get; init; } = 1000;
+
+    /// <summary>Keys of a push, at most. Default: all that are due, in one push a turn.</summary>
+    public int MostKeysOfPush { get; init; } = MostTokens;
+
+    /// <summary>Called with the keys of each push that was acknowledged and the ticks of <see cref="Stopwatch"/> when it was called, one call at a time.</summary>
+    public Action<ulong[], long>? Seen { get; init; }
+
     /// <summary>The tokens.</summary>
     public TokenLedger Ledger { get; } = new(owner);
 
     /// <summary>Tokens acknowledged so far.</summary>
     public long Acknowledged
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return field;
+            }
+        }
+
+        private set;
+    }
+
+    /// <summary>Pushes acknowledged so far: calls, each of one key or more.</summary>
+    public long AcknowledgedPushes
     {
         get
         {
@@ -70,8 +93,8 @@ internal sealed class TokenPusher(WeirClient client, WeirTable table, int keysPe
         while (!stop.IsCancellationRequested)
         {
             double due = Stopwatch.GetElapsedTime(begin).TotalSeconds * keysPerSecond;
-            int count = (int)Math.Min(due - drawn, MostTokens);
-            if (count > 0 && UnderWay < MostPushes)
+            int most = MostKeysOfPush == MostTokens ? 1 : MostPushesOfTurn;
+            for (int push = 0; push < most && (int)Math.Min(due - drawn, MostKeysOfPush) is > 0 and int count && UnderWay < MostPushes; push++)
             {
                 pushes.Add(PushAsync(count));
                 drawn += count;
@@ -102,6 +125,7 @@ internal sealed class TokenPusher(WeirClient client, WeirTable table, int keysPe
         }
 
         WeirException? failure = null;
+        long called = Stopwatch.GetTimestamp();
         try
         {
             await client.PushAsync(table, keys, Ones.AsMemory(0, count), CancellationToken.None);
@@ -118,6 +142,8 @@ internal sealed class TokenPusher(WeirClient client, WeirTable table, int keysPe
             {
                 Ledger.Acknowledge(first, count);
                 Acknowledged += count;
+                AcknowledgedPushes++;
+                Seen?.Invoke(keys, called);
             }
             else
             {

@@ -50,7 +50,7 @@ internal static partial class DurableFiles
             int error = Marshal.GetLastPInvokeError();
             if (error != Interrupted)
             {
-                throw new IOException($"a file cannot be flushed (error {error}): nobody knows what of it is on the disk");
+                throw new IOException($"a file cannot be flushed ({Marshal.GetPInvokeErrorMessage(error)}): nobody knows what of it is on the disk");
             }
         }
     }
@@ -67,7 +67,7 @@ internal static partial class DurableFiles
         int handle = OpenFile(folder, 0);
         if (handle < 0)
         {
-            throw new IOException($"folder {folder} cannot be opened to flush it (error {Marshal.GetLastPInvokeError()})");
+            throw new IOException($"folder {folder} cannot be opened to flush it ({Marshal.GetPInvokeErrorMessage(Marshal.GetLastPInvokeError())})");
         }
 
         int flushed = FlushFile(handle);
@@ -75,7 +75,7 @@ internal static partial class DurableFiles
         _ = CloseFile(handle);
         if (flushed != 0)
         {
-            throw new IOException($"folder {folder} cannot be flushed (error {error})");
+            throw new IOException($"folder {folder} cannot be flushed ({Marshal.GetPInvokeErrorMessage(error)})");
         }
     }
 

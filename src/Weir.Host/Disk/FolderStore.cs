@@ -45,10 +45,19 @@ public sealed class FolderStore : ICheckpointStore
             DurableFiles.FlushFolder(_folder);
         }
 
-        // On a thread of its own: it waits for the disk, and the pool has few.
-        await Task.Factory.StartNew(() => Write(beside, pieces, cancellation), cancellation, TaskCreationOptions.LongRunning, TaskScheduler.Default).ConfigureAwait(false);
-        File.Move(beside, path, overwrite: true);
-        DurableFiles.FlushFolder(folder);
+        try
+        {
+            // On a thread of its own: it waits for the disk, and the pool has few.
+            await Task.Factory.StartNew(() => Write(beside, pieces, cancellation), cancellation, TaskCreationOptions.LongRunning, TaskScheduler.Default).ConfigureAwait(false);
+            File.Move(beside, path, overwrite: true);
+            DurableFiles.FlushFolder(folder);
+        }
+        catch (IOException)
+        {
+            // Of a full disk it takes no room, and no folder stays where nothing else was written.
+            TryTakeOut(beside, folder);
+            throw;
+        }
     }
 
     /// <inheritdoc/>
@@ -82,13 +91,32 @@ public sealed class FolderStore : ICheckpointStore
         {
             File.Delete(path);
             DurableFiles.FlushFolder(folder);
-            if (!Directory.EnumerateFileSystemEntries(folder).Any())
-            {
-                Directory.Delete(folder);
-            }
+            DeleteIfEmpty(folder);
         }
 
         return Task.CompletedTask;
+    }
+
+    private static void TryTakeOut(string beside, string folder)
+    {
+        try
+        {
+            File.Delete(beside);
+            DeleteIfEmpty(folder);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            // The disk has failed already, and the caller is told how.
+            _ = failure;
+        }
+    }
+
+    private static void DeleteIfEmpty(string folder)
+    {
+        if (!Directory.EnumerateFileSystemEntries(folder).Any())
+        {
+            Directory.Delete(folder);
+        }
     }
 
     private static void Write(string path, IReadOnlyList<ReadOnlyMemory<byte>> pieces, CancellationToken cancellation)
@@ -100,7 +128,14 @@ public sealed class FolderStore : ICheckpointStore
             RandomAccess.Write(file, pieces, 0);
         }
 
-        DurableFiles.Flush(file);
+        try
+        {
+            DurableFiles.Flush(file);
+        }
+        catch (IOException failure)
+        {
+            throw new IOException($"{path}: {failure.Message}", failure);
+        }
     }
 
     private static bool TryWriteDirect(SafeFileHandle file, IReadOnlyList<ReadOnlyMemory<byte>> pieces, CancellationToken cancellation)

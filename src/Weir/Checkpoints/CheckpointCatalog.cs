@@ -94,12 +94,19 @@ public sealed class CheckpointCatalog(ICheckpointStore store)
         {
             if (!stay.Contains(checkpoint.Key) && string.CompareOrdinal(checkpoint.Key, names[^1]) < 0)
             {
-                // The manifest first, so that none is left with files missing.
-                foreach (StoredObject gone in checkpoint.OrderBy(o => o.Name.EndsWith($"/{Manifest.Name}", StringComparison.Ordinal) ? 0 : 1))
-                {
-                    await store.DeleteAsync(gone.Name, cancellation);
-                }
+                await DeleteAsync(checkpoint, cancellation);
             }
+        }
+    }
+
+    /// <summary>Takes out what there is of one: the manifest first, so that none is left with files missing.</summary>
+    internal async Task DeleteAsync(string name, CancellationToken cancellation) => await DeleteAsync(await store.ListAsync(name, cancellation), cancellation);
+
+    private async Task DeleteAsync(IEnumerable<StoredObject> checkpoint, CancellationToken cancellation)
+    {
+        foreach (StoredObject gone in checkpoint.OrderBy(o => o.Name.EndsWith($"/{Manifest.Name}", StringComparison.Ordinal) ? 0 : 1))
+        {
+            await store.DeleteAsync(gone.Name, cancellation);
         }
     }
 

@@ -29,6 +29,7 @@ internal sealed class CheckpointWriter(WeirClient client, ICheckpointStore store
     private int _next;
     private long _rows;
     private Instant _movedAt;
+    private bool _hasBegunToWrite;
 
     private ClientState State => client.State;
 
@@ -66,6 +67,20 @@ internal sealed class CheckpointWriter(WeirClient client, ICheckpointStore store
 
     public async Task<CheckpointSummary> RunAsync(CancellationToken cancellation)
     {
+        try
+        {
+            return await RepeatAsync(cancellation);
+        }
+        catch (Exception failure) when (_hasBegunToWrite && failure is not (OperationCanceledException or ObjectDisposedException))
+        {
+            // Else what each attempt left would fill a disk that is short of room for good.
+            await TakeOutAsync(cancellation);
+            throw;
+        }
+    }
+
+    private async Task<CheckpointSummary> RepeatAsync(CancellationToken cancellation)
+    {
         Instant deadline = State.Now.AfterMs(State.Options.DeadlineMs);
         for (int beginning = 1; ; beginning++)
         {
@@ -93,12 +108,8 @@ internal sealed class CheckpointWriter(WeirClient client, ICheckpointStore store
         {
             _map = Current();
             RecordedClock[] clocks = await ClocksAsync(client, cancellation);
-            foreach (StoredObject old in await store.ListAsync(name, cancellation))
-            {
-                // The manifest goes first or there is none: what is left of an older one of this name is no checkpoint.
-                await store.DeleteAsync(old.Name, cancellation);
-            }
-
+            _hasBegunToWrite = true;
+            await new CheckpointCatalog(store).DeleteAsync(name, cancellation);
             await ReadSegmentsAsync(cancellation);
             Manifest manifest = await ManifestAsync(clocks, cancellation);
             await store.WriteAsync($"{name}/{Manifest.Name}", [manifest.Encode()], cancellation);
@@ -107,6 +118,20 @@ internal sealed class CheckpointWriter(WeirClient client, ICheckpointStore store
         finally
         {
             await EndAsync();
+        }
+    }
+
+    /// <summary>Takes out what was written of it, as far as the store lets it: nobody is waiting for that, and what stays is no checkpoint.</summary>
+    private async Task TakeOutAsync(CancellationToken cancellation)
+    {
+        try
+        {
+            await new CheckpointCatalog(store).DeleteAsync(name, cancellation);
+        }
+        catch (Exception failure) when (failure is not ObjectDisposedException)
+        {
+            // The store has failed already, and its caller is told how.
+            _ = failure;
         }
     }
 

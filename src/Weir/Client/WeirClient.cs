@@ -338,8 +338,9 @@ public sealed class WeirClient : IAsyncDisposable
     /// <param name="store">Where it goes: <c>FolderStore</c> of Weir.Host, or another.</param>
     /// <param name="name">Its name; one of this name is replaced.</param>
     /// <param name="cancellation">Ends the writing; what was written is no checkpoint.</param>
-    /// <exception cref="WeirException">DeadlineExceeded: nothing came for <see cref="ClientOptions.DeadlineMs"/>, the message says what it waits for;
+    /// <exception cref="WeirException">Nothing is left of it, and training goes on. DeadlineExceeded: nothing came for <see cref="ClientOptions.DeadlineMs"/>, the message says what it waits for;
     /// Full: a server has no memory for the old values of rows that change meanwhile; Busy: others write one, or servers die all the time.</exception>
+    /// <exception cref="System.IO.IOException">The store failed, for instance as its disk is full; the message names the file. Likewise. What a store of your own throws comes through.</exception>
     public Task<CheckpointSummary> SaveCheckpointAsync(ICheckpointStore store, string name, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(store);

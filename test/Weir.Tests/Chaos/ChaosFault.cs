@@ -81,6 +81,9 @@ internal sealed record ChaosScene(ChaosCluster Cluster, Rng Rng, Func<long> Ackn
 /// <param name="RunAsync">Begins it, waits, and ends it: what is left to mend then is the cluster's own business.</param>
 internal sealed record ChaosFault(string Name, ChaosSetup Setup, ChaosMeans Means, Func<ChaosScene, Task> RunAsync)
 {
+    /// <summary>Whether frames come to servers twice by what it does: that a part came again then says nothing of its acknowledgement.</summary>
+    public bool MakesDuplicates { get; init; }
+
     /// <summary>Milliseconds longer than every timeout that counts silence: servers' 1 s, the manager's lease of .6 s.</summary>
     public const int LongMs = 2500;
 
@@ -89,7 +92,7 @@ internal sealed record ChaosFault(string Name, ChaosSetup Setup, ChaosMeans Mean
 
     /// <summary>All of them, in the order in which rounds take them.</summary>
     public static IReadOnlyList<ChaosFault> All { get; } =
-        [.. ServerFaults.All, .. RegisterFaults.All, .. DiskFaults.All, .. FrameFaults.All];
+        [.. ServerFaults.All, .. ProcessFaults.All, .. RegisterFaults.All, .. DiskFaults.All, .. FrameFaults.All];
 
     /// <summary>Waits until a server has stopped by itself because of its disk (promise G13): one that goes on is a fault of Weir, and so is one that does not say why.</summary>
     /// <exception cref="InvalidOperationException">It goes on, or stopped for another reason.</exception>

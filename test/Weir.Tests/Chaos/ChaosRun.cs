@@ -15,9 +15,12 @@ namespace Weir.Tests.Chaos;
 /// </summary>
 internal sealed class ChaosRun(ChaosSettings settings)
 {
-    private const int BeforeTokens = 3000;
-    private const int AfterTokens = 3000;
+    private const int BeforePushes = 1000;
+    private const int AfterPushes = 1500;
     private const int PatienceMs = 60_000;
+
+    // Ten thousand pushes, what a round is to have, then take five seconds, and the servers and this process half of two cores.
+    private const int PushesPerSecond = 2000;
 
     // A cluster serves so many rounds; then another is started, with the next setup of the turn: most faults are for the first two.
     private const int RoundsOfCluster = 6;
@@ -27,6 +30,9 @@ internal sealed class ChaosRun(ChaosSettings settings)
     private readonly ProxyTally _frames = new();
     private readonly Rng _rng = new(settings.Seed);
     private readonly Dictionary<ChaosSetup, int> _next = [];
+    private readonly Queue<ChaosWorkload> _workloads = new();
+    private readonly List<string> _leftOut = [];
+    private bool _hasRestored;
 
     /// <summary>Runs as many rounds as were asked for, or as fit the time.</summary>
     public async Task<ChaosReport> RunAsync()
@@ -38,7 +44,8 @@ internal sealed class ChaosRun(ChaosSettings settings)
         ChaosFault[] faults = [.. ChaosFault.All.Where(fault => fault.Name.Contains(settings.Fault, StringComparison.Ordinal))];
         foreach (ChaosFault fault in faults.Where(fault => (fault.Means & ~means) != 0))
         {
-            Console.WriteLine($"left out: {fault.Name}, which needs {fault.Means & ~means}");
+            _leftOut.Add($"{fault.Name}, which needs {fault.Means & ~means}");
+            Console.WriteLine($"left out: {_leftOut[^1]}");
         }
 
         faults = [.. faults.Where(fault => (fault.Means & ~means) == 0)];
@@ -87,17 +94,18 @@ internal sealed class ChaosRun(ChaosSettings settings)
         await using ChaosCluster cluster = await ChaosCluster.StartAsync(network, setup, means, _rng.Next());
         await using WeirClient checker = await cluster.ConnectAsync("checker");
         await AwaitWholeAsync(checker);
+        _hasRestored = false;
         for (int round = 0; round < RoundsOfCluster && !IsOver(begin); round++)
         {
             // Runs begin with different faults: a short one plays but a few.
             int next = _next.TryGetValue(setup, out int known) ? known : _rng.Below(faults.Length);
             _next[setup] = next + 1;
             ChaosFault fault = faults[next % faults.Length];
-            ChaosRoundReport report = await RoundAsync(cluster, checker, fault);
+            ChaosRoundReport report = await RoundAsync(cluster, checker, fault, NextWorkload());
             _rounds.Add(report);
             Console.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,
-                $"round {_rounds.Count}: {report.Fault}: {report.Acknowledged:N0} acknowledged, {report.UnderWay} pushes under way, {report.ReceivedBefore} parts received and not acknowledged, {report.Lost} lost, {report.Doubled} doubled, {report.Seconds:N1} s{(report.Failures > 0 ? $", {report.Failures} pushes failed" : "")}{(report.Problem is null ? "" : $": {report.Problem}")}"));
+                $"round {_rounds.Count}: {report.Fault}, {report.Workload}{(report.WorkloadSteps > 0 ? $" ({report.WorkloadSteps})" : "")}: {report.AcknowledgedPushes:N0} pushes of {report.Acknowledged:N0} tokens acknowledged, {report.UnderWay} under way, {report.ReceivedBefore} parts received and not acknowledged, {report.Lost} lost, {report.Doubled} doubled; served again after {report.ServedAgainMs:N0} ms, longest push {report.LongestPushMs:N0} ms, whole {report.WholeAgainMs:N0} ms after; {report.Seconds:N1} s{(report.Failures > 0 ? $", {report.Failures} pushes failed" : "")}{(report.Problem is null ? "" : $": {report.Problem}")}"));
             if (report.Problem is not null)
             {
                 foreach (ChaosServer server in cluster.Servers)
@@ -112,45 +120,97 @@ internal sealed class ChaosRun(ChaosSettings settings)
         Count(cluster);
     }
 
-    private async Task<ChaosRoundReport> RoundAsync(ChaosCluster cluster, WeirClient checker, ChaosFault fault)
+    private async Task<ChaosRoundReport> RoundAsync(ChaosCluster cluster, WeirClient checker, ChaosFault fault, ChaosWorkload kind)
     {
         long begin = Stopwatch.GetTimestamp(), received = 0;
         int underWay = 0;
+        double? wholeAgainMs = null;
         string? problem = null;
         TokenVerdict verdict = default;
-        Pushers? pushers = null;
+        TokenPushers? pushers = null;
+        IChaosWorkload? workload = null;
+        var watch = new ServiceWatch(checker.Core.State.Map!.SegmentBits);
         try
         {
-            var options = new TableOptions { Name = $"round-{_rounds.Count}", Durable = cluster.Setup == ChaosSetup.Durable };
+            var options = new TableOptions { Name = $"round-{_rounds.Count}", Durable = cluster.Setup == ChaosSetup.Durable, Committed = kind == ChaosWorkload.Committed };
             WeirTable table = await checker.OpenTableAsync(options);
-            pushers = await Pushers.StartAsync(cluster, options, settings.KeysPerSecond);
-            await pushers.AwaitAsync(BeforeTokens, PatienceMs);
+            pushers = await TokenPushers.StartAsync(cluster, options, PushesPerSecond, watch);
+            workload = await StartAsync(kind, cluster, pushers, options);
+            await pushers.AwaitAsync(BeforePushes, PatienceMs);
             Dictionary<ulong, long> before = await DuplicatesAsync(checker);
             underWay = pushers.UnderWay;
+            watch.Begin(Stopwatch.GetTimestamp());
             await fault.RunAsync(new ChaosScene(cluster, _rng, () => pushers.Acknowledged));
-            await pushers.AwaitAsync(Math.Max(settings.Tokens, pushers.Acknowledged + AfterTokens), PatienceMs);
+            Task<double> whole = WholeAgainAsync(checker);
+            await pushers.AwaitAsync(Math.Max(settings.Pushes, pushers.AcknowledgedPushes + AfterPushes), PatienceMs);
             await pushers.EndAsync(PatienceMs);
+            await (workload?.EndAsync(checker, PatienceMs) ?? Task.CompletedTask);
             received = (await DuplicatesAsync(checker)).Sum(node => Since(node.Value, before.GetValueOrDefault(node.Key)));
-            verdict = await TokenLedger.CheckAsync(checker, table, pushers.Ledgers, CancellationToken.None);
+            verdict = await TokenLedger.CheckAsync(
+                checker, table, [.. pushers.Ledgers, .. workload is CommittedReads reads ? [reads.Ledger] : Array.Empty<TokenLedger>()], CancellationToken.None);
+            wholeAgainMs = await whole;
             await checker.DropTableAsync(table);
             await AwaitWholeAsync(checker);
         }
-        catch (Exception exception) when (exception is InvalidOperationException or WeirException or TimeoutException or ToolException)
+        catch (Exception exception) when (exception is InvalidOperationException or WeirException or TimeoutException or ToolException or Xunit.Sdk.XunitException)
         {
             problem = exception.Message;
         }
         finally
         {
-            if (pushers is not null)
-            {
-                await pushers.DisposeAsync();
-            }
+            await (workload?.DisposeAsync() ?? ValueTask.CompletedTask);
+            await (pushers?.DisposeAsync() ?? ValueTask.CompletedTask);
         }
 
         string? failure = pushers?.Failure;
         return new ChaosRoundReport(
-            fault.Name, verdict.Acknowledged, underWay, received, verdict.Lost, verdict.Doubled + verdict.Foreign, pushers?.Failures ?? 0,
+            fault.Name, workload?.Name ?? "tokens alone", workload?.Steps ?? 0, pushers?.AcknowledgedPushes ?? 0, verdict.Acknowledged, underWay, received, fault.MakesDuplicates,
+            watch.ServedAgainMs, watch.LongestPushMs, wholeAgainMs, verdict.Lost, verdict.Doubled + verdict.Foreign, pushers?.Failures ?? 0,
             Stopwatch.GetElapsedTime(begin).TotalSeconds, problem ?? (failure is null ? null : $"a push failed: {failure}"));
+    }
+
+    private async Task<IChaosWorkload?> StartAsync(ChaosWorkload kind, ChaosCluster cluster, TokenPushers pushers, TableOptions table)
+    {
+        switch (kind)
+        {
+            case ChaosWorkload.Workers:
+                return await CountedIterations.StartAsync(cluster, $"job-{_rounds.Count}");
+            case ChaosWorkload.Committed:
+                return await CommittedReads.StartAsync(cluster, table);
+            case ChaosWorkload.Checkpoints:
+                // Once in the life of a cluster, and not of durable tables: those need servers with journals.
+                bool restores = !_hasRestored && cluster.Setup != ChaosSetup.Durable;
+                _hasRestored |= restores;
+                return await CheckpointsUnderWay.StartAsync(cluster, pushers, table, restores);
+            default:
+                return null;
+        }
+    }
+
+    /// <summary>The next workload: of as many rounds as there are kinds each gets another, in an order drawn anew each time.</summary>
+    private ChaosWorkload NextWorkload()
+    {
+        if (_workloads.Count == 0)
+        {
+            ChaosWorkload[] all = Enum.GetValues<ChaosWorkload>();
+            for (int i = all.Length - 1; i > 0; i--)
+            {
+                int other = _rng.Below(i + 1);
+                (all[i], all[other]) = (all[other], all[i]);
+            }
+
+            Array.ForEach(all, _workloads.Enqueue);
+        }
+
+        return _workloads.Dequeue();
+    }
+
+    /// <summary>Milliseconds from now until the cluster is whole.</summary>
+    private static async Task<double> WholeAgainAsync(WeirClient client)
+    {
+        long begin = Stopwatch.GetTimestamp();
+        await AwaitWholeAsync(client);
+        return Math.Round(Math.Max(0, Stopwatch.GetElapsedTime(begin).TotalMilliseconds - RepairedCluster.QuietMs), 1);
     }
 
     /// <summary>A server that came back with its id, which its journal keeps, counts anew.</summary>
@@ -198,16 +258,10 @@ internal sealed class ChaosRun(ChaosSettings settings)
         }
     }
 
-    private ChaosReport Report(ChaosNetwork network) => new(
+    private ChaosReport Report(ChaosNetwork network) => ChaosReport.Of(
         network.Description,
         settings.Seed,
-        _rounds.Count,
-        _rounds.Sum(round => round.Acknowledged),
-        _rounds.Sum(round => round.Lost),
-        _rounds.Sum(round => round.Doubled),
-        _rounds.Count(round => round.Problem is not null),
-        _rounds.Count(round => round.ReceivedBefore > 0) / Math.Max(1.0, _rounds.Count),
-        _rounds.GroupBy(round => round.Fault).ToDictionary(group => group.Key, group => group.Count()),
+        _leftOut,
         new Dictionary<string, long>
         {
             ["passed"] = _frames.Frames,
@@ -221,96 +275,29 @@ internal sealed class ChaosRun(ChaosSettings settings)
             ["heldBackPastAChangeOfTheMap"] = _frames.HeldPastMap,
         },
         _rounds);
+}
 
-    /// <summary>Two processes' worth of clients that push to one table, each under a session of its own.</summary>
-    private sealed class Pushers : IAsyncDisposable
-    {
-        private const int Count = 2;
-        private const int PollMs = 10;
+/// <summary>What runs beside the pushes of tokens in a round.</summary>
+internal enum ChaosWorkload
+{
+    /// <summary>Nothing.</summary>
+    Tokens,
 
-        private readonly List<(WeirClient Client, TokenPusher Pusher)> _pushers = [];
-        private readonly CancellationTokenSource _stop = new();
-        private Task _run = Task.CompletedTask;
+    /// <summary>A job whose iterations are counted: <see cref="CountedIterations"/>.</summary>
+    Workers,
 
-        public TokenLedger[] Ledgers => [.. _pushers.Select(p => p.Pusher.Ledger)];
+    /// <summary>The tokens' table is committed, and read: <see cref="CommittedReads"/>.</summary>
+    Committed,
 
-        public long Acknowledged => _pushers.Sum(p => p.Pusher.Acknowledged);
-
-        public int UnderWay => _pushers.Sum(p => p.Pusher.UnderWay);
-
-        public int Failures => _pushers.Sum(p => p.Pusher.Failures);
-
-        public string? Failure => _pushers.Select(p => p.Pusher.Failure).FirstOrDefault(failure => failure is not null);
-
-        public static async Task<Pushers> StartAsync(ChaosCluster cluster, TableOptions table, int keysPerSecond)
-        {
-            var pushers = new Pushers();
-            try
-            {
-                for (int owner = 0; owner < Count; owner++)
-                {
-                    WeirClient client = await cluster.ConnectAsync($"pusher {owner}");
-                    pushers._pushers.Add((client, new TokenPusher(client, await client.OpenTableAsync(table), keysPerSecond / Count, owner)));
-                }
-            }
-            catch
-            {
-                await pushers.DisposeAsync();
-                throw;
-            }
-
-            pushers._run = Task.WhenAll(pushers._pushers.Select(p => Task.Run(() => p.Pusher.RunAsync(pushers._stop.Token))));
-            return pushers;
-        }
-
-        /// <summary>Waits until so many tokens were acknowledged in all.</summary>
-        /// <exception cref="TimeoutException">They were not in time.</exception>
-        public async Task AwaitAsync(long tokens, int withinMs)
-        {
-            long begin = Stopwatch.GetTimestamp();
-            while (Acknowledged < tokens && Failure is null)
-            {
-                if (Stopwatch.GetElapsedTime(begin).TotalMilliseconds > withinMs)
-                {
-                    throw new TimeoutException($"{Acknowledged:N0} of {tokens:N0} tokens were acknowledged after {withinMs / 1000} s, {UnderWay} pushes wait");
-                }
-
-                await Task.Delay(PollMs);
-            }
-        }
-
-        public async Task EndAsync(int withinMs)
-        {
-            await _stop.CancelAsync();
-            if (await Task.WhenAny(_run, Task.Delay(withinMs)) != _run)
-            {
-                string where = string.Join("; ", _pushers.Select(p => p.Client.Core.Describe()));
-                throw new TimeoutException($"{UnderWay} pushes were not answered {withinMs / 1000} s after the last: {where[..Math.Min(where.Length, 4000)]}");
-            }
-
-            await _run;
-        }
-
-        public async ValueTask DisposeAsync()
-        {
-            await _stop.CancelAsync();
-            foreach ((WeirClient client, _) in _pushers)
-            {
-                await client.DisposeAsync();
-            }
-
-            await _run;
-            _stop.Dispose();
-        }
-    }
+    /// <summary>Checkpoints are written: <see cref="CheckpointsUnderWay"/>.</summary>
+    Checkpoints,
 }
 
 /// <summary>How a chaos run is made.</summary>
 /// <param name="Rounds">At most so many.</param>
 /// <param name="Minutes">None begins after so many.</param>
 /// <param name="Seed">Draws the victims.</param>
-/// <param name="Tokens">Tokens acknowledged in each round, at least.</param>
-/// <param name="KeysPerSecond">Tokens pushed a second.</param>
+/// <param name="Pushes">Pushes acknowledged in each round, at least: each a call of its own.</param>
 /// <param name="OnLoopback">No namespaces, wherever it runs.</param>
 /// <param name="Fault">Only faults with this in their names; empty for all.</param>
-internal sealed record ChaosSettings(int Rounds, double Minutes, ulong Seed, int Tokens = 10_000, int KeysPerSecond = 5000, bool OnLoopback = false, string Fault = "");
+internal sealed record ChaosSettings(int Rounds, double Minutes, ulong Seed, long Pushes, bool OnLoopback = false, string Fault = "");

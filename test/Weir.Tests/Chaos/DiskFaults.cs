@@ -1,5 +1,8 @@
 using System.Diagnostics;
 using System.Globalization;
+using Weir.Checkpoints;
+using Weir.Client;
+using Weir.Host.Disk;
 
 namespace Weir.Tests.Chaos;
 
@@ -12,6 +15,7 @@ internal static class DiskFaults
         new("an acceptor's flush fails", ChaosSetup.Plain, ChaosMeans.Tracing, scene => FailFlushAsync(scene, ChaosCluster.Acceptors)),
         new("a journal's flush fails", ChaosSetup.Durable, ChaosMeans.Tracing, scene => FailFlushAsync(scene, ChaosCluster.Size)),
         new("a disk full", ChaosSetup.Durable, ChaosMeans.SmallDisks, FillAsync),
+        new("a checkpoint's disk full", ChaosSetup.Plain, ChaosMeans.SmallDisks, FillCheckpointsAsync),
         new("a disk slow", ChaosSetup.Durable, ChaosMeans.SmallDisks | ChaosMeans.Throttling, SlowAsync),
         new("a disk lost", ChaosSetup.Durable, ChaosMeans.None, RegisterFaults.LoseRecordsAsync),
         new("all servers killed", ChaosSetup.Durable, ChaosMeans.None, KillAllAsync),
@@ -59,6 +63,60 @@ internal static class DiskFaults
         }
 
         await scene.Cluster.ReplaceAsync(server, hasLostDisk: scene.Rng.Chance(1, 2));
+    }
+
+    /// <summary>
+    /// No server writes there: the checkpoint fails with the disk's own words and a file's name, what was written of it is taken away, an older one stays what
+    /// it was, pushes go on, and once there is room there is another one.
+    /// </summary>
+    private static async Task FillCheckpointsAsync(ChaosScene scene)
+    {
+        string folder = Directory.CreateTempSubdirectory("weir-chaos-disk-").FullName;
+        try
+        {
+            using var disk = new SmallDisk(Path.Combine(folder, "disk"));
+            string place = Path.Combine(folder, "disk", "checkpoints");
+            (var store, var catalog) = (new FolderStore(place), new CheckpointCatalog(new FolderStore(place)));
+            await using WeirClient client = await scene.Cluster.ConnectAsync("checkpoints");
+            CheckpointSummary older = await client.SaveCheckpointAsync(store, "c-1");
+
+            // Full at the first block, in the middle of one, or at the manifest.
+            disk.FillBut(scene.Rng.Below(older.Bytes));
+            string refusal = await RefusalAsync(client, store);
+            Require((refusal.Contains("No space", StringComparison.Ordinal) || refusal.Contains("disk was full", StringComparison.Ordinal)) && refusal.Contains(place, StringComparison.Ordinal), $"the disk of checkpoints was full, and that was told as '{refusal}'");
+            Require(!Directory.Exists(Path.Combine(place, "c-2")), "what was written of a checkpoint whose disk was full was left there");
+            Require((await catalog.VerifyAsync("c-1")).Count == 0, "a checkpoint was damaged by the next one, whose disk was full");
+            await scene.GoesOnAsync(ChaosFault.ShortMs, "room for a checkpoint");
+            disk.Clear();
+            await client.SaveCheckpointAsync(store, "c-3");
+            Require((await catalog.VerifyAsync("c-3")).Count == 0, "a checkpoint that was written after its disk had been full is not sound");
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+
+        static void Require(bool holds, string otherwise)
+        {
+            if (!holds)
+            {
+                throw new InvalidOperationException(otherwise);
+            }
+        }
+
+        static async Task<string> RefusalAsync(WeirClient client, FolderStore store)
+        {
+            try
+            {
+                await client.SaveCheckpointAsync(store, "c-2");
+            }
+            catch (IOException refused)
+            {
+                return refused.Message;
+            }
+
+            throw new InvalidOperationException("a checkpoint was written to a disk that has no room for it");
+        }
     }
 
     private static async Task SlowAsync(ChaosScene scene)

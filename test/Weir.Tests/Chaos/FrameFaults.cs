@@ -6,12 +6,12 @@ internal static class FrameFaults
     public static IReadOnlyList<ChaosFault> All { get; } =
     [
         Of("frames late", new ProxyFaults { DelayMs = 30 }),
-        Of("frames twice", new ProxyFaults { DuplicatePerMille = 200 }),
+        Of("frames twice", new ProxyFaults { DuplicatePerMille = 200 }) with { MakesDuplicates = true },
         Of("frames cut short", new ProxyFaults { TruncatePerTenThousand = 20 }),
         Of("bits turned over", new ProxyFaults { FlipPerTenThousand = 20 }),
         Of("connections reset by the proxy", new ProxyFaults { ResetPerTenThousand = 20 }),
         new("nothing passes a proxy", ChaosSetup.Proxied, ChaosMeans.None, CutAsync),
-        new("frames come after a change of chains", ChaosSetup.Proxied, ChaosMeans.None, HoldAsync),
+        new("frames come after a change of chains", ChaosSetup.Proxied, ChaosMeans.None, HoldAsync) { MakesDuplicates = true },
     ];
 
     private static ChaosFault Of(string name, ProxyFaults faults) => new(name, ChaosSetup.Proxied, ChaosMeans.None, async scene =>

@@ -62,6 +62,16 @@ internal sealed class SmallDisk : IDisposable
         }
     }
 
+    /// <summary>Takes all the room there is but a little.</summary>
+    /// <param name="roomBytes">What is left, more or less.</param>
+    public void FillBut(long roomBytes)
+    {
+        string spared = Path.Combine(_folder, "ballast-spared");
+        ChaosNetwork.Run("fallocate", "--length", Math.Max(BlockBytes, roomBytes).ToString(CultureInfo.InvariantCulture), spared);
+        Fill();
+        File.Delete(spared);
+    }
+
     /// <summary>Takes all the room there is. What is freed afterwards is taken by the next call.</summary>
     public void Fill()
     {

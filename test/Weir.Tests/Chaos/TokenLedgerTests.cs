@@ -41,6 +41,23 @@ public sealed class TokenLedgerTests
             await client.PushAsync(table, new ulong[] { 12345 }, new float[] { 1 });
         }));
 
+    /// <summary>A checkpoint holds what was acknowledged before it was begun; what came after may be in it.</summary>
+    [Fact]
+    public async Task Of_a_table_of_an_earlier_moment_the_first_acknowledged_are_asked_for()
+    {
+        await using EmbeddedCluster cluster = WeirHost.StartEmbedded();
+        await using WeirClient client = await cluster.ConnectAsync();
+        WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "tokens" });
+        var ledger = new TokenLedger();
+        ulong[] keys = new ulong[4];
+        int first = ledger.Draw(keys);
+        ledger.Acknowledge(first + 2, 2);
+        ledger.Acknowledge(first, 2);
+        await client.PushAsync(table, keys.AsMemory(2), Ones.AsMemory(2));
+        Assert.Equal(new TokenVerdict(2, 0, 0, 0), await TokenLedger.CheckAsync(client, table, [ledger], CancellationToken.None, [2]));
+        Assert.Equal(new TokenVerdict(3, 1, 0, 0), await TokenLedger.CheckAsync(client, table, [ledger], CancellationToken.None, [3]));
+    }
+
     /// <summary>Four tokens of an owner, of which all but the last are acknowledged.</summary>
     private static async Task<TokenVerdict> CheckAsync(Func<WeirClient, WeirTable, ulong[], Task> push)
     {

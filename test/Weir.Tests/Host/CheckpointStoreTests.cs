@@ -4,6 +4,7 @@ using Weir.Host;
 using Weir.Host.Disk;
 using Weir.Host.S3;
 using Weir.Keys;
+using Weir.Tests.Checkpoints;
 using Weir.Tests.Learn;
 using Weir.World;
 
@@ -152,6 +153,61 @@ public sealed class CheckpointStoreTests : IAsyncLifetime
         Assert.Equal(values, read);
     }
 
+    /// <summary>
+    /// Wherever in the writing its store fails - at any file, at the manifest, or behind it - a checkpoint ends with what the store said. Nothing is left of it
+    /// that would fill a full disk further, an older one stays, pushes go on, and so does the next checkpoint.
+    /// </summary>
+    [Fact]
+    public async Task A_checkpoint_whose_disk_is_full_says_so_and_leaves_nothing_behind()
+    {
+        const int Width = 256, Files = 2;
+        ulong[] keys = [.. Enumerable.Range(0, 34_000).Select(i => (ulong)i * 77)];
+        await using EmbeddedCluster cluster = WeirHost.StartEmbedded(new EmbeddedOptions { Servers = 2, SegmentBits = 7 });
+        await using WeirClient client = await cluster.ConnectAsync(cancellation: Cancellation);
+        WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t", Width = Width }, Cancellation);
+        await client.PushAsync(table, keys, new float[keys.Length * Width], Cancellation);
+        var store = new FailingStore();
+        await client.SaveCheckpointAsync(store, "older", Cancellation);
+        Assert.Equal(Files + 1, store.Writes);
+        for (int write = 1; write <= Files + 2; write++)
+        {
+            store.FailAt(Math.Min(write, Files + 1), keepsWhatItWrote: write > Files + 1);
+            Assert.Same(store.Failure, await Assert.ThrowsAsync<IOException>(() => client.SaveCheckpointAsync(store, "failed", Cancellation)));
+            Assert.All(await store.ListAsync("", Cancellation), left => Assert.StartsWith("older/", left.Name, StringComparison.Ordinal));
+            Assert.Empty(await new CheckpointCatalog(store).VerifyAsync("older", Cancellation));
+            await client.PushAsync(table, keys.AsMemory(0, 1), new float[Width], Cancellation);
+        }
+
+        Assert.Null((await client.ReadMapAsync(10_000, Cancellation)).Checkpoint);
+        store.FailAt(0);
+        await client.SaveCheckpointAsync(store, "next", Cancellation);
+        Assert.Empty(await new CheckpointCatalog(store).VerifyAsync("next", Cancellation));
+    }
+
+    /// <summary>Before anything of the older one was touched there is nothing to take away.</summary>
+    [Fact]
+    public async Task A_checkpoint_that_could_not_be_begun_leaves_the_older_one_of_its_name()
+    {
+        await using EmbeddedCluster cluster = WeirHost.StartEmbedded();
+        await using WeirClient client = await cluster.ConnectAsync(cancellation: Cancellation);
+        await using WeirClient hasty = await cluster.ConnectAsync(new ClientOptions { DeadlineMs = 100 }, Cancellation);
+        await client.OpenTableAsync(new TableOptions { Name = "t" }, Cancellation);
+        var store = new FailingStore();
+        await client.SaveCheckpointAsync(store, "c", Cancellation);
+        await using WeirClient other = await cluster.ConnectAsync(cancellation: Cancellation);
+        var held = new TaskCompletionSource();
+        Task<CheckpointSummary> open = other.SaveCheckpointAsync(new MemoryStore { Delay = () => held.Task }, "held", Cancellation);
+        while ((await client.ReadMapAsync(10_000, Cancellation)).Checkpoint is null)
+        {
+            // It is yet to be opened.
+        }
+
+        await Assert.ThrowsAsync<WeirException>(() => hasty.SaveCheckpointAsync(store, "c", Cancellation));
+        held.SetResult();
+        await open;
+        Assert.Empty(await new CheckpointCatalog(store).VerifyAsync("c", Cancellation));
+    }
+
     private static async Task<byte[]> ReadAsync(ICheckpointStore store, string name)
     {
         byte[] room = new byte[34 << 20];
@@ -169,5 +225,38 @@ public sealed class CheckpointStoreTests : IAsyncLifetime
 
         S3Server.SkipIfMissing();
         return (_server ??= await S3Server.StartAsync()).Store(place);
+    }
+
+    /// <summary>A store in memory whose disk is full at a write of the test's choice.</summary>
+    private sealed class FailingStore : ICheckpointStore
+    {
+        private readonly MemoryStore _store = new();
+        private int _failing;
+        private bool _keeps;
+
+        public IOException Failure { get; } = new("No space left on device : 'blocks'");
+
+        /// <summary>Writes so far, or since it was told where to fail.</summary>
+        public int Writes { get; private set; }
+
+        /// <param name="write">The write that fails, from 1; 0 for none.</param>
+        /// <param name="keepsWhatItWrote">The object is there all the same: nobody knows, after a failure.</param>
+        public void FailAt(int write, bool keepsWhatItWrote = false) => (Writes, _failing, _keeps) = (0, write, keepsWhatItWrote);
+
+        public Task WriteAsync(string name, IReadOnlyList<ReadOnlyMemory<byte>> pieces, CancellationToken cancellation)
+        {
+            lock (_store)
+            {
+                bool fails = ++Writes == _failing;
+                Task written = fails && !_keeps ? Task.CompletedTask : _store.WriteAsync(name, pieces, cancellation);
+                return fails ? Task.FromException(Failure) : written;
+            }
+        }
+
+        public Task<long?> ReadAsync(string name, Memory<byte> into, CancellationToken cancellation) => _store.ReadAsync(name, into, cancellation);
+
+        public Task<IReadOnlyList<StoredObject>> ListAsync(string checkpoint, CancellationToken cancellation) => _store.ListAsync(checkpoint, cancellation);
+
+        public Task DeleteAsync(string name, CancellationToken cancellation) => _store.DeleteAsync(name, cancellation);
     }
 }
