@@ -190,25 +190,43 @@ internal sealed class CheckpointLoader(WeirClient client, ICheckpointStore store
     /// <summary>Every node hears the recorded clocks, as facts of the new generation; who joins later hears them from the others.</summary>
     private async Task TellClocksAsync(CancellationToken cancellation)
     {
-        ClusterMap map;
-        lock (State.Gate)
-        {
-            map = State.Map!;
-        }
-
+        ClusterMap map = Map;
         foreach (RecordedClock[] some in _manifest.Clocks.Chunk(ClocksAFrame))
         {
             var body = new ClockBody([.. some.Select(c => new ClockEntry(c.Group, c.Worker, c.Clock, map.Version))]);
             foreach (MapMember member in map.Members)
             {
-                try
-                {
-                    await client.Core.AskAsync(member.Address, FrameKind.Clock, FrameKind.ClockReply, body, State.Options.ConnectMs, cancellation);
-                }
-                catch (WeirException silent) when (silent.Status == Status.Unreachable)
-                {
-                    // A node that is about to leave the map; a clock that nobody had heard would be redone.
-                }
+                await TellAsync(member, body, cancellation);
+            }
+        }
+    }
+
+    /// <summary>One node hears clocks. One that does not answer is asked until it is out of the map, or for as long as it is looked for when connecting.</summary>
+    private async Task TellAsync(MapMember member, ClockBody body, CancellationToken cancellation)
+    {
+        Instant deadline = State.Now.AfterMs(State.Options.ConnectMs);
+        while (Map.Member(member.Node)?.Incarnation == member.Incarnation && State.Now < deadline)
+        {
+            try
+            {
+                await client.Core.AskAsync(member.Address, FrameKind.Clock, FrameKind.ClockReply, body, SilentMs, cancellation);
+                return;
+            }
+            catch (WeirException silent) when (silent.Status == Status.Unreachable)
+            {
+                // It may be about to leave the map. A clock that nobody had heard would be redone.
+                await client.ReadMapAsync(State.Options.DeadlineMs, cancellation);
+            }
+        }
+    }
+
+    private ClusterMap Map
+    {
+        get
+        {
+            lock (State.Gate)
+            {
+                return State.Map!;
             }
         }
     }

@@ -397,7 +397,7 @@ internal sealed class ClientCore : IMachine, IDisposable
             case FrameKind.SentReply:
                 Clocks.SentAcknowledged(header.RequestId);
                 break;
-            case FrameKind.ClockReply:
+            case FrameKind.ClockReply when !_questions.ContainsKey(header.RequestId):
                 Clocks.ClockAcknowledged(header.RequestId);
                 break;
             case FrameKind.ReadMapReply when !_questions.ContainsKey(header.RequestId):

@@ -32,7 +32,9 @@ internal sealed class PlannedChanges(ClientState state, PushSender pushes)
     /// <summary>Takes over what the map says of the session's worker.</summary>
     public void Follow(PushSession session)
     {
-        if (session.Group == 0 || state.Map!.Job(session.Group) is not { } job || job.Workers[session.Worker] is not { HasFirst: true } worker || worker.Session != session.Id)
+        // A worker whose join a restore has undone is not in the map, while its session is here until its host has heard that it failed.
+        if (session.Group == 0 || state.Map!.Job(session.Group) is not { } job || session.Worker >= job.Workers.Length
+            || job.Workers[session.Worker] is not { HasFirst: true } worker || worker.Session != session.Id)
         {
             return;
         }

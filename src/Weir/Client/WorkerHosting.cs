@@ -94,7 +94,7 @@ internal sealed class WorkerHosting(WeirClient client, Job job, Func<Worker, Can
     {
         foreach (((int worker, ulong session), (_, CancellationTokenSource stop)) in _hosted)
         {
-            if (workers[worker].Session != session && !workers[worker].IsFinished)
+            if (worker >= workers.Length || (workers[worker].Session != session && !workers[worker].IsFinished))
             {
                 stop.Cancel();
             }
@@ -121,7 +121,7 @@ internal sealed class WorkerHosting(WeirClient client, Job job, Func<Worker, Can
         lock (state.Gate)
         {
             client.Core.ThrowIfClosed();
-            if (state.Map!.Job(job.Group)?.Workers[index].Session != session)
+            if (state.Map!.Job(job.Group)?.Workers.ElementAtOrDefault(index).Session != session)
             {
                 // A newer map came with the answer: the worker is another's by now, and of its iterations this process would know nothing.
                 throw new WeirException(Status.Ended, $"worker {index} is no longer hosted here");

@@ -10,20 +10,33 @@ internal sealed class WorkerRequests(WeirClient client, Job job)
 {
     private ClientState State => client.State;
 
+    private uint Generation
+    {
+        get
+        {
+            lock (State.Gate)
+            {
+                return State.Map!.Generation;
+            }
+        }
+    }
+
     public async Task<JoinedWorkers> AddAsync(int count, long fromIteration, CancellationToken cancellation)
     {
         ulong nonce = State.Nonce();
+        uint generation = Generation;
         AdminReplyBody reply = await ChangeAsync(
             FrameKind.AddWorkers, map => new AddWorkersBody(job.Group, count, map.Job(job.Group)?.Workers.Length ?? 0, fromIteration, nonce), cancellation);
         int first = (int)reply.First;
-        WorkerSchedule schedule = await DecidedAsync(s => s.FirstIteration(first) != MapWorker.Undecided, cancellation);
+        WorkerSchedule schedule = await DecidedAsync(generation, s => s.FirstIteration(first) != MapWorker.Undecided, cancellation);
         return new JoinedWorkers(first, count, schedule.FirstIteration(first));
     }
 
     public async Task<long> RemoveAsync(int worker, long throughIteration, CancellationToken cancellation)
     {
+        uint generation = Generation;
         await ChangeAsync(FrameKind.RemoveWorker, _ => new RemoveWorkerBody(job.Group, (uint)worker, throughIteration), cancellation);
-        WorkerSchedule schedule = await DecidedAsync(s => s.LastIteration(worker) != MapWorker.NoEnd, cancellation);
+        WorkerSchedule schedule = await DecidedAsync(generation, s => s.LastIteration(worker) != MapWorker.NoEnd, cancellation);
         return schedule.LastIteration(worker);
     }
 
@@ -65,8 +78,21 @@ internal sealed class WorkerRequests(WeirClient client, Job job)
         }
     }
 
+    /// <summary>Reads the map: a client that does nothing else hears of a new one once, and not where that is lost on its way.</summary>
+    private async Task LookAsync(CancellationToken cancellation)
+    {
+        try
+        {
+            await client.ReadMapAsync(State.Options.DeadlineMs, cancellation);
+        }
+        catch (WeirException silent) when (silent.Status == Status.Unreachable)
+        {
+            // Whoever waits is told when it is too late.
+        }
+    }
+
     /// <summary>Waits until what was announced is decided.</summary>
-    private async Task<WorkerSchedule> DecidedAsync(Func<WorkerSchedule, bool> isDecided, CancellationToken cancellation)
+    private async Task<WorkerSchedule> DecidedAsync(uint generation, Func<WorkerSchedule, bool> isDecided, CancellationToken cancellation)
     {
         using var end = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         Task late = State.Timers.Delay(State.Options.DeadlineMs, end.Token);
@@ -75,20 +101,34 @@ internal sealed class WorkerRequests(WeirClient client, Job job)
             while (true)
             {
                 WorkerSchedule schedule = client.ScheduleOf(job);
+                if (Generation != generation)
+                {
+                    throw new WeirException(
+                        Status.Restored, $"the cluster was restored from a checkpoint, in which the workers of job {job.Group} are as they were then: ask again for whoever is to join or leave");
+                }
+
                 if (isDecided(schedule))
                 {
                     return schedule;
                 }
 
                 Task<WorkerSchedule> newer = ScheduleAfterAsync(schedule, end.Token);
-                if (await Task.WhenAny(newer, late) == late)
+                Task first = await Task.WhenAny(newer, late, State.Timers.Delay(State.Options.RetryMs, end.Token));
+                if (first == late)
                 {
                     cancellation.ThrowIfCancellationRequested();
                     throw new WeirException(
                         Status.DeadlineExceeded, $"the hosts of job {job.Group}'s workers have not all answered in time; what was announced may still take place");
                 }
 
-                await newer;
+                if (first == newer)
+                {
+                    await newer;
+                }
+                else
+                {
+                    await LookAsync(cancellation);
+                }
             }
         }
         finally

@@ -19,6 +19,7 @@ internal sealed class ClusterChecks(SimCluster cluster, ClusterProbe probe, Serv
     private readonly Dictionary<ulong, ServerNode> _managers = [];
     private readonly Dictionary<(int Segment, ulong Number), ulong> _acknowledged = [];
     private readonly Dictionary<int, ulong> _highest = [];
+    private uint _generation;
 
     /// <summary>Called with the node, the map it had and the one it acts on now, where that is another.</summary>
     public Action<ServerNode, ClusterMap?, ClusterMap>? Adopted { get; set; }
@@ -35,6 +36,14 @@ internal sealed class ClusterChecks(SimCluster cluster, ClusterProbe probe, Serv
             _maps[node] = map;
             CheckVersion(map);
             probe.Look(node);
+            if (map.Generation > _generation)
+            {
+                // Logs begin anew (R24).
+                _generation = map.Generation;
+                _acknowledged.Clear();
+                _highest.Clear();
+            }
+
             Adopted?.Invoke(node, known, map);
         }
 

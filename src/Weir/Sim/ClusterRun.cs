@@ -47,7 +47,10 @@ internal sealed class ClusterRun : IDisposable
     private readonly List<Task> _pushing = [];
     private readonly List<TrainingWorkload> _jobs = [];
     private readonly HashSet<WeirClient> _dead = [];
-    private WeirTable? _tokens;
+    private readonly CheckpointWorkload? _checkpoints;
+    private readonly SimCluster? _elsewhere;
+    private Task _saving = Task.CompletedTask;
+    private WeirTable? _tokens, _own;
     private bool _isCalm;
     private bool _stops;
 
@@ -75,6 +78,15 @@ internal sealed class ClusterRun : IDisposable
         _faults = new FaultPlay(_cluster, options, _probe, _watch, _tally, new Rng(_rng.Next())) { Trail = Trail, Mortal = Mortal, ProcessDied = Died };
         _checks.Adopted = _watch.Adopted;
         _cluster.Network.Turned = Turned;
+        if (options.Checkpoints != CheckpointUse.None)
+        {
+            var rng = new Rng(options.Seed ^ 0x5A7ED);
+            _checkpoints = new CheckpointWorkload(_cluster, options, _probe, _pushers, _jobs, ConnectAsync, new Rng(rng.Next())) { Trail = Trail };
+            int replicas = rng.Below(2);
+            _elsewhere = options.Checkpoints == CheckpointUse.RestoredElsewhere
+                ? new SimCluster(rng.Next(), 1 + replicas + rng.Below(3), options.SegmentBits, limits, replicas: replicas, pool: pool)
+                : null;
+        }
     }
 
     /// <summary>Runs it to the end. Nothing that goes wrong inside escapes: it is the outcome.</summary>
@@ -83,7 +95,8 @@ internal sealed class ClusterRun : IDisposable
         string? violation = null;
         try
         {
-            _cluster.Run(RunAsync, limitMs: _options.SafetyMs + (2 * LivenessMs) + 60_000);
+            _cluster.Run(RunAsync, limitMs: _options.SafetyMs + (3 * LivenessMs) + 60_000);
+            _elsewhere?.Run(GoOnElsewhereAsync, limitMs: LivenessMs + 60_000);
         }
         catch (Exception broken)
         {
@@ -92,16 +105,20 @@ internal sealed class ClusterRun : IDisposable
 
         return new RunOutcome(
             _options,
-            _cluster.Trace,
-            _cluster.Scheduler.Now.Microseconds / 1000,
-            _cluster.Scheduler.Steps,
+            _cluster.Trace ^ (_elsewhere?.Trace ?? 0),
+            (_cluster.Scheduler.Now.Microseconds + (_elsewhere?.Scheduler.Now.Microseconds ?? 0)) / 1000,
+            _cluster.Scheduler.Steps + (_elsewhere?.Scheduler.Steps ?? 0),
             _pushers.Sum(p => p.Pushes.Begun) + _jobs.Sum(j => j.Pushes.Begun),
             _pushers.Sum(p => p.Pushes.Acknowledged) + _jobs.Sum(j => j.Pushes.Acknowledged),
             _tally,
             violation);
     }
 
-    public void Dispose() => _cluster.Dispose();
+    public void Dispose()
+    {
+        _cluster.Dispose();
+        _elsewhere?.Dispose();
+    }
 
     private async Task RunAsync()
     {
@@ -113,6 +130,7 @@ internal sealed class ClusterRun : IDisposable
         Instant begins = _cluster.Scheduler.Now;
         Instant until = begins.AfterMs(_options.SafetyMs);
         Task sampling = SampleAsync();
+        _saving = _checkpoints?.RunAsync(() => _stops) ?? Task.CompletedTask;
         Task plays = _options.Plays is { } schedule ? new DirectedSchedule(_cluster, _options, _probe, _watch, _faults, _jobs).PlayAsync(schedule, until) : Task.CompletedTask;
         await _faults.RunAsync(until);
         await plays;
@@ -128,24 +146,83 @@ internal sealed class ClusterRun : IDisposable
         // A process that died late is counted out meanwhile, and what that appends passes down every chain once more (seed 200864).
         await LiveAsync();
         await JudgeAsync();
+        if (_options.Checkpoints == CheckpointUse.RestoredAtEnd)
+        {
+            await GoOnAgainAsync();
+        }
     }
+
+    /// <summary>All goes back to the last checkpoint, and the jobs come to their end once more, while the network does what it did to frames.</summary>
+    private async Task GoOnAgainAsync()
+    {
+        WeirClient operating = await ConnectAsync("restorer");
+        _cluster.Network.Faults = _options.Network;
+        await _checkpoints!.LoadAsync(operating, _tokens!, _own!, BitsAreSure);
+        await LiveAsync();
+        _cluster.Network.Faults = SimFaults.None;
+        await LiveAsync();
+        _checks.Quiet();
+        foreach (TrainingWorkload job in _jobs)
+        {
+            await job.CheckAsync(operating, BitsAreSure);
+        }
+    }
+
+    /// <summary>Another cluster is given the last checkpoint, and the jobs come to their end there.</summary>
+    private async Task GoOnElsewhereAsync()
+    {
+        WeirClient operating = await _elsewhere!.ConnectAsync("restorer", DrawClientOptions());
+        _elsewhere.Network.Faults = _options.Network;
+        await _checkpoints!.LoadAsync(operating, _tokens!, _own!, BitsAreSure);
+        foreach (TrainingWorkload job in _jobs)
+        {
+            job.GoOnIn(_elsewhere, [await _elsewhere.ConnectAsync($"host {job.Group}a", DrawClientOptions()), await _elsewhere.ConnectAsync($"host {job.Group}b", DrawClientOptions())]);
+        }
+
+        Instant deadline = _elsewhere.Scheduler.Now.AfterMs(LivenessMs);
+        while (!_jobs.TrueForAll(j => j.HasEnded))
+        {
+            _jobs.ForEach(j => j.ThrowIfFailed());
+            Invariant.That(_elsewhere.Scheduler.Now < deadline, $"the jobs of a checkpoint that was loaded into another cluster end within {LivenessMs} ms");
+            await _elsewhere.Scheduler.Delay(20, CancellationToken.None);
+        }
+
+        foreach (TrainingWorkload job in _jobs)
+        {
+            await job.CheckAsync(operating, BitsAreSure);
+        }
+    }
+
+    /// <summary>Whether the deaths were such that the bits of aggregating tables cannot differ from an undisturbed run's (design R21).</summary>
+    private bool BitsAreSure => !(_faults.HasLostServer && _faults.HasLostProcess);
 
     private async Task<WeirClient> ConnectAsync(string name)
     {
-        var options = new ClientOptions { RetryMs = 150, HeartbeatMs = 100, UnreachableMs = 120_000, DeadlineMs = 200_000, ConnectMs = 60_000, StartMs = 120_000, Filters = (Filters)_rng.Below((int)Filters.Lossless + 1) };
+        ClientOptions options = DrawClientOptions();
         WeirClient client = _tokens is null && !_stops ? await _cluster.ConnectAsync(name, options) : await _cluster.OpenAsync(name, options);
         _clients[_cluster.Clients[client]] = client;
         return client;
     }
 
+    private ClientOptions DrawClientOptions() => new()
+    {
+        RetryMs = 150,
+        HeartbeatMs = 100,
+        UnreachableMs = 120_000,
+        DeadlineMs = 200_000,
+        ConnectMs = 60_000,
+        StartMs = 120_000,
+        Filters = (Filters)_rng.Below((int)Filters.Lossless + 1),
+    };
+
     private async Task BeginAsync(WeirClient opener)
     {
         _tokens = await opener.OpenTableAsync(new TableOptions { Name = "tokens" });
-        WeirTable own = await opener.OpenTableAsync(new TableOptions { Name = "own" });
+        _own = await opener.OpenTableAsync(new TableOptions { Name = "own" });
         for (int i = 0; i < _options.Pushers; i++)
         {
             WeirClient client = await ConnectAsync($"pusher {i}");
-            _pushers.Add(new TokenWorkload(_cluster, client, _tokens, own, i + 1, _rng.Next()));
+            _pushers.Add(new TokenWorkload(_cluster, client, _tokens, _own, i + 1, _rng.Next()));
         }
 
         foreach ((string name, int workers, bool aggregates) in (ReadOnlySpan<(string, int, bool)>)[("aggregating", _options.AggregatingWorkers, true), ("bounded", _options.BoundedWorkers, false)])
@@ -193,6 +270,7 @@ internal sealed class ClusterRun : IDisposable
         while (!IsDone(out string waitsFor))
         {
             ThrowIfFailed();
+            _jobs.ForEach(j => j.HostAgain(_probe.Newest!));
             Invariant.That(_cluster.Scheduler.Now < deadline, $"everything pending completes within {LivenessMs} ms of the last fault, and this has not: {waitsFor}");
             await _cluster.Scheduler.Delay(20, CancellationToken.None);
         }
@@ -208,8 +286,9 @@ internal sealed class ClusterRun : IDisposable
             waitsFor += _dead.Contains(_pushers[i].Client) || _pushing[i].IsCompletedSuccessfully ? "" : $" pusher {i}";
         }
 
-        waitsFor += string.Concat(_jobs.Where(j => !j.IsDone).Select(j => j.Aggregates ? " the aggregating job" : " the bounded job"));
         ClusterMap map = _probe.Newest!;
+        waitsFor += string.Concat(_jobs.Where(j => !j.IsDone || !j.HasFinished(map)).Select(j => j.Aggregates ? " the aggregating job" : " the bounded job"));
+        waitsFor += _saving.IsCompletedSuccessfully ? "" : " a checkpoint";
         waitsFor += string.Concat(_faults.Unanswered.Select(what => $" {what}"));
         waitsFor += _probe.Manager() < 0 ? " a manager" : "";
         waitsFor += _probe.IsSettled(map) ? "" : $" the chains {_probe.Unsettled(map)}";
@@ -231,6 +310,11 @@ internal sealed class ClusterRun : IDisposable
     {
         _jobs.ForEach(j => j.ThrowIfFailed());
         _faults.ThrowIfFailed();
+        if (_saving.IsFaulted)
+        {
+            _saving.GetAwaiter().GetResult();
+        }
+
         for (int i = 0; i < _pushing.Count; i++)
         {
             if (_pushing[i].IsFaulted && !_dead.Contains(_pushers[i].Client))
@@ -257,7 +341,7 @@ internal sealed class ClusterRun : IDisposable
         {
             foreach (ulong token in pusher.Tokens)
             {
-                pusher.CheckToken(token, values[at++]);
+                pusher.CheckToken(token, values[at++], _checkpoints?.Loaded);
             }
         }
 
@@ -265,7 +349,7 @@ internal sealed class ClusterRun : IDisposable
         Invariant.That(_checks.Rows(_tokens!).All(r => known.Contains(r.Key)), "no row of the tokens' table is anybody else's");
         foreach (TrainingWorkload job in _jobs)
         {
-            await job.CheckAsync(reader, bitsAreSure: !(_faults.HasLostServer && _faults.HasLostProcess));
+            await job.CheckAsync(reader, BitsAreSure);
             Invariant.That(_checks.Rows(job.Counts).All(r => job.IsKnown(r.Key)), "no row of the counts is anybody else's");
         }
     }
@@ -301,12 +385,14 @@ internal sealed class ClusterRun : IDisposable
     [
         .. _pushers.Select(p => p.Client).Where(c => !_dead.Contains(c)),
         .. _jobs.SelectMany(j => j.Hosts.Skip(1)),
+        .. _checkpoints?.Coordinator is { } coordinator ? new[] { coordinator } : [],
     ];
 
     private void Died(WeirClient process)
     {
         _dead.Add(process);
         _jobs.ForEach(j => j.Died(process));
+        _checkpoints?.Died(process);
     }
 
     private void Trail(string what)
@@ -321,5 +407,7 @@ internal sealed class ClusterRun : IDisposable
     }
 
     private string Describe() => string.Join('\n', _cluster.Nodes.Select((n, i) => $"server:{i} {(_cluster.Runs(i) ? "" : "does not run ")}{n.Describe()} chains {_probe.Naming(i)}"))
-        + string.Concat(_cluster.Clients.Where(c => !c.Value.IsDead).Select(c => $"\n{c.Value.Address} {c.Key.Core.Describe()}"));
+        + string.Concat(_cluster.Clients.Where(c => !c.Value.IsDead).Select(c => $"\n{c.Value.Address} {c.Key.Core.Describe()}"))
+        + string.Concat(_elsewhere?.Nodes.Select((n, i) => $"\nelsewhere server:{i} {n.Describe()}") ?? [])
+        + string.Concat(_elsewhere?.Clients.Select(c => $"\nelsewhere {c.Value.Address} {c.Key.Core.Describe()}") ?? []);
 }

@@ -30,7 +30,7 @@ internal enum NamedSchedule
     /// <summary>The register is lost right after a swap.</summary>
     RegisterLostAfterSwap,
 
-    /// <summary>A re-hosting, a leave or a restore while a checkpoint is open. Its place is kept: it needs checkpoints.</summary>
+    /// <summary>A worker is hosted by another process, a worker or a server leaves by plan, or a checkpoint is loaded, while one is being written.</summary>
     ChangeDuringCheckpoint,
 
     /// <summary>A head is killed between the receipt of a push and its acknowledgement.</summary>

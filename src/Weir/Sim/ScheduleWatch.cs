@@ -29,6 +29,8 @@ internal sealed class ScheduleWatch
         cluster.Network.Arriving = Arriving;
     }
 
+    private ClusterMap? _newest;
+
     /// <summary>When the newest map was first acted on by anybody.</summary>
     public Instant SwappedAt { get; private set; }
 
@@ -38,6 +40,12 @@ internal sealed class ScheduleWatch
         if (ReferenceEquals(map, _probe.Newest))
         {
             SwappedAt = _cluster.Scheduler.Now;
+            if (_newest?.Checkpoint is { IsRestore: false } open && IsChangedDuring(open, _newest, map))
+            {
+                _tally.Hit(NamedSchedule.ChangeDuringCheckpoint);
+            }
+
+            _newest = map;
         }
 
         if (older is null || ReferenceEquals(older.Chains, map.Chains))
@@ -164,6 +172,22 @@ internal sealed class ScheduleWatch
         }
 
         return false;
+    }
+
+    /// <summary>Whether a change of the map hosts a worker anew, has a worker or a server leave by plan, or loads a checkpoint, while one is being written.</summary>
+    private static bool IsChangedDuring(MapCheckpoint open, ClusterMap before, ClusterMap map)
+    {
+        if (map.Generation > before.Generation)
+        {
+            return true;
+        }
+
+        bool HasLeft(MapMember member) => member.IsDraining ? map.Member(member.Node) is null : map.Member(member.Node) is { IsDraining: true };
+        bool HasChanged(MapWorker worker, MapWorker now) =>
+            (worker.Session != 0 && worker.Session != now.Session && !now.IsFinished) || (worker.Through == MapWorker.NoEnd && now.Through != MapWorker.NoEnd);
+        return map.Checkpoint?.Id == open.Id
+            && (Array.Exists(before.Members, HasLeft)
+                || Array.Exists(before.Jobs, job => map.Job(job.Group) is { } now && job.Workers.Zip(now.Workers, HasChanged).Any(hasChanged => hasChanged)));
     }
 
     private static bool IsIn(ClusterMap map, in MapChain chain, ulong node) => map.IndexOf(node) is >= 0 and int member && chain.PlaceOf(member) >= 0;

@@ -13,6 +13,9 @@ internal sealed record SwarmOptions
     /// <summary>One seed in so many plays a named schedule on purpose.</summary>
     private const int DirectedOneIn = 8;
 
+    /// <summary>One of the others in so many has checkpoints.</summary>
+    private const int CheckpointsOneIn = 6;
+
     /// <summary>Those that do not come by themselves often enough.</summary>
     public static readonly NamedSchedule[] Directed =
     [
@@ -67,10 +70,16 @@ internal sealed record SwarmOptions
     /// <summary>A named schedule that the run plays on purpose; null for chance alone.</summary>
     public required NamedSchedule? Plays { get; init; }
 
+    /// <summary>Whether checkpoints are saved, and what becomes of the last.</summary>
+    public CheckpointUse Checkpoints { get; init; }
+
     public bool Has(FaultKind kind) => Array.IndexOf(Kinds, kind) >= 0;
 
     /// <summary>Draws a run.</summary>
-    public static SwarmOptions Draw(ulong seed) => DrawFaults(seed).WithPlannedChanges(new Rng(seed ^ 0x91A2));
+    public static SwarmOptions Draw(ulong seed) => DrawPlannedChanges(seed).WithCheckpoints(new Rng(seed ^ 0xC4EC));
+
+    /// <summary>Draws a run without checkpoints: what found-by-seed tests were drawn by before there were any.</summary>
+    public static SwarmOptions DrawPlannedChanges(ulong seed) => DrawFaults(seed).WithPlannedChanges(new Rng(seed ^ 0x91A2));
 
     /// <summary>Draws a run in which nothing is changed by plan but that servers join and leave: what found-by-seed tests were drawn by.</summary>
     public static SwarmOptions DrawFaults(ulong seed)
@@ -113,7 +122,8 @@ internal sealed record SwarmOptions
             + $"loss {Network.LossPerMille} duplicate {Network.DuplicatePerMille} reorder {Network.ReorderPerMille} no room {Network.FullPerMille} per mille, "
             + $"delay to {Network.MaxDelayUs} us, slow {Network.SlowDelayUs} us, pushers {Pushers}, aggregating workers {AggregatingWorkers}, "
             + $"bounded workers {BoundedWorkers} (bound {(Bound is { } bound ? Number(bound) : "none")}), hosts {Hosts}, iterations {Iterations}, safety {SafetyMs} ms, "
-            + $"{(LeavesDead ? "dead stay dead" : "dead come back")}, faults {(Kinds.Length == 0 ? "none" : string.Join(" ", Kinds))}{(Plays is { } plays ? $", plays {plays}" : "")}";
+            + $"{(LeavesDead ? "dead stay dead" : "dead come back")}, faults {(Kinds.Length == 0 ? "none" : string.Join(" ", Kinds))}{(Plays is { } plays ? $", plays {plays}" : "")}"
+            + (Checkpoints == CheckpointUse.None ? "" : $", checkpoints {Checkpoints}");
     }
 
     /// <summary>
@@ -138,6 +148,9 @@ internal sealed record SwarmOptions
 
         return this with { Kinds = [.. kinds.Order()] };
     }
+
+    /// <summary>Adds an operator who saves checkpoints, drawn apart like the others.</summary>
+    private SwarmOptions WithCheckpoints(Rng rng) => Plays is null && rng.Chance(1, CheckpointsOneIn) ? this with { Checkpoints = CheckpointUse.RestoredAtEnd + rng.Below(3) } : this;
 
     /// <summary>Restarts and torn writes come with crashes.</summary>
     private static FaultKind[] WithCrashes(FaultKind[] kinds) =>

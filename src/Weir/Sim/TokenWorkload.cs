@@ -15,18 +15,19 @@ internal sealed class TokenWorkload(SimCluster cluster, WeirClient client, WeirT
     private const int OwnRows = 6;
 
     private readonly Rng _rng = new(seed);
-    private readonly Dictionary<ulong, Presence> _presence = [];
+    private readonly PushHistory _history = new(cluster.Scheduler, client);
     private readonly List<ulong> _standing = [];
+    private readonly List<OwnRowsState> _ownStates = [new(new float[OwnRows], default)];
     private ulong _lastToken;
     private ulong _ownChanges;
     private bool _ownIsOpen;
+    private uint _ownGeneration = client.State.Map!.Generation;
     private float[] _own = new float[OwnRows];
 
-    private enum Presence
+    /// <summary>What its own rows are after a change of them.</summary>
+    private sealed record OwnRowsState(float[] Values, Instant Begun)
     {
-        Once,
-        OnceOrNot,
-        Not,
+        public Instant Acknowledged { get; set; } = Instant.Never;
     }
 
     public WeirClient Client => client;
@@ -59,30 +60,48 @@ internal sealed class TokenWorkload(SimCluster cluster, WeirClient client, WeirT
     }
 
     /// <summary>What the table must say of the key of a token of this client, having been read as <paramref name="value"/>.</summary>
-    public void CheckToken(ulong key, float value) => Invariant.That(
-        (value == 1 && _presence[key] != Presence.Not) || (value == 0 && _presence[key] != Presence.Once),
-        $"the token {key:x} of pusher {number} stands {value} times, and should {(_presence[key] switch { Presence.Once => "once", Presence.Not => "not", _ => "once or not at all" })}");
+    /// <param name="key">The token.</param>
+    /// <param name="value">How often it stands.</param>
+    /// <param name="loaded">The checkpoint that the cluster went back to meanwhile; null where it never did.</param>
+    public void CheckToken(ulong key, float value, LoadedCheckpoint? loaded)
+    {
+        Presence presence = _history.Of(key, loaded);
+        Invariant.That(
+            (value == 1 && presence != Presence.Not) || (value == 0 && presence != Presence.Once),
+            $"the token {key:x} of pusher {number} stands {value} times, and should {(presence switch { Presence.Once => "once", Presence.Not => "not", _ => "once or not at all" })}");
+    }
+
+    /// <summary>Judges what a checkpoint has of this client's pushes (invariant 8).</summary>
+    /// <param name="saved">The checkpoint.</param>
+    /// <param name="tokenRows">The rows of the tokens' table in it.</param>
+    /// <param name="ownRows">The rows of the other table.</param>
+    public void CheckRestored(SavedCheckpoint saved, IReadOnlyDictionary<ulong, float> tokenRows, IReadOnlyDictionary<ulong, float> ownRows)
+    {
+        _history.Check(saved, key => tokenRows.GetValueOrDefault(key), cluster.SegmentBits, $"pusher {number}");
+        int least = Math.Max(0, _ownStates.FindLastIndex(s => s.Acknowledged < saved.Began)), most = _ownStates.FindLastIndex(s => s.Begun <= saved.Ended);
+        foreach (IGrouping<int, int> rows in Enumerable.Range(0, OwnRows).GroupBy(row => Mix.Segment(OwnKey(row), cluster.SegmentBits)))
+        {
+            Invariant.That(
+                _ownStates.GetRange(least, most + 1 - least).Exists(s => rows.All(row => ownRows.GetValueOrDefault(OwnKey(row)) == s.Values[row])),
+                $"checkpoint {saved.Name}: segment {rows.Key} has the rows of pusher {number} as after one of its changes {least} to {most}, not {string.Join(" ", rows.Select(row => ownRows.GetValueOrDefault(OwnKey(row))))}");
+        }
+    }
 
     /// <summary>The tokens that this client ever pushed.</summary>
-    public IEnumerable<ulong> Tokens => _presence.Keys;
+    public IReadOnlyCollection<ulong> Tokens => _history.Tokens;
 
     private async Task PushAsync()
     {
         ulong[] keys = [.. Enumerable.Range(0, 1 + _rng.Below(5)).Select(_ => Mix.Of(((ulong)number << 40) + ++_lastToken))];
-        foreach (ulong key in keys)
-        {
-            _presence[key] = Presence.OnceOrNot;
-        }
-
         float[] ones = new float[keys.Length];
         Array.Fill(ones, 1f);
-        if (await TryAsync(() => client.PushAsync(tokens, keys, ones)))
+        Task push = client.PushAsync(tokens, keys, ones);
+        PushHistory.Call call = _history.Begin(keys, deletes: false);
+        bool isAcknowledged = await TryAsync(push);
+        _history.End(call, isAcknowledged);
+        if (isAcknowledged)
         {
-            foreach (ulong key in keys)
-            {
-                _presence[key] = Presence.Once;
-                _standing.Add(key);
-            }
+            _standing.AddRange(keys);
         }
     }
 
@@ -91,11 +110,9 @@ internal sealed class TokenWorkload(SimCluster cluster, WeirClient client, WeirT
         int at = _rng.Below(_standing.Count);
         ulong[] keys = [_standing[at]];
         _standing.RemoveAt(at);
-        _presence[keys[0]] = Presence.OnceOrNot;
-        if (await TryAsync(() => client.DeleteAsync(tokens, keys)))
-        {
-            _presence[keys[0]] = Presence.Not;
-        }
+        Task delete = client.DeleteAsync(tokens, keys);
+        PushHistory.Call call = _history.Begin(keys, deletes: true);
+        _history.End(call, await TryAsync(delete));
     }
 
     /// <summary>Changes rows that nobody else touches, one change at a time, and reads what must stand.</summary>
@@ -110,53 +127,91 @@ internal sealed class TokenWorkload(SimCluster cluster, WeirClient client, WeirT
         float[] values = [.. Enumerable.Range(0, OwnRows).Select(_ => (float)_rng.Below(100))];
         float[] expected, read = new float[OwnRows];
         ulong change = ++_ownChanges;
-        ulong[] keys = [.. Enumerable.Range(0, OwnRows).Select(i => Mix.Of(((ulong)number << 40) + (1UL << 39) + (ulong)i))];
-        bool isPushPull = false, isDone;
+        ulong[] keys = [.. Enumerable.Range(0, OwnRows).Select(OwnKey)];
+        uint generation = Generation;
+        if (generation != _ownGeneration)
+        {
+            // The cluster went back to a checkpoint: whatever it holds of these rows is what the next change begins with.
+            bool isRead = await ReadAsync(keys, read) && Generation == generation;
+            (_own, _ownGeneration) = isRead ? ([.. read], generation) : (_own, _ownGeneration);
+            _ownIsOpen = false;
+            return;
+        }
+
+        bool isPushPull = false;
+        Task changing;
         switch (_rng.Below(4))
         {
             case 0:
                 expected = values;
-                isDone = await TryAsync(() => client.SetAsync(own, keys, values));
+                changing = client.SetAsync(own, keys, values);
                 break;
             case 1:
                 expected = new float[OwnRows];
-                isDone = await TryAsync(() => client.DeleteAsync(own, keys));
+                changing = client.DeleteAsync(own, keys);
                 break;
             case 2:
                 isPushPull = true;
                 expected = [.. _own.Zip(values, (a, b) => a + b)];
-                isDone = await TryAsync(() => client.PushPullAsync(own, keys, values, read));
+                changing = client.PushPullAsync(own, keys, values, read);
                 break;
             default:
                 expected = [.. _own.Zip(values, (a, b) => a + b)];
-                isDone = await TryAsync(() => client.PushAsync(own, keys, values));
+                changing = client.PushAsync(own, keys, values);
                 break;
         }
 
-        if (!isDone)
+        var state = new OwnRowsState(expected, cluster.Scheduler.Now);
+        _ownStates.Add(state);
+        if (!await TryAsync(changing) || Generation != generation)
         {
-            // What the ended session had under way may or may not stand: these rows are never looked at again.
+            // What the ended session had under way may or may not stand: these rows are never looked at again in this generation.
+            _ownIsOpen = Generation == generation;
             return;
         }
 
+        state.Acknowledged = cluster.Scheduler.Now;
         Invariant.That(!isPushPull || expected.AsSpan().SequenceEqual(read), $"a PushPull of pusher {number} reads its own push, applied once (change {change})");
-        await client.PullAsync(own, keys, read);
+        if (!await ReadAsync(keys, read) || Generation != generation)
+        {
+            _ownIsOpen = false;
+            return;
+        }
+
         Invariant.That(expected.AsSpan().SequenceEqual(read), $"what pusher {number} was acknowledged is read, once (change {change}): {string.Join(" ", expected)}, not {string.Join(" ", read)}");
         _own = expected;
         _ownIsOpen = false;
     }
 
-    /// <summary>True where a call was acknowledged; false where its session ended meanwhile, so that nobody knows.</summary>
-    private async Task<bool> TryAsync(Func<Task> call)
+    private uint Generation => client.State.Map!.Generation;
+
+    private ulong OwnKey(int row) => Mix.Of(((ulong)number << 40) + (1UL << 39) + (ulong)row);
+
+    /// <summary>True where a call was acknowledged; false where its session ended meanwhile, or its generation, so that nobody knows.</summary>
+    private async Task<bool> TryAsync(Task call)
     {
         Pushes = (Pushes.Begun + 1, Pushes.Acknowledged);
         try
         {
-            await call();
+            await call;
             Pushes = (Pushes.Begun, Pushes.Acknowledged + 1);
             return true;
         }
-        catch (WeirException ended) when (ended.Status == Status.Ended)
+        catch (WeirException ended) when (ended.Status is Status.Ended or Status.Restored)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>False where the cluster went back to a checkpoint meanwhile.</summary>
+    private async Task<bool> ReadAsync(ulong[] keys, float[] read)
+    {
+        try
+        {
+            await client.PullAsync(own, keys, read);
+            return true;
+        }
+        catch (WeirException restored) when (restored.Status == Status.Restored)
         {
             return false;
         }

@@ -1,6 +1,7 @@
 using System.Globalization;
 using Weir.Client;
 using Weir.Keys;
+using Weir.Placement;
 using Weir.Server;
 using Weir.Store;
 using Weir.World;
@@ -27,6 +28,9 @@ internal sealed class TrainingWorkload(SimCluster cluster, string name, int work
     private readonly List<Task> _changes = [];
     private readonly List<Pulled> _pulled = [];
     private readonly ulong[] _counters = [.. Enumerable.Range(0, workers + mostJoins).Select(w => Counter + (ulong)w)];
+    private readonly long[] _clocked = new long[workers + mostJoins];
+    private readonly long[] _begun = new long[workers + mostJoins];
+    private SimCluster _cluster = cluster;
     private int _joins;
     private Job _job = null!;
     private WeirTable _model = null!;
@@ -34,7 +38,7 @@ internal sealed class TrainingWorkload(SimCluster cluster, string name, int work
     private ulong[] _keys = [];
 
     /// <summary>What a pull of a worker showed of the others: judged once everybody's first and last iteration is known.</summary>
-    private readonly record struct Pulled(int Worker, long Iteration, float[] Counts);
+    private readonly record struct Pulled(int Worker, long Iteration, float[] Counts, uint Generation);
 
     /// <summary>The processes that host workers now.</summary>
     public IEnumerable<WeirClient> Hosts => _hosts.Select(h => h.Process).Where(p => !_dead.Contains(p));
@@ -43,6 +47,12 @@ internal sealed class TrainingWorkload(SimCluster cluster, string name, int work
     public (long Begun, long Acknowledged) Pushes { get; private set; }
 
     public WeirTable Counts => _counts;
+
+    /// <summary>By worker, the last iteration that any process has ended with a clock.</summary>
+    public long[] Clocked => [.. _clocked];
+
+    /// <summary>By worker, the last iteration that any process has begun.</summary>
+    public long[] Begun => [.. _begun];
 
     public bool Aggregates => aggregates;
 
@@ -68,7 +78,36 @@ internal sealed class TrainingWorkload(SimCluster cluster, string name, int work
     }
 
     /// <summary>One more process offers to host workers.</summary>
-    public void Host(WeirClient process) => _hosts.Add((process, process.HostWorkersAsync(_job, WorkAsync)));
+    public void Host(WeirClient process) => _hosts.Add((process, process.HostWorkersAsync(_job, (worker, stop) => WorkAsync(process, worker, stop))));
+
+    /// <summary>The cluster went back to a checkpoint: processes whose workers had all finished host those that have not any more.</summary>
+    /// <param name="map">The newest map.</param>
+    public void HostAgain(ClusterMap map)
+    {
+        if (!HasFinished(map))
+        {
+            foreach (WeirClient process in _hosts.Where(h => h.Hosting.IsCompletedSuccessfully && !_dead.Contains(h.Process)).Select(h => h.Process).ToArray())
+            {
+                _hosts.RemoveAll(h => h.Process == process);
+                Host(process);
+            }
+        }
+    }
+
+    /// <summary>Whether all workers of the job have finished by a map.</summary>
+    public bool HasFinished(ClusterMap map) => map.Job(Group) is not { } job || Array.TrueForAll(job.Workers, w => w.IsFinished);
+
+    /// <summary>The job goes on in another cluster, which holds a checkpoint of it.</summary>
+    public void GoOnIn(SimCluster other, IReadOnlyList<WeirClient> hosts)
+    {
+        _cluster = other;
+        _hosts.Clear();
+        _dead.Clear();
+        foreach (WeirClient host in hosts)
+        {
+            Host(host);
+        }
+    }
 
     /// <summary>Asks for more workers.</summary>
     /// <returns>False where there are as many as there may be.</returns>
@@ -112,8 +151,9 @@ internal sealed class TrainingWorkload(SimCluster cluster, string name, int work
     public async Task CheckAsync(WeirClient reader, bool bitsAreSure)
     {
         WorkerSchedule schedule = reader.ScheduleOf(_job);
-        foreach (Pulled pulled in _pulled)
+        foreach (Pulled pulled in _pulled.Where(p => p.Generation == reader.State.Map!.Generation))
         {
+            // Of an older generation a join or leave may have been forgotten.
             Judge(pulled, schedule);
         }
 
@@ -132,9 +172,71 @@ internal sealed class TrainingWorkload(SimCluster cluster, string name, int work
 
         if (aggregates && bitsAreSure)
         {
-            float[] model = new float[_keys.Length * Width], undisturbed = Undisturbed(schedule);
-            await reader.PullAsync(_model, _keys, model);
-            Invariant.That(model.AsSpan().SequenceEqual(undisturbed), $"{name}: the model ends in the bits of an undisturbed run: {Text(undisturbed)}, not {Text(model)}");
+            await CheckModelAsync(reader, schedule, iterations, "the model ends");
+        }
+    }
+
+    /// <summary>Judges what a checkpoint has of the job (invariant 8), in a cluster that holds it and whose workers nobody hosts yet.</summary>
+    /// <param name="reader">Any client.</param>
+    /// <param name="saved">The checkpoint.</param>
+    /// <param name="clocked">By worker, the last iteration that had ended when it began.</param>
+    /// <param name="begun">By worker, the last iteration that had begun when it was done.</param>
+    /// <param name="rows">The rows of the counts.</param>
+    /// <param name="bitsAreSure">As for <see cref="CheckAsync"/>.</param>
+    public async Task CheckRestoredAsync(WeirClient reader, SavedCheckpoint saved, long[] clocked, long[] begun, IReadOnlyDictionary<ulong, float> rows, bool bitsAreSure)
+    {
+        MapJob job = saved.Manifest.Map.Job(Group)!;
+        var schedule = new WorkerSchedule(job);
+        long cut = aggregates ? Array.Find(saved.Manifest.Cuts, c => c.Group == Group).Iteration : 0;
+        string what = $"checkpoint {saved.Name} of {name}";
+        Invariant.That(!aggregates || cut > 0, $"{what}: what is summed is as of one iteration, not {cut}");
+        Invariant.That(rows.Keys.All(IsKnown), $"{what}: no row of the counts is anybody else's");
+        for (int worker = 0; worker < schedule.Workers; worker++)
+        {
+            long recorded = Array.Find(saved.Manifest.Clocks, c => c.Group == Group && c.Worker == worker).Clock;
+            foreach (ulong key in rows.Keys.Where(k => k >= TokenOf(worker, 0) && k < TokenOf(worker + 1, 0)))
+            {
+                long t = (long)(key - TokenOf(worker, 0));
+                Invariant.That(rows[key] == 1 && schedule.RankAt(worker, t) >= 0 && t <= begun[worker], $"{what}: iteration {t} of worker {worker}, who had begun {begun[worker]}, stands {rows[key]} times");
+            }
+
+            foreach (IGrouping<int, ulong> segment in Enumerable.Range(1, iterations).Where(t => schedule.RankAt(worker, t) >= 0).Select(t => TokenOf(worker, t)).Append(_counters[worker]).GroupBy(k => Mix.Segment(k, _cluster.SegmentBits)))
+            {
+                Prefix(segment, worker);
+            }
+
+            void Prefix(IGrouping<int, ulong> segment, int worker)
+            {
+                // The last iteration that is in, and the first that is not, as the tokens and the count of the segment say it.
+                long last = Math.Max(recorded, clocked[worker]), missing = aggregates ? cut + 1 : long.MaxValue;
+                last = aggregates ? Math.Max(last, Math.Min(cut, Math.Min(iterations, schedule.LastIteration(worker)))) : last;
+                foreach (ulong key in segment)
+                {
+                    if (key == _counters[worker])
+                    {
+                        long through = schedule.FirstIteration(worker) - 1 + (long)rows.GetValueOrDefault(key);
+                        last = Math.Max(last, rows.GetValueOrDefault(key) > 0 ? through : 0);
+                        missing = through < Math.Min(iterations, schedule.LastIteration(worker)) ? Math.Min(missing, through + 1) : missing;
+                    }
+                    else if (rows.ContainsKey(key))
+                    {
+                        last = Math.Max(last, (long)(key - TokenOf(worker, 0)));
+                    }
+                    else
+                    {
+                        missing = Math.Min(missing, (long)(key - TokenOf(worker, 0)));
+                    }
+                }
+
+                Invariant.That(
+                    last < missing,
+                    $"{what}: segment {segment.Key} has of worker {worker}, at clock {recorded} when it began{(aggregates ? $" and cut at {cut}" : "")}, a prefix: iteration {last} is or must be in it, and {missing} is not");
+            }
+        }
+
+        if (aggregates && bitsAreSure)
+        {
+            await CheckModelAsync(reader, schedule, Math.Min(cut, iterations), $"{what}: the model stands at iteration {cut}");
         }
     }
 
@@ -145,18 +247,27 @@ internal sealed class TrainingWorkload(SimCluster cluster, string name, int work
 
     private static string Text(float[] values) => string.Join(" ", values.Select(v => v.ToString("R", CultureInfo.InvariantCulture)));
 
-    private async Task WorkAsync(Worker worker, CancellationToken stop)
+    private async Task CheckModelAsync(WeirClient reader, WorkerSchedule schedule, long through, string what)
+    {
+        float[] model = new float[_keys.Length * Width], undisturbed = Undisturbed(schedule, through);
+        await reader.PullAsync(_model, _keys, model);
+        Invariant.That(model.AsSpan().SequenceEqual(undisturbed), $"{name}: {what} in the bits of an undisturbed run: {Text(undisturbed)}, not {Text(model)}");
+    }
+
+    private async Task WorkAsync(WeirClient process, Worker worker, CancellationToken stop)
     {
         int index = worker.Index;
         bool goesOn = true;
         while (goesOn && worker.Clock < iterations)
         {
             long t = worker.Clock + 1;
+            uint generation = process.State.Map!.Generation;
+            _begun[index] = Math.Max(_begun[index], t);
             float[] model = new float[_keys.Length * Width], counts = new float[_counters.Length];
             PullResult pulled = await worker.PullAsync(_model, _keys, model, Asked, stop);
             await worker.PullAsync(_counts, _counters, counts, Asked, stop);
             Invariant.That(Asked is not { } asked || pulled.MinimumClock >= t - asked - 1, $"{name}: the stamp of a pull of iteration {t} meets its bound {Asked}, not {pulled.MinimumClock}");
-            _pulled.Add(new Pulled(index, t, counts));
+            _pulled.Add(new Pulled(index, t, counts, generation));
 
             (ulong[] keys, float[] change) = Change(index, t, model);
             Pushes = (Pushes.Begun + 2, Pushes.Acknowledged);
@@ -164,8 +275,9 @@ internal sealed class TrainingWorkload(SimCluster cluster, string name, int work
             Task second = worker.PushAsync(_counts, new[] { TokenOf(index, t), Counter + (ulong)index }, new float[] { 1, 1 }, stop);
             goesOn = await worker.ClockAsync(stop);
             await Task.WhenAll(first, second);
+            _clocked[index] = Math.Max(_clocked[index], t);
             Pushes = (Pushes.Begun, Pushes.Acknowledged + 2);
-            await cluster.Scheduler.Delay(_rng.Below(60L), stop);
+            await _cluster.Scheduler.Delay(_rng.Below(60L), stop);
         }
     }
 
@@ -177,9 +289,9 @@ internal sealed class TrainingWorkload(SimCluster cluster, string name, int work
         {
             await change;
         }
-        catch (WeirException late) when (late.Status is Status.Conflict or Status.Ended)
+        catch (WeirException late) when (late.Status is Status.Conflict or Status.Ended or Status.Restored)
         {
-            // All had finished, or too few would have been left.
+            // All had finished, or too few would have been left; or the cluster went back to before it was asked.
         }
     }
 
@@ -214,14 +326,14 @@ internal sealed class TrainingWorkload(SimCluster cluster, string name, int work
     }
 
     /// <summary>The model after the same iterations on one copy, with nobody to disturb them.</summary>
-    private float[] Undisturbed(WorkerSchedule schedule)
+    private float[] Undisturbed(WorkerSchedule schedule, long through)
     {
         using var table = new TableRows(Width, Rule, 0, new MemoryBudget(1 << 30));
-        SegmentRows[] segments = [.. Enumerable.Range(0, 1 << cluster.SegmentBits).Select(s => table.OpenSegment(s, cluster.SegmentBits))];
+        SegmentRows[] segments = [.. Enumerable.Range(0, 1 << _cluster.SegmentBits).Select(s => table.OpenSegment(s, _cluster.SegmentBits))];
         float[] model = new float[_keys.Length * Width];
-        for (long t = 1; t <= iterations; t++)
+        for (long t = 1; t <= through; t++)
         {
-            foreach (IGrouping<int, (int Worker, ulong Key, float[] Values)> part in Enumerable.Range(0, schedule.Workers).Where(w => schedule.RankAt(w, t) >= 0).SelectMany(w => Rows(w, t, model)).GroupBy(r => Mix.Segment(r.Key, cluster.SegmentBits)).ToArray())
+            foreach (IGrouping<int, (int Worker, ulong Key, float[] Values)> part in Enumerable.Range(0, schedule.Workers).Where(w => schedule.RankAt(w, t) >= 0).SelectMany(w => Rows(w, t, model)).GroupBy(r => Mix.Segment(r.Key, _cluster.SegmentBits)).ToArray())
             {
                 Contribution[] contributions = [.. part.GroupBy(r => r.Worker).OrderBy(g => g.Key).Select(g => Of(g.Key, [.. g.OrderBy(r => Mix.Of(r.Key))]))];
                 (ulong[] keys, float[] values) = Aggregation.Fold(contributions, Width);
@@ -231,7 +343,7 @@ internal sealed class TrainingWorkload(SimCluster cluster, string name, int work
             for (int row = 0; row < _keys.Length; row++)
             {
                 float[] image = new float[segments[0].ImageFloats];
-                if (segments[Mix.Segment(_keys[row], cluster.SegmentBits)].TryReadImage(_keys[row], image, default))
+                if (segments[Mix.Segment(_keys[row], _cluster.SegmentBits)].TryReadImage(_keys[row], image, default))
                 {
                     image.AsSpan(0, Width).CopyTo(model.AsSpan(row * Width));
                 }

@@ -14,7 +14,7 @@ public class CheckpointFilesTests
     [Fact]
     public void Every_truncation_of_every_file_is_named()
     {
-        MemoryStore store = Written(1);
+        MemoryCheckpoints store = Written(1);
         foreach (string name in store.Objects.Keys.ToArray())
         {
             byte[] whole = store.Objects[name];
@@ -33,7 +33,7 @@ public class CheckpointFilesTests
     [Fact]
     public void Every_flipped_bit_of_a_byte_in_three_is_named()
     {
-        MemoryStore store = Written(1);
+        MemoryCheckpoints store = Written(1);
         foreach (string name in store.Objects.Keys.ToArray())
         {
             byte[] bytes = store.Objects[name];
@@ -51,7 +51,7 @@ public class CheckpointFilesTests
     [Fact]
     public void A_missing_file_one_of_another_checkpoint_and_one_that_is_longer_are_named()
     {
-        MemoryStore store = Written(1), other = Written(2);
+        MemoryCheckpoints store = Written(1), other = Written(2);
         const string Blocks = "one/blocks-00000";
         byte[] own = store.Objects[Blocks];
         store.Objects[Blocks] = other.Objects[Blocks];
@@ -69,7 +69,7 @@ public class CheckpointFilesTests
     [Fact]
     public void Nothing_of_a_damaged_checkpoint_is_loaded()
     {
-        MemoryStore store = Written(1);
+        MemoryCheckpoints store = Written(1);
         store.Objects["one/blocks-00000"][^5] ^= 4;
         using var cluster = new SimCluster(3, servers: 2);
         cluster.Run(async () =>
@@ -85,7 +85,7 @@ public class CheckpointFilesTests
     [Fact]
     public void A_cluster_of_another_number_of_segments_or_with_tables_of_its_own_refuses()
     {
-        MemoryStore store = Written(1);
+        MemoryCheckpoints store = Written(1);
         foreach (int bits in new[] { 6, 7 })
         {
             using var cluster = new SimCluster(3, servers: 1, segmentBits: bits);
@@ -104,7 +104,7 @@ public class CheckpointFilesTests
     [Fact]
     public void A_restored_table_goes_on_in_the_bits_of_one_that_was_never_away()
     {
-        var store = new MemoryStore();
+        var store = new MemoryCheckpoints();
         float[] expected = new float[Keys.Length];
         using (var cluster = new SimCluster(1, servers: 3, replicas: 1))
         {
@@ -143,7 +143,7 @@ public class CheckpointFilesTests
     [Fact]
     public void What_a_session_of_the_older_generation_had_sent_does_not_count_for_one_of_the_same_number()
     {
-        var store = new MemoryStore();
+        var store = new MemoryCheckpoints();
         using (var first = new SimCluster(1, servers: 1))
         {
             first.Run(async () =>
@@ -185,10 +185,10 @@ public class CheckpointFilesTests
     [Fact]
     public async Task The_last_stay_and_what_was_never_completed_before_them_goes()
     {
-        var store = new MemoryStore();
+        var store = new MemoryCheckpoints();
         foreach (string name in new[] { "a", "b", "c" })
         {
-            MemoryStore one = Written(1);
+            MemoryCheckpoints one = Written(1);
             store.Objects[$"{name}/manifest"] = one.Objects["one/manifest"];
             store.Objects[$"{name}/blocks-00000"] = one.Objects["one/blocks-00000"];
         }
@@ -208,12 +208,12 @@ public class CheckpointFilesTests
     [InlineData(".hidden")]
     public void A_name_cannot_lead_out_of_its_store(string name) => Assert.Throws<ArgumentException>(() => CheckpointCatalog.CheckName(name));
 
-    private static IReadOnlyList<string> Faults(MemoryStore store) => new CheckpointCatalog(store).VerifyAsync("one").GetAwaiter().GetResult();
+    private static IReadOnlyList<string> Faults(MemoryCheckpoints store) => new CheckpointCatalog(store).VerifyAsync("one").GetAwaiter().GetResult();
 
     /// <summary>A small checkpoint of one table.</summary>
-    private static MemoryStore Written(ulong seed)
+    private static MemoryCheckpoints Written(ulong seed)
     {
-        var store = new MemoryStore();
+        var store = new MemoryCheckpoints();
         using var cluster = new SimCluster(seed, servers: 2);
         cluster.Run(async () =>
         {

@@ -3,7 +3,6 @@ using Weir.Keys;
 using Weir.Placement;
 using Weir.Server;
 using Weir.Sim;
-using Weir.Tests.Checkpoints;
 using Weir.World;
 
 namespace Weir.Tests.Scenarios;
@@ -22,7 +21,7 @@ internal sealed class CheckpointRun : IDisposable
     private readonly Rng _rng;
     private readonly int _servers, _replicas, _hosts, _workers;
     private readonly bool _strikesServers, _strikesProcesses, _comes, _joins, _leaves, _rollsBack;
-    private readonly MemoryStore _store;
+    private readonly MemoryCheckpoints _store;
     private readonly List<SimCluster> _clusters = [];
     private readonly List<(WeirClient Client, Task Hosting)> _processes = [];
     private readonly HashSet<WeirClient> _dead = [];
@@ -46,7 +45,7 @@ internal sealed class CheckpointRun : IDisposable
         _leaves = _rng.Chance(1, 4);
         _rollsBack = _rng.Chance(1, 2);
         _cluster = Cluster(seed, _servers, _replicas);
-        _store = new MemoryStore { Delay = () => _cluster.Scheduler.Delay(1 + (long)(seed % 20), CancellationToken.None) };
+        _store = new MemoryCheckpoints { Delay = () => _cluster.Scheduler.Delay(1 + (long)(seed % 20), CancellationToken.None) };
     }
 
     /// <summary>What was met on the way.</summary>

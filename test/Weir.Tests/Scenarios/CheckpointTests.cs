@@ -2,7 +2,6 @@ using System.Globalization;
 using Weir.Client;
 using Weir.Server;
 using Weir.Sim;
-using Weir.Tests.Checkpoints;
 
 namespace Weir.Tests.Scenarios;
 
@@ -44,7 +43,7 @@ public class CheckpointTests
     [Fact]
     public void A_checkpoint_is_begun_anew_where_a_new_head_has_gone_beyond_its_iteration()
     {
-        var store = new MemoryStore();
+        var store = new MemoryCheckpoints();
         ulong[] keys = [.. Enumerable.Range(0, 200).Select(i => (ulong)i)];
         using var cluster = new SimCluster(1, servers: 3, replicas: 1, limits: new ServerLimits { NodeTimeoutMs = 1000 });
         HashSet<ulong> opened = [];
@@ -97,7 +96,7 @@ public class CheckpointTests
     [Fact]
     public void Last_pushes_of_a_job_that_ends_while_a_checkpoint_is_open_are_not_forgotten()
     {
-        var store = new MemoryStore();
+        var store = new MemoryCheckpoints();
         ulong[] keys = [.. Enumerable.Range(0, 200).Select(i => (ulong)i)];
         float[] ones = [.. keys.Select(_ => 1f)];
         using (var cluster = new SimCluster(1, servers: 2))

@@ -2,7 +2,6 @@ using Weir.Client;
 using Weir.Keys;
 using Weir.Server;
 using Weir.Sim;
-using Weir.Tests.Checkpoints;
 
 namespace Weir.Tests.Scenarios;
 
@@ -22,7 +21,7 @@ public class RestoreOfDurableTablesTests
             cluster.Run(
                 async () =>
                 {
-                    var store = new MemoryStore();
+                    var store = new MemoryCheckpoints();
                     WeirClient client = await cluster.ConnectAsync("a", Patient);
                     (WeirTable durable, WeirTable memory) = await SaveAsync(client, store);
                     await client.RestoreCheckpointAsync(store, "one");
@@ -35,7 +34,7 @@ public class RestoreOfDurableTablesTests
                     await CheckAsync(after, durable, again: 50);
 
                     // A table of which rows are lost is in no checkpoint; an older checkpoint has it whole.
-                    WeirException lost = await Assert.ThrowsAsync<WeirException>(() => after.SaveCheckpointAsync(new MemoryStore(), "two"));
+                    WeirException lost = await Assert.ThrowsAsync<WeirException>(() => after.SaveCheckpointAsync(new MemoryCheckpoints(), "two"));
                     Assert.Equal(Status.StateLost, lost.Status);
                     Assert.Contains("table memory", lost.Message, StringComparison.Ordinal);
                     await after.RestoreCheckpointAsync(store, "one");
@@ -57,7 +56,7 @@ public class RestoreOfDurableTablesTests
             cluster.Run(
                 async () =>
                 {
-                    var store = new MemoryStore();
+                    var store = new MemoryCheckpoints();
                     WeirClient client = await cluster.ConnectAsync("a", Patient);
                     await SaveAsync(client, store);
                     Task restoring = client.RestoreCheckpointAsync(store, "one");
@@ -89,7 +88,7 @@ public class RestoreOfDurableTablesTests
     });
 
     /// <summary>A checkpoint, and rows that come after it.</summary>
-    private static async Task<(WeirTable Durable, WeirTable Memory)> SaveAsync(WeirClient client, MemoryStore store)
+    private static async Task<(WeirTable Durable, WeirTable Memory)> SaveAsync(WeirClient client, MemoryCheckpoints store)
     {
         WeirTable durable = await client.OpenTableAsync(new TableOptions { Name = "durable", Durable = true });
         WeirTable memory = await client.OpenTableAsync(new TableOptions { Name = "memory" });

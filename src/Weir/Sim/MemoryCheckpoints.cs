@@ -1,13 +1,13 @@
 using Weir.World;
 
-namespace Weir.Tests.Checkpoints;
+namespace Weir.Sim;
 
-/// <summary>Checkpoints in memory, whose objects a test may change.</summary>
-internal sealed class MemoryStore : ICheckpointStore
+/// <summary>Checkpoints in memory, whose objects anybody may change. Not thread-safe.</summary>
+internal sealed class MemoryCheckpoints : ICheckpointStore
 {
     public SortedDictionary<string, byte[]> Objects { get; } = new(StringComparer.Ordinal);
 
-    /// <summary>How long a write or read takes; at once where it is null.</summary>
+    /// <summary>How long a write takes; at once where it is null.</summary>
     public Func<Task>? Delay { get; init; }
 
     public async Task WriteAsync(string name, IReadOnlyList<ReadOnlyMemory<byte>> pieces, CancellationToken cancellation)
@@ -17,7 +17,15 @@ internal sealed class MemoryStore : ICheckpointStore
             await Delay();
         }
 
-        Objects[name] = [.. pieces.SelectMany(p => p.ToArray())];
+        byte[] bytes = new byte[pieces.Sum(p => p.Length)];
+        int at = 0;
+        foreach (ReadOnlyMemory<byte> piece in pieces)
+        {
+            piece.CopyTo(bytes.AsMemory(at));
+            at += piece.Length;
+        }
+
+        Objects[name] = bytes;
     }
 
     public Task<long?> ReadAsync(string name, Memory<byte> into, CancellationToken cancellation)
