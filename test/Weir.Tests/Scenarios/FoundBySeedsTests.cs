@@ -213,6 +213,38 @@ public class FoundBySeedsTests
             limitMs: 60_000);
     }
 
+    /// <summary>
+    /// R6, R23: who stayed away after a stop of all servers stood first in its chains, and was waited for without end: patience with it began only where
+    /// one that had come back stood there.
+    /// </summary>
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void Seed_30_after_a_stop_of_all_servers_one_that_stays_away_is_waited_for_no_longer_than_said(int replicas)
+    {
+        using var cluster = new SimCluster(30, servers: 3, acceptors: 3, replicas: replicas, journals: true, limits: ServerLimits.FastFailover with { RecoveryWaitMs = 1000 });
+        ulong[] keys = [.. Enumerable.Range(0, 200).Select(i => (ulong)i)];
+        float[] ones = [.. keys.Select(_ => 1f)], read = new float[keys.Length];
+        cluster.Run(
+            async () =>
+            {
+                WeirClient client = await cluster.ConnectAsync("a", new ClientOptions { UnreachableMs = 60_000, DeadlineMs = 20_000 });
+                WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t", Durable = true });
+                await client.PushAsync(table, keys, ones);
+                for (int server = 0; server < 3; server++)
+                {
+                    cluster.KillServer(server);
+                }
+
+                cluster.RestartServer(1);
+                cluster.RestartServer(2);
+                await client.PushAsync(table, keys, ones);
+                await client.PullAsync(table, keys, read);
+                Assert.All(read, value => Assert.Equal(2, value));
+            },
+            limitMs: 60_000);
+    }
+
     private static async Task UntilAsync(SimCluster cluster, Func<bool> condition)
     {
         while (!condition())
