@@ -245,6 +245,47 @@ public class FoundBySeedsTests
             limitMs: 60_000);
     }
 
+    /// <summary>R18: a server that had come back with its journal was to leave before it had come in, and said that it had left: nobody had what it held.</summary>
+    [Fact]
+    public void Seed_32218_a_server_that_came_back_with_its_journal_comes_in_before_it_leaves()
+    {
+        using var cluster = new SimCluster(32218, servers: 4, acceptors: 3, journals: true, limits: ServerLimits.FastFailover);
+        ulong[] keys = [.. Enumerable.Range(0, 200).Select(i => (ulong)i)];
+        float[] ones = [.. keys.Select(_ => 1f)], read = new float[keys.Length];
+        cluster.Run(
+            async () =>
+            {
+                WeirClient client = await cluster.ConnectAsync("a", new ClientOptions { UnreachableMs = 60_000, DeadlineMs = 20_000 });
+                WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t", Durable = true });
+                await client.PushAsync(table, keys, ones);
+                cluster.KillServer(3);
+                cluster.RestartServer(3);
+                cluster.LeaveServer(3);
+                await UntilAsync(cluster, () => !cluster.Runs(3));
+                await client.PullAsync(table, keys, read);
+                Assert.Equal(ones, read);
+            },
+            limitMs: 60_000);
+    }
+
+    /// <summary>R18: a drained server that was started again had nothing yet, was forgotten, came in again, and had segments that nobody expected it to have.</summary>
+    [Fact]
+    public void Seed_37698_a_server_that_lives_and_is_not_drained_is_not_forgotten_though_it_holds_nothing()
+    {
+        using var cluster = new SimCluster(37698, servers: 2, limits: ServerLimits.FastFailover);
+        cluster.Run(
+            async () =>
+            {
+                WeirClient client = await cluster.ConnectAsync("a");
+                WeirException refused = await Assert.ThrowsAsync<WeirException>(() => client.ForgetServerAsync("server:1"));
+                Assert.Equal(Status.Conflict, refused.Status);
+                Assert.Contains("drain it first", refused.Message, StringComparison.Ordinal);
+                await client.DrainServerAsync("server:1");
+                Assert.Equal(0, await client.ForgetServerAsync("server:1"));
+            },
+            limitMs: 60_000);
+    }
+
     private static async Task UntilAsync(SimCluster cluster, Func<bool> condition)
     {
         while (!condition())
