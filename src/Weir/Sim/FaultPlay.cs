@@ -20,6 +20,8 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
 
     private DiskFaults Disks => field ??= new DiskFaults(cluster, options, probe, tally, this, rng);
 
+    private WholeStop Whole => field ??= new WholeStop(cluster, options, probe, tally, this, Disks, rng);
+
     /// <summary>Who may die or be cut off, by name.</summary>
     public Func<IReadOnlyList<WeirClient>> Mortal { get; set; } = () => [];
 
@@ -53,10 +55,13 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
     /// <summary>Processes that may have been counted gone while they lived.</summary>
     public bool HasLostProcess { get; private set; }
 
+    /// <summary>Workers may have been given to a process that came: for the iteration that they were in, as after a death (design R21).</summary>
+    public bool HasMovedWorkers { get; private set; }
+
     /// <summary>Draws faults until the time is over, then waits until those that pass have passed.</summary>
     public async Task RunAsync(Instant until)
     {
-        FaultKind[] kinds = [.. options.Kinds.Where(k => k is not (FaultKind.SlowDisk or FaultKind.RestartAtOnce or FaultKind.RestartLater or FaultKind.TornWrite))];
+        FaultKind[] kinds = [.. options.Kinds.Where(k => k is not (FaultKind.SlowDisk or FaultKind.RestartAtOnce or FaultKind.RestartLater or FaultKind.TornWrite or FaultKind.WholeStop))];
         if (options.Has(FaultKind.SlowDisk))
         {
             Disks.Slow();
@@ -66,7 +71,15 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
         {
             await cluster.Scheduler.Delay(20 + rng.Below(250L), CancellationToken.None);
             await ChangingAsync(until);
-            Play(kinds[rng.Below(kinds.Length)]);
+            if (Whole.IsDue && rng.Chance(1, 3))
+            {
+                await Whole.PlayAsync();
+            }
+            else
+            {
+                Play(kinds[rng.Below(kinds.Length)]);
+            }
+
             RestartStopped();
             Disks.CountSlow();
         }
@@ -253,7 +266,7 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
     }
 
     /// <summary>A node that has stopped by itself is started again, as by whoever looks after it.</summary>
-    private void RestartStopped()
+    public void RestartStopped()
     {
         for (int server = 0; server < cluster.Nodes.Count; server++)
         {
@@ -300,7 +313,7 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
                 Disks.LoseWithServer(isChanging);
                 break;
             case FaultKind.FailingDisk:
-                Disks.Fail(isChanging);
+                _ends.Add(Disks.FailAsync());
                 break;
             case FaultKind.Pause when MayBeSilent(server):
                 tally.Hit(FaultKind.Pause, isChanging);
@@ -524,6 +537,7 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
             }
 
             Trail("a process comes to host workers");
+            HasMovedWorkers = true;
             _asked.Add(("a process to host workers", HostComes(job)));
         }
         else if (kind == FaultKind.WorkerJoin)

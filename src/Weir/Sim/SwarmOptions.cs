@@ -13,6 +13,9 @@ internal sealed record SwarmOptions
     /// <summary>One seed in so many plays a named schedule on purpose.</summary>
     private const int DirectedOneIn = 8;
 
+    /// <summary>One seed in so many has durable tables.</summary>
+    private const int DurableOneIn = 6;
+
     /// <summary>Those that do not come by themselves often enough.</summary>
     public static readonly NamedSchedule[] Directed =
     [
@@ -67,10 +70,19 @@ internal sealed record SwarmOptions
     /// <summary>A named schedule that the run plays on purpose; null for chance alone.</summary>
     public required NamedSchedule? Plays { get; init; }
 
+    /// <summary>What its durable tables are; null where it has none, and no server a journal.</summary>
+    public JournalDraw? Journal { get; init; }
+
     public bool Has(FaultKind kind) => Array.IndexOf(Kinds, kind) >= 0;
 
+    /// <summary>
+    /// A process may be silent for so long, or seem so to all that decide, that its sessions end. Where servers are waited for longer than processes, those
+    /// that come back find the manager later than that.
+    /// </summary>
+    public bool MayEndSessions => Replicas == 0 || Array.Exists(Kinds, k => k is FaultKind.ProcessDeath or FaultKind.ClientPartition or FaultKind.Partition or FaultKind.OneWayPartition or FaultKind.PairPartition or FaultKind.Pause or FaultKind.RegisterAway);
+
     /// <summary>Draws a run.</summary>
-    public static SwarmOptions Draw(ulong seed) => DrawFaults(seed).WithPlannedChanges(new Rng(seed ^ 0x91A2));
+    public static SwarmOptions Draw(ulong seed) => DrawFaults(seed).WithPlannedChanges(new Rng(seed ^ 0x91A2)).WithDurableTables(new Rng(seed ^ 0xD15C));
 
     /// <summary>Draws a run in which nothing is changed by plan but that servers join and leave: what found-by-seed tests were drawn by.</summary>
     public static SwarmOptions DrawFaults(ulong seed)
@@ -113,7 +125,8 @@ internal sealed record SwarmOptions
             + $"loss {Network.LossPerMille} duplicate {Network.DuplicatePerMille} reorder {Network.ReorderPerMille} no room {Network.FullPerMille} per mille, "
             + $"delay to {Network.MaxDelayUs} us, slow {Network.SlowDelayUs} us, pushers {Pushers}, aggregating workers {AggregatingWorkers}, "
             + $"bounded workers {BoundedWorkers} (bound {(Bound is { } bound ? Number(bound) : "none")}), hosts {Hosts}, iterations {Iterations}, safety {SafetyMs} ms, "
-            + $"{(LeavesDead ? "dead stay dead" : "dead come back")}, faults {(Kinds.Length == 0 ? "none" : string.Join(" ", Kinds))}{(Plays is { } plays ? $", plays {plays}" : "")}";
+            + $"{(LeavesDead ? "dead stay dead" : "dead come back")}, faults {(Kinds.Length == 0 ? "none" : string.Join(" ", Kinds))}{(Plays is { } plays ? $", plays {plays}" : "")}"
+            + (Journal is { } journal ? $", {journal}" : "");
     }
 
     /// <summary>
@@ -139,6 +152,44 @@ internal sealed record SwarmOptions
         return this with { Kinds = [.. kinds.Order()] };
     }
 
+    /// <summary>
+    /// Adds journals and durable tables, in a part of the seeds, with what disks do; drawn apart as well. Where all servers may stop at once there are
+    /// pushers only: clocks and the parts that a head holds are in no journal, so nobody promises that a job goes on (docs/decisions/0091).
+    /// </summary>
+    private SwarmOptions WithDurableTables(Rng rng)
+    {
+        if (Plays is not null || !rng.Chance(1, DurableOneIn))
+        {
+            return this;
+        }
+
+        bool stopsWhole = rng.Chance(1, 2);
+        List<FaultKind> kinds = [.. Kinds];
+        foreach (FaultKind kind in (ReadOnlySpan<FaultKind>)[FaultKind.Crash, FaultKind.RestartAtOnce, FaultKind.TornWrite, FaultKind.LostDisk, FaultKind.SlowDisk, FaultKind.FailingDisk])
+        {
+            if (rng.Chance(1, 2) && (Replicas > 0 || kind == FaultKind.SlowDisk))
+            {
+                kinds.Add(kind);
+            }
+        }
+
+        if (stopsWhole)
+        {
+            kinds.RemoveAll(k => k is FaultKind.WorkerJoin or FaultKind.WorkerLeave or FaultKind.ProcessJoin);
+            kinds.Add(FaultKind.WholeStop);
+        }
+
+        return this with
+        {
+            Kinds = WithCrashes([.. kinds]),
+            Journal = new JournalDraw(HasJobs: rng.Chance(2, 3), FlushUs: rng.Chance(1, 3) ? 20_000 : 2_000, GroupMs: rng.Chance(1, 3) ? 5 : 0, Bytes: rng.Chance(1, 2) ? 4 << 10 : 256 << 20),
+            Pushers = stopsWhole ? 2 : Pushers,
+            AggregatingWorkers = stopsWhole ? 0 : AggregatingWorkers,
+            BoundedWorkers = stopsWhole ? 0 : BoundedWorkers,
+            SafetyMs = stopsWhole ? SafetyMs + 1000 : SafetyMs,
+        };
+    }
+
     /// <summary>Restarts and torn writes come with crashes.</summary>
     private static FaultKind[] WithCrashes(FaultKind[] kinds) =>
         [.. (kinds.Any(k => k is FaultKind.RestartAtOnce or FaultKind.RestartLater or FaultKind.TornWrite) ? kinds.Append(FaultKind.Crash) : kinds).Distinct().Order()];
@@ -161,7 +212,7 @@ internal sealed record SwarmOptions
     {
         NamedSchedule.AppendUnreadByCutOffTail => this with { Replicas = 1, Acceptors = 3, Servers = 4, NodeTimeoutMs = 400, Pushers = 2, Kinds = [] },
         NamedSchedule.TwoMembersKilled => this with { Replicas = 2, Acceptors = 1, Servers = Math.Max(5, Servers), NodeTimeoutMs = 400, Kinds = [] },
-        NamedSchedule.SwapAfterResume => this with { Replicas = 1, Acceptors = 3, Servers = 4, NodeTimeoutMs = 300, Kinds = [], Pushers = 2 },
+        NamedSchedule.SwapAfterResume => this with { Replicas = 1, Acceptors = 3, Servers = 4, NodeTimeoutMs = 300, Kinds = [], Pushers = 2, SafetyMs = 3500 },
         NamedSchedule.LateSlice => this with { Replicas = 1, SafetyMs = 3000, Servers = Math.Max(3, Servers), Kinds = [FaultKind.Join], Pushers = Math.Max(1, Pushers) },
         NamedSchedule.DeathAmidSent => this with { AggregatingWorkers = 3 },
         NamedSchedule.HeadDeathAfterClock => this with { Replicas = 1, Acceptors = 1, Servers = Math.Max(4, Servers), NodeTimeoutMs = 400, AggregatingWorkers = 3, Kinds = [] },
