@@ -1,4 +1,5 @@
 using Weir.Register;
+using Weir.Server;
 using Weir.World;
 
 namespace Weir.Sim;
@@ -158,7 +159,7 @@ internal sealed class DiskFaults(SimCluster cluster, SwarmOptions options, Clust
         }
 
         // Not a moment later than the write may take: else it is another that fails, when the cluster may need this server.
-        Server.ServerNode node = cluster.Nodes[server];
+        ServerNode node = cluster.Nodes[server];
         for (int waitedMs = 0; cluster.Runs(server) && ReferenceEquals(cluster.Nodes[server], node); waitedMs++)
         {
             Invariant.That(waitedMs < 1000, $"server:{server} stops when a write of its {(isJournal ? "journal" : "acceptor")} has failed (promise G13)");

@@ -1,4 +1,3 @@
-using Weir.Register;
 using Weir.World;
 
 namespace Weir.Sim;
