@@ -211,7 +211,7 @@ public sealed class WeirClient : IAsyncDisposable
     /// </param>
     /// <param name="cancellation">Ends the waiting.</param>
     /// <returns>How many segments were given up.</returns>
-    /// <exception cref="WeirException">Conflict: there is no such server, it is alive and holds segments, or it has the last complete copy of some, which
+    /// <exception cref="WeirException">Conflict: there is no such server, it is alive and is not drained, or it has the last complete copy of some, which
     /// the message names.</exception>
     public Task<int> ForgetServerAsync(string server, bool givesUp = false, CancellationToken cancellation = default)
     {

@@ -62,7 +62,7 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
         ServerOptions options = node.Options;
         bool joined = node.Self >= 0;
         Leaving.Tick(Role, follower);
-        if (Membership is null && !joined && !Leaving.HasBegun && node.Journal is null or { Replay: null } && now >= _nextJoin && follower.Source(_joins) is { } source)
+        if (Membership is null && !joined && (!Leaving.HasBegun || Leaving.ComesBack) && node.Journal is null or { Replay: null } && now >= _nextJoin && follower.Source(_joins) is { } source)
         {
             _joins++;
             _nextJoin = now.AfterMs(JoinRetryMs);

@@ -126,7 +126,7 @@ internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainRepo
 
         _sealsUntil = ReferenceEquals(map, _planned) ? _sealsUntil : now.AfterMs(SealMs);
         (_planned, _hasNews, _repeatAt) = (map, false, now.AfterMs(RepeatMs));
-        bool waits = Array.Exists(map.Chains, c => c.IsDown && c.Members.Length > 0 && c.Members[0].IsRestarted);
+        bool waits = Array.Exists(map.Chains, c => c.IsDown && c.HasRestarted);
         _waitsSince = !waits ? Instant.Never : _waitsSince == Instant.Never ? now : _waitsSince;
         IsPatienceOver = waits && now.MsSince(_waitsSince) > node.Limits.RecoveryWaitMs;
         List<PlannedStep> steps = Planner.Next(map, _wanted, this, MostCopies, MostSeals);

@@ -28,6 +28,9 @@ internal sealed class LeavePath(NodeState node)
     /// <summary>Chains that name this node yet, as far as its map says.</summary>
     public int SegmentsLeft { get; private set; }
 
+    /// <summary>The map names its former start, and it has that one's journal: it comes in before it leaves, as others may wait for what only it has.</summary>
+    public bool ComesBack => node.Journal is { HasPast: true } && node.Self < 0 && node.Map?.IndexOf(node.Options.Node) >= 0;
+
     public void Begin()
     {
         if (!HasBegun)
@@ -63,7 +66,7 @@ internal sealed class LeavePath(NodeState node)
         if (self < 0)
         {
             // A manager goes on until its lease is given back.
-            IsOver = role?.Membership is null;
+            IsOver = role?.Membership is null && !ComesBack;
             return;
         }
 

@@ -72,9 +72,10 @@ internal static class MemberDepartures
 
         MapMember member = map.Members[index];
         int held = map.Tables.Length == 0 ? 0 : map.Chains.Count(c => c.PlaceOf(index) >= 0);
-        if (isHeard && held > 0)
+        if (isHeard && (held > 0 || !member.IsDraining))
         {
-            return Refuse($"server {member.Address} is alive and holds {held} segments: drain it first, with `weir drain {node:x16}`");
+            // One that is not drained would only come in again.
+            return Refuse($"server {member.Address} is alive and {(held > 0 ? $"holds {held} segments" : "may get segments")}: drain it first, with `weir drain {node:x16}`");
         }
 
         if (map.Acceptors is [string only] && only == member.Address)

@@ -11,7 +11,7 @@ namespace Weir.Sim;
 /// What must hold of a cluster at every moment, or once it is quiet (design section 12: 2, 4, 5, 6, 7). It looks into the machines, which no
 /// client can. Not thread-safe.
 /// </summary>
-internal sealed class ClusterChecks(SimCluster cluster, ClusterProbe probe, ServerLimits limits)
+internal sealed class ClusterChecks(SimCluster cluster, ClusterProbe probe, ServerLimits limits, bool hasWholeStops = false)
 {
     private readonly Dictionary<ServerNode, ClusterMap> _maps = [];
     private readonly Dictionary<WeirClient, ulong> _clientVersions = [];
@@ -145,6 +145,12 @@ internal sealed class ClusterChecks(SimCluster cluster, ClusterProbe probe, Serv
         // A head that the newest map has put aside may go on in its own view for a while; what it acknowledges there did not pass a tail.
         if (segment.Acknowledged == 0 || segment.Acknowledged != segment.Log.Base.Number || segment.Chain.Epoch != probe.Newest!.Chains[segment.Index].Epoch)
         {
+            return;
+        }
+
+        if (hasWholeStops && segment.Flushed < segment.Acknowledged)
+        {
+            // What is in memory alone is acknowledged to nobody where all tables are durable, and a whole stop may take it: its numbers are given again.
             return;
         }
 

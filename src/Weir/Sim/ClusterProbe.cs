@@ -26,6 +26,9 @@ internal sealed class ClusterProbe(SimCluster cluster, SwarmOptions options)
     /// <summary>Servers that leave, or have left, for good: the register does not count on their acceptors.</summary>
     public HashSet<int> Leaving { get; } = [];
 
+    /// <summary>The server whose disk is about to fail, which its acceptor does not survive either; -1 for none.</summary>
+    public int Failing { get; set; } = -1;
+
     /// <summary>A server's map is looked at: it may be the newest.</summary>
     public void Look(ServerNode node)
     {
@@ -80,7 +83,7 @@ internal sealed class ClusterProbe(SimCluster cluster, SwarmOptions options)
         int left = 0;
         for (int acceptor = 0; acceptor < options.Acceptors; acceptor++)
         {
-            left += !servers.Contains(acceptor) && !Leaving.Contains(acceptor) && cluster.Runs(acceptor) && cluster.Nodes[acceptor].HostsAcceptor ? 1 : 0;
+            left += acceptor != Failing && !servers.Contains(acceptor) && !Leaving.Contains(acceptor) && cluster.Runs(acceptor) && cluster.Nodes[acceptor].HostsAcceptor ? 1 : 0;
         }
 
         return left > options.Acceptors / 2;

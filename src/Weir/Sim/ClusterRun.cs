@@ -61,7 +61,8 @@ internal sealed class ClusterRun : IDisposable
         _options = options;
         _rng = new Rng(options.Seed ^ 0xC1057E);
         var limits = new ServerLimits { NodeTimeoutMs = options.NodeTimeoutMs, HeartbeatMs = Math.Min(50, options.NodeTimeoutMs / 8), ProcessTimeoutMs = 1000, ResendMs = 50, BehindWaitMs = 300 };
-        _cluster = new SimCluster(options.Seed, options.Servers, options.SegmentBits, limits, acceptors: options.Acceptors, replicas: options.Replicas, pool: pool)
+        limits = options.Journal?.Limits(limits) ?? limits;
+        _cluster = new SimCluster(options.Seed, options.Servers, options.SegmentBits, limits, acceptors: options.Acceptors, replicas: options.Replicas, journals: options.Journal is not null, pool: pool)
         {
             Noted = (who, note) =>
             {
@@ -72,8 +73,13 @@ internal sealed class ClusterRun : IDisposable
                 }
             },
         };
+        foreach (SimJournal journal in _cluster.Journals)
+        {
+            journal.MaxFlushUs = options.Journal!.FlushUs;
+        }
+
         _probe = new ClusterProbe(_cluster, options);
-        _checks = new ClusterChecks(_cluster, _probe, limits);
+        _checks = new ClusterChecks(_cluster, _probe, limits, options.Has(FaultKind.WholeStop));
         _watch = new ScheduleWatch(_cluster, options, _probe, _tally);
         _faults = new FaultPlay(_cluster, options, _probe, _watch, _tally, new Rng(_rng.Next())) { Trail = Trail, Mortal = Mortal, ProcessDied = Died };
         _checks.Adopted = _watch.Adopted;
@@ -84,7 +90,7 @@ internal sealed class ClusterRun : IDisposable
             _checkpoints = new CheckpointWorkload(_cluster, options, _probe, _pushers, _jobs, ConnectAsync, new Rng(rng.Next())) { Trail = Trail };
             int replicas = rng.Below(2);
             _elsewhere = options.Checkpoints == CheckpointUse.RestoredElsewhere
-                ? new SimCluster(rng.Next(), 1 + replicas + rng.Below(3), options.SegmentBits, limits, replicas: replicas, pool: pool)
+                ? new SimCluster(rng.Next(), 1 + replicas + rng.Below(3), options.SegmentBits, limits, replicas: replicas, journals: options.Journal is not null, pool: pool)
                 : null;
         }
     }
@@ -194,7 +200,10 @@ internal sealed class ClusterRun : IDisposable
     }
 
     /// <summary>Whether the deaths were such that the bits of aggregating tables cannot differ from an undisturbed run's (design R21).</summary>
-    private bool BitsAreSure => !(_faults.HasLostServer && _faults.HasLostProcess);
+    private bool BitsAreSure => !(_faults.HasLostServer && (_faults.HasLostProcess || HasMixed));
+
+    /// <summary>Who took over a worker and lost what a head held of it says so in its report.</summary>
+    private bool HasMixed => _faults.HasMovedWorkers && _clients.Values.Any(c => c.Counters.MixedPulls > 0);
 
     private async Task<WeirClient> ConnectAsync(string name)
     {
@@ -217,8 +226,8 @@ internal sealed class ClusterRun : IDisposable
 
     private async Task BeginAsync(WeirClient opener)
     {
-        _tokens = await opener.OpenTableAsync(new TableOptions { Name = "tokens" });
-        _own = await opener.OpenTableAsync(new TableOptions { Name = "own" });
+        _tokens = await opener.OpenTableAsync(new TableOptions { Name = "tokens", Durable = _options.Journal is not null });
+        _own = await opener.OpenTableAsync(new TableOptions { Name = "own", Durable = _options.Journal is not null });
         for (int i = 0; i < _options.Pushers; i++)
         {
             WeirClient client = await ConnectAsync($"pusher {i}");
@@ -229,7 +238,7 @@ internal sealed class ClusterRun : IDisposable
         {
             if (workers > 0)
             {
-                _jobs.Add(new TrainingWorkload(_cluster, name, workers, _options.Iterations, aggregates, _options.Bound, _rng.Next(), _options.Has(FaultKind.WorkerJoin) ? MostJoins : 0));
+                _jobs.Add(new TrainingWorkload(_cluster, name, workers, _options.Iterations, aggregates, _options.Bound, _rng.Next(), _options.Has(FaultKind.WorkerJoin) ? MostJoins : 0, _options.Journal is { HasJobs: true }));
             }
         }
 
@@ -271,6 +280,7 @@ internal sealed class ClusterRun : IDisposable
         {
             ThrowIfFailed();
             _jobs.ForEach(j => j.HostAgain(_probe.Newest!));
+            _faults.RestartStopped();
             Invariant.That(_cluster.Scheduler.Now < deadline, $"everything pending completes within {LivenessMs} ms of the last fault, and this has not: {waitsFor}");
             await _cluster.Scheduler.Delay(20, CancellationToken.None);
         }
@@ -345,6 +355,7 @@ internal sealed class ClusterRun : IDisposable
             }
         }
 
+        Invariant.That(_options.MayEndSessions || !_pushers.Exists(p => p.HasEnded), "a session goes on over whatever befalls the servers, a stop of all of them too");
         HashSet<ulong> known = [.. tokens];
         Invariant.That(_checks.Rows(_tokens!).All(r => known.Contains(r.Key)), "no row of the tokens' table is anybody else's");
         foreach (TrainingWorkload job in _jobs)

@@ -39,19 +39,19 @@ internal enum FaultKind
     /// <summary>It is started again later, before or after others count it gone.</summary>
     RestartLater,
 
-    /// <summary>A server that dies loses its disk as well; its acceptor is replaced.</summary>
+    /// <summary>A server that dies loses its disk as well: its acceptor is replaced, and its journal begins anew.</summary>
     LostDisk,
 
     /// <summary>A server stands still for longer than any timeout, and goes on.</summary>
     Pause,
 
-    /// <summary>An acceptor's writes take long.</summary>
+    /// <summary>What acceptors and journals write takes long.</summary>
     SlowDisk,
 
-    /// <summary>An acceptor's write fails.</summary>
+    /// <summary>A write or flush of an acceptor or a journal fails.</summary>
     FailingDisk,
 
-    /// <summary>A crash cuts off writes of an acceptor.</summary>
+    /// <summary>A crash cuts off writes of an acceptor or a journal.</summary>
     TornWrite,
 
     /// <summary>A process that hosts workers or pushes dies.</summary>
@@ -80,4 +80,7 @@ internal enum FaultKind
 
     /// <summary>A process comes that hosts workers.</summary>
     ProcessJoin,
+
+    /// <summary>All servers die within a moment or a failure timeout, and are started again: what is durable goes on.</summary>
+    WholeStop,
 }

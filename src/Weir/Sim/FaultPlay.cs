@@ -18,6 +18,10 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
     private int _joined;
     private int _hosts;
 
+    private DiskFaults Disks => field ??= new DiskFaults(cluster, options, probe, tally, this, rng);
+
+    private WholeStop Whole => field ??= new WholeStop(cluster, options, probe, tally, this, Disks, rng);
+
     /// <summary>Who may die or be cut off, by name.</summary>
     public Func<IReadOnlyList<WeirClient>> Mortal { get; set; } = () => [];
 
@@ -46,34 +50,45 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
     public Action<string> Trail { get; set; } = _ => { };
 
     /// <summary>A head or a follower died or was counted gone, so that parts held there went with it.</summary>
-    public bool HasLostServer { get; private set; }
+    public bool HasLostServer { get; set; }
 
     /// <summary>Processes that may have been counted gone while they lived.</summary>
     public bool HasLostProcess { get; private set; }
 
+    /// <summary>Workers may have been given to a process that came: for the iteration that they were in, as after a death (design R21).</summary>
+    public bool HasMovedWorkers { get; private set; }
+
     /// <summary>Draws faults until the time is over, then waits until those that pass have passed.</summary>
     public async Task RunAsync(Instant until)
     {
-        FaultKind[] kinds = [.. options.Kinds.Where(k => k is not (FaultKind.SlowDisk or FaultKind.RestartAtOnce or FaultKind.RestartLater or FaultKind.TornWrite))];
+        FaultKind[] kinds = [.. options.Kinds.Where(k => k is not (FaultKind.SlowDisk or FaultKind.RestartAtOnce or FaultKind.RestartLater or FaultKind.TornWrite or FaultKind.WholeStop))];
         if (options.Has(FaultKind.SlowDisk))
         {
-            SlowDisks();
+            Disks.Slow();
         }
 
         while (kinds.Length > 0 && cluster.Scheduler.Now < until)
         {
             await cluster.Scheduler.Delay(20 + rng.Below(250L), CancellationToken.None);
             await ChangingAsync(until);
-            Play(kinds[rng.Below(kinds.Length)]);
+            if (Whole.IsDue && rng.Chance(1, 3))
+            {
+                await Whole.PlayAsync();
+            }
+            else
+            {
+                Play(kinds[rng.Below(kinds.Length)]);
+            }
+
             RestartStopped();
-            CountSlowDisks();
+            Disks.CountSlow();
         }
 
         while (cluster.Scheduler.Now < until)
         {
             await cluster.Scheduler.Delay(20, CancellationToken.None);
             RestartStopped();
-            CountSlowDisks();
+            Disks.CountSlow();
         }
 
         await Task.WhenAll(_ends);
@@ -128,7 +143,7 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
             tally.Hit(FaultKind.ManagerDeath, isChanging);
         }
 
-        if (server < cluster.Disks.Count && cluster.Disks[server].Pending > 0)
+        if (Disks.IsWriting(server))
         {
             tally.Hit(FaultKind.TornWrite, isChanging);
         }
@@ -247,29 +262,20 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
             cluster.Servers[server].IsSlow = false;
         }
 
-        foreach (SimDisk disk in cluster.Disks)
-        {
-            disk.MaxWriteUs = 2_000;
-        }
+        Disks.Heal();
     }
 
     /// <summary>A node that has stopped by itself is started again, as by whoever looks after it.</summary>
-    private void RestartStopped()
+    public void RestartStopped()
     {
         for (int server = 0; server < cluster.Nodes.Count; server++)
         {
             if (cluster.Nodes[server].StopReason is { } reason && cluster.Servers[server].IsDead && !probe.Leaving.Contains(server))
             {
                 Trail($"server:{server} stopped: {reason}");
-                bool diskFailed = cluster.Nodes[server].HasDiskFailed;
-                if (diskFailed)
-                {
-                    HasLostServer = true;
-                    cluster.LoseDisk(server);
-                }
-
+                AcceptorStart start = Disks.ReplaceFailed(server);
                 probe.Disturb(server);
-                cluster.RestartServer(server, diskFailed ? AcceptorStart.Replacement : AcceptorStart.Again);
+                cluster.RestartServer(server, start);
             }
         }
     }
@@ -304,10 +310,10 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
                 Kill(manager);
                 break;
             case FaultKind.LostDisk:
-                LoseServerAndDisk(isChanging);
+                Disks.LoseWithServer(isChanging);
                 break;
             case FaultKind.FailingDisk:
-                FailDisk(isChanging);
+                _ends.Add(Disks.FailAsync());
                 break;
             case FaultKind.Pause when MayBeSilent(server):
                 tally.Hit(FaultKind.Pause, isChanging);
@@ -363,7 +369,8 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
         }
     }
 
-    private void Restart(int server, FaultKind kind, AcceptorStart start = AcceptorStart.Again)
+    /// <summary>A server that is dead is started again, unless it was to go.</summary>
+    public void Restart(int server, FaultKind kind, AcceptorStart start = AcceptorStart.Again)
     {
         if (!cluster.Servers[server].IsDead || probe.Leaving.Contains(server))
         {
@@ -374,49 +381,6 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
         Trail($"server:{server} is started again");
         probe.Disturb(server);
         cluster.RestartServer(server, start);
-    }
-
-    private void LoseServerAndDisk(bool isChanging)
-    {
-        int server = rng.Below(options.Acceptors);
-        if (options.Acceptors == 1 || !Kill(server, mayComeBack: false))
-        {
-            return;
-        }
-
-        tally.Hit(FaultKind.LostDisk, isChanging);
-        cluster.LoseDisk(server);
-        After(rng.Below(2 * options.NodeTimeoutMs), () => Restart(server, FaultKind.RestartLater, AcceptorStart.Replacement));
-    }
-
-    private void FailDisk(bool isChanging)
-    {
-        int server = rng.Below(options.Acceptors);
-        if (options.Acceptors > 1 && cluster.Runs(server) && probe.MayLose(server) && probe.RegisterStandsWithout(server) && cluster.Disks[server].Pending > 0)
-        {
-            tally.Hit(FaultKind.FailingDisk, isChanging);
-            Trail($"a write of server:{server} fails");
-            HasLostServer = true;
-            probe.Disturb(server);
-            cluster.Disks[server].FailsNext = true;
-        }
-    }
-
-    private void SlowDisks()
-    {
-        Trail("the disks are slow");
-        foreach (SimDisk disk in cluster.Disks)
-        {
-            disk.MaxWriteUs = 5_000 + rng.Below(options.NodeTimeoutMs * 100);
-        }
-    }
-
-    private void CountSlowDisks()
-    {
-        if (options.Has(FaultKind.SlowDisk) && cluster.Disks.Any(d => d.Pending > 0))
-        {
-            tally.Hit(FaultKind.SlowDisk, probe.IsChanging);
-        }
     }
 
     private void Partition(int server, FaultKind kind, bool isChanging)
@@ -573,6 +537,7 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
             }
 
             Trail("a process comes to host workers");
+            HasMovedWorkers = true;
             _asked.Add(("a process to host workers", HostComes(job)));
         }
         else if (kind == FaultKind.WorkerJoin)

@@ -18,7 +18,8 @@ internal sealed class ScheduleWatch
     private readonly RunTally _tally;
     private readonly Dictionary<SimPort, Dictionary<ulong, NewestSent>> _sents = [];
     private readonly List<(int Server, ulong Node, Instant At, ClusterMap Map)> _killed = [];
-    private readonly Dictionary<int, (ServerNode Head, ulong Reported, bool HasResumed)> _seals = [];
+    private readonly Dictionary<int, (ServerNode Head, ulong Reported)> _seals = [];
+    private readonly HashSet<(int Segment, ulong Head, ulong Reported)> _resumed = [];
 
     /// <summary>A session's Sent of its newest iteration, and whose it is.</summary>
     private sealed record NewestSent(uint Group, int Worker, long Iteration, HashSet<SimPort> Received);
@@ -75,12 +76,15 @@ internal sealed class ScheduleWatch
         {
             if (segment.IsHead && segment.IsSealed)
             {
-                _seals[segment.Index] = (node, segment.SealReported, false);
+                _seals[segment.Index] = (node, segment.SealReported);
             }
-            else if (segment.IsHead && _seals.Count > 0 && _seals.TryGetValue(segment.Index, out (ServerNode Head, ulong Reported, bool HasResumed) seal) && seal is { Reported: > 0, HasResumed: false }
-                && ReferenceEquals(seal.Head, node))
+            else if (_seals.Count > 0 && _seals.TryGetValue(segment.Index, out (ServerNode Head, ulong Reported) seal) && ReferenceEquals(seal.Head, node))
             {
-                _seals[segment.Index] = seal with { HasResumed = true };
+                _seals.Remove(segment.Index);
+                if (segment.IsHead && seal.Reported > 0)
+                {
+                    _resumed.Add((segment.Index, node.State.Options.Node, seal.Reported));
+                }
             }
         }
     }
@@ -271,16 +275,15 @@ internal sealed class ScheduleWatch
     /// <summary>A map is about to be accepted that moves the lead from a head that was sealed for it and has resumed.</summary>
     private void Accept(ReadOnlySpan<byte> value)
     {
-        if (!_seals.Values.Any(s => s.HasResumed) || !MapEncoding.TryDecode(value, out ClusterMap map))
+        if (_resumed.Count == 0 || !MapEncoding.TryDecode(value, out ClusterMap map))
         {
             return;
         }
 
-        foreach ((int index, (ServerNode head, ulong reported, bool hasResumed)) in _seals)
+        foreach ((int index, ulong head, ulong reported) in _resumed)
         {
             MapChain chain = map.Chains[index];
-            if (hasResumed && map.Version == reported + 1 && chain.Members.Length > 1 && map.Members[chain.Head].Node != head.State.Options.Node
-                && IsIn(map, chain, head.State.Options.Node))
+            if (map.Version == reported + 1 && chain.Members.Length > 1 && map.Members[chain.Head].Node != head && IsIn(map, chain, head))
             {
                 _tally.Hit(NamedSchedule.SwapAfterResume);
             }

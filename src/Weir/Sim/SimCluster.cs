@@ -236,6 +236,13 @@ internal sealed class SimCluster : IDisposable
         _disks[index].Lose();
     }
 
+    /// <summary>The disk with the journal of a server that died is lost.</summary>
+    public void LoseJournal(int index)
+    {
+        Network.Note($"the journal of {_servers[index].Address} is lost");
+        _journals[index].Lose();
+    }
+
     /// <summary>A server stands still; what it is sent waits for it.</summary>
     public void StopServer(int index)
     {

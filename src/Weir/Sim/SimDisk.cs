@@ -50,6 +50,7 @@ internal sealed class SimDisk(SimScheduler scheduler, Rng rng) : IDisk
 
         _writes.Clear();
         _results.Clear();
+        FailsNext = false;
     }
 
     /// <summary>The disk is gone with all that was on it.</summary>

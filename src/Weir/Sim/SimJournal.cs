@@ -21,6 +21,9 @@ internal sealed class SimJournal(SimScheduler scheduler, Rng rng) : IJournal
     /// <summary>The longest time that a flush takes, in microseconds.</summary>
     public long MaxFlushUs { get; set; } = 2_000;
 
+    /// <summary>Flushes that have begun or wait and have not ended: a crash now cuts them off.</summary>
+    public int Pending => _appends.Count;
+
     /// <summary>The shortest, in microseconds.</summary>
     public long MinFlushUs { get; set; }
 

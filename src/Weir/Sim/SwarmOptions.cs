@@ -16,6 +16,9 @@ internal sealed record SwarmOptions
     /// <summary>One of the others in so many has checkpoints.</summary>
     private const int CheckpointsOneIn = 6;
 
+    /// <summary>One seed in so many has durable tables.</summary>
+    private const int DurableOneIn = 6;
+
     /// <summary>Those that do not come by themselves often enough.</summary>
     public static readonly NamedSchedule[] Directed =
     [
@@ -73,12 +76,24 @@ internal sealed record SwarmOptions
     /// <summary>Whether checkpoints are saved, and what becomes of the last.</summary>
     public CheckpointUse Checkpoints { get; init; }
 
+    /// <summary>What its durable tables are; null where it has none, and no server a journal.</summary>
+    public JournalDraw? Journal { get; init; }
+
     public bool Has(FaultKind kind) => Array.IndexOf(Kinds, kind) >= 0;
 
+    /// <summary>
+    /// A process may be silent for so long, or seem so to all that decide, that its sessions end. Where servers are waited for longer than processes, those
+    /// that come back find the manager later than that.
+    /// </summary>
+    public bool MayEndSessions => Replicas == 0 || Array.Exists(Kinds, k => k is FaultKind.ProcessDeath or FaultKind.ClientPartition or FaultKind.Partition or FaultKind.OneWayPartition or FaultKind.PairPartition or FaultKind.Pause or FaultKind.RegisterAway);
+
     /// <summary>Draws a run.</summary>
-    public static SwarmOptions Draw(ulong seed) => DrawPlannedChanges(seed).WithCheckpoints(new Rng(seed ^ 0xC4EC));
+    public static SwarmOptions Draw(ulong seed) => DrawDurableTables(seed).WithCheckpoints(new Rng(seed ^ 0xC4EC));
 
     /// <summary>Draws a run without checkpoints: what found-by-seed tests were drawn by before there were any.</summary>
+    public static SwarmOptions DrawDurableTables(ulong seed) => DrawPlannedChanges(seed).WithDurableTables(new Rng(seed ^ 0xD15C));
+
+    /// <summary>Draws a run without durable tables either.</summary>
     public static SwarmOptions DrawPlannedChanges(ulong seed) => DrawFaults(seed).WithPlannedChanges(new Rng(seed ^ 0x91A2));
 
     /// <summary>Draws a run in which nothing is changed by plan but that servers join and leave: what found-by-seed tests were drawn by.</summary>
@@ -123,7 +138,8 @@ internal sealed record SwarmOptions
             + $"delay to {Network.MaxDelayUs} us, slow {Network.SlowDelayUs} us, pushers {Pushers}, aggregating workers {AggregatingWorkers}, "
             + $"bounded workers {BoundedWorkers} (bound {(Bound is { } bound ? Number(bound) : "none")}), hosts {Hosts}, iterations {Iterations}, safety {SafetyMs} ms, "
             + $"{(LeavesDead ? "dead stay dead" : "dead come back")}, faults {(Kinds.Length == 0 ? "none" : string.Join(" ", Kinds))}{(Plays is { } plays ? $", plays {plays}" : "")}"
-            + (Checkpoints == CheckpointUse.None ? "" : $", checkpoints {Checkpoints}");
+            + (Checkpoints == CheckpointUse.None ? "" : $", checkpoints {Checkpoints}")
+            + (Journal is { } journal ? $", {journal}" : "");
     }
 
     /// <summary>
@@ -149,8 +165,47 @@ internal sealed record SwarmOptions
         return this with { Kinds = [.. kinds.Order()] };
     }
 
-    /// <summary>Adds an operator who saves checkpoints, drawn apart like the others.</summary>
-    private SwarmOptions WithCheckpoints(Rng rng) => Plays is null && rng.Chance(1, CheckpointsOneIn) ? this with { Checkpoints = CheckpointUse.RestoredAtEnd + rng.Below(3) } : this;
+    /// <summary>Adds an operator who saves checkpoints, drawn apart like the others. A stop of all servers is enough for one run.</summary>
+    private SwarmOptions WithCheckpoints(Rng rng) =>
+        Plays is null && !Has(FaultKind.WholeStop) && rng.Chance(1, CheckpointsOneIn) ? this with { Checkpoints = CheckpointUse.RestoredAtEnd + rng.Below(3) } : this;
+
+    /// <summary>
+    /// Adds journals and durable tables, in a part of the seeds, with what disks do; drawn apart as well. Where all servers may stop at once there are
+    /// pushers only: clocks and the parts that a head holds are in no journal, so nobody promises that a job goes on (docs/decisions/0091).
+    /// </summary>
+    private SwarmOptions WithDurableTables(Rng rng)
+    {
+        if (Plays is not null || !rng.Chance(1, DurableOneIn))
+        {
+            return this;
+        }
+
+        bool stopsWhole = rng.Chance(1, 2);
+        List<FaultKind> kinds = [.. Kinds];
+        foreach (FaultKind kind in (ReadOnlySpan<FaultKind>)[FaultKind.Crash, FaultKind.RestartAtOnce, FaultKind.TornWrite, FaultKind.LostDisk, FaultKind.SlowDisk, FaultKind.FailingDisk])
+        {
+            if (rng.Chance(1, 2) && (Replicas > 0 || kind == FaultKind.SlowDisk))
+            {
+                kinds.Add(kind);
+            }
+        }
+
+        if (stopsWhole)
+        {
+            kinds.RemoveAll(k => k is FaultKind.WorkerJoin or FaultKind.WorkerLeave or FaultKind.ProcessJoin);
+            kinds.Add(FaultKind.WholeStop);
+        }
+
+        return this with
+        {
+            Kinds = WithCrashes([.. kinds]),
+            Journal = new JournalDraw(HasJobs: rng.Chance(2, 3), FlushUs: rng.Chance(1, 3) ? 20_000 : 2_000, GroupMs: rng.Chance(1, 3) ? 5 : 0, Bytes: rng.Chance(1, 2) ? 4 << 10 : 256 << 20),
+            Pushers = stopsWhole ? 2 : Pushers,
+            AggregatingWorkers = stopsWhole ? 0 : AggregatingWorkers,
+            BoundedWorkers = stopsWhole ? 0 : BoundedWorkers,
+            SafetyMs = stopsWhole ? SafetyMs + 1000 : SafetyMs,
+        };
+    }
 
     /// <summary>Restarts and torn writes come with crashes.</summary>
     private static FaultKind[] WithCrashes(FaultKind[] kinds) =>
@@ -174,7 +229,7 @@ internal sealed record SwarmOptions
     {
         NamedSchedule.AppendUnreadByCutOffTail => this with { Replicas = 1, Acceptors = 3, Servers = 4, NodeTimeoutMs = 400, Pushers = 2, Kinds = [] },
         NamedSchedule.TwoMembersKilled => this with { Replicas = 2, Acceptors = 1, Servers = Math.Max(5, Servers), NodeTimeoutMs = 400, Kinds = [] },
-        NamedSchedule.SwapAfterResume => this with { Replicas = 1, Acceptors = 3, Servers = 4, NodeTimeoutMs = 300, Kinds = [], Pushers = 2 },
+        NamedSchedule.SwapAfterResume => this with { Replicas = 1, Acceptors = 3, Servers = 4, NodeTimeoutMs = 300, Kinds = [], Pushers = 2, SafetyMs = 3500 },
         NamedSchedule.LateSlice => this with { Replicas = 1, SafetyMs = 3000, Servers = Math.Max(3, Servers), Kinds = [FaultKind.Join], Pushers = Math.Max(1, Pushers) },
         NamedSchedule.DeathAmidSent => this with { AggregatingWorkers = 3 },
         NamedSchedule.HeadDeathAfterClock => this with { Replicas = 1, Acceptors = 1, Servers = Math.Max(4, Servers), NodeTimeoutMs = 400, AggregatingWorkers = 3, Kinds = [] },

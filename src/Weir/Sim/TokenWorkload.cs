@@ -35,6 +35,9 @@ internal sealed class TokenWorkload(SimCluster cluster, WeirClient client, WeirT
     /// <summary>Calls begun, and those of them that were acknowledged.</summary>
     public (long Begun, long Acknowledged) Pushes { get; private set; }
 
+    /// <summary>A call failed because the session had ended.</summary>
+    public bool HasEnded { get; private set; }
+
     /// <summary>Pushes until it is told to stop, and then until all that it began has ended.</summary>
     public async Task RunAsync(Func<bool> stops)
     {
@@ -213,6 +216,7 @@ internal sealed class TokenWorkload(SimCluster cluster, WeirClient client, WeirT
         }
         catch (WeirException restored) when (restored.Status == Status.Restored)
         {
+            HasEnded = true;
             return false;
         }
     }

@@ -13,7 +13,7 @@ namespace Weir.Sim;
 /// delay 0 on aggregating tables the model must end in the bits of an undisturbed run (promise G6); under another bound no pull may break it
 /// (invariant 3). Either way every iteration of every worker stands exactly once. Not thread-safe.
 /// </summary>
-internal sealed class TrainingWorkload(SimCluster cluster, string name, int workers, int iterations, bool aggregates, int? bound, ulong seed, int mostJoins)
+internal sealed class TrainingWorkload(SimCluster cluster, string name, int workers, int iterations, bool aggregates, int? bound, ulong seed, int mostJoins, bool durable)
 {
     private const int Width = 2;
     private const int ModelRows = 10;
@@ -68,8 +68,8 @@ internal sealed class TrainingWorkload(SimCluster cluster, string name, int work
     public async Task BeginAsync(WeirClient opener, IReadOnlyList<WeirClient> hosts)
     {
         _job = await opener.OpenJobAsync(new JobOptions { Name = name, Workers = workers, Hosts = hosts.Count });
-        _model = await opener.OpenTableAsync(new TableOptions { Name = $"{name} model", Width = Width, Rule = aggregates ? Rule : UpdateRule.Add, Aggregate = aggregates, Job = _job });
-        _counts = await opener.OpenTableAsync(new TableOptions { Name = $"{name} counts", Aggregate = aggregates, Job = _job });
+        _model = await opener.OpenTableAsync(new TableOptions { Name = $"{name} model", Width = Width, Rule = aggregates ? Rule : UpdateRule.Add, Aggregate = aggregates, Job = _job, Durable = durable });
+        _counts = await opener.OpenTableAsync(new TableOptions { Name = $"{name} counts", Aggregate = aggregates, Job = _job, Durable = durable });
         _keys = [.. Enumerable.Range(0, ModelRows).Select(i => Mix.Of(seed + (ulong)i))];
         foreach (WeirClient host in hosts)
         {

@@ -4,7 +4,7 @@ using Weir.Host;
 using Weir.Host.Disk;
 using Weir.Host.S3;
 using Weir.Keys;
-using Weir.Tests.Checkpoints;
+using Weir.Sim;
 using Weir.Tests.Learn;
 using Weir.World;
 
@@ -196,7 +196,7 @@ public sealed class CheckpointStoreTests : IAsyncLifetime
         await client.SaveCheckpointAsync(store, "c", Cancellation);
         await using WeirClient other = await cluster.ConnectAsync(cancellation: Cancellation);
         var held = new TaskCompletionSource();
-        Task<CheckpointSummary> open = other.SaveCheckpointAsync(new MemoryStore { Delay = () => held.Task }, "held", Cancellation);
+        Task<CheckpointSummary> open = other.SaveCheckpointAsync(new MemoryCheckpoints { Delay = () => held.Task }, "held", Cancellation);
         while ((await client.ReadMapAsync(10_000, Cancellation)).Checkpoint is null)
         {
             // It is yet to be opened.
@@ -230,7 +230,7 @@ public sealed class CheckpointStoreTests : IAsyncLifetime
     /// <summary>A store in memory whose disk is full at a write of the test's choice.</summary>
     private sealed class FailingStore : ICheckpointStore
     {
-        private readonly MemoryStore _store = new();
+        private readonly MemoryCheckpoints _store = new();
         private int _failing;
         private bool _keeps;
 

@@ -35,6 +35,22 @@ public class ClusterRunTests
     }
 
     [Fact]
+    public void Seeds_whose_servers_all_stop_lose_nothing_durable_and_end_no_session()
+    {
+        var batch = new RunBatch();
+        for (ulong seed = 1; batch.Seeds < 30; seed++)
+        {
+            if (SwarmOptions.Draw(seed).Has(FaultKind.WholeStop))
+            {
+                batch.Add(Play(seed));
+            }
+        }
+
+        Assert.Empty(batch.Violations.Select(v => $"{v.Options}\n{v.Violation}"));
+        Assert.True(batch.Tally.Count(FaultKind.WholeStop) > 20, $"only {batch.Tally.Count(FaultKind.WholeStop)} clusters stopped");
+    }
+
+    [Fact]
     public void The_same_seed_gives_the_same_run_on_any_thread_and_another_seed_another()
     {
         ulong[] seeds = [3, 11, 84];

@@ -175,7 +175,7 @@ public class FoundBySeedsTests
     [Fact]
     public void Seed_200864_chains_are_compared_once_the_last_death_has_passed_down_them()
     {
-        using var run = new ClusterRun(SwarmOptions.Draw(200864));
+        using var run = new ClusterRun(SwarmOptions.DrawPlannedChanges(200864));
         Assert.Null(run.Run().Violation);
     }
 
@@ -217,6 +217,79 @@ public class FoundBySeedsTests
                 float[] read = new float[1];
                 await client.PullAsync(table, new[] { key }, read);
                 Assert.Equal(1, read[0]);
+            },
+            limitMs: 60_000);
+    }
+
+    /// <summary>
+    /// R6, R23: who stayed away after a stop of all servers stood first in its chains, and was waited for without end: patience with it began only where
+    /// one that had come back stood there.
+    /// </summary>
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void Seed_30_after_a_stop_of_all_servers_one_that_stays_away_is_waited_for_no_longer_than_said(int replicas)
+    {
+        using var cluster = new SimCluster(30, servers: 3, acceptors: 3, replicas: replicas, journals: true, limits: ServerLimits.FastFailover with { RecoveryWaitMs = 1000 });
+        ulong[] keys = [.. Enumerable.Range(0, 200).Select(i => (ulong)i)];
+        float[] ones = [.. keys.Select(_ => 1f)], read = new float[keys.Length];
+        cluster.Run(
+            async () =>
+            {
+                WeirClient client = await cluster.ConnectAsync("a", new ClientOptions { UnreachableMs = 60_000, DeadlineMs = 20_000 });
+                WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t", Durable = true });
+                await client.PushAsync(table, keys, ones);
+                for (int server = 0; server < 3; server++)
+                {
+                    cluster.KillServer(server);
+                }
+
+                cluster.RestartServer(1);
+                cluster.RestartServer(2);
+                await client.PushAsync(table, keys, ones);
+                await client.PullAsync(table, keys, read);
+                Assert.All(read, value => Assert.Equal(2, value));
+            },
+            limitMs: 60_000);
+    }
+
+    /// <summary>R18: a server that had come back with its journal was to leave before it had come in, and said that it had left: nobody had what it held.</summary>
+    [Fact]
+    public void Seed_32218_a_server_that_came_back_with_its_journal_comes_in_before_it_leaves()
+    {
+        using var cluster = new SimCluster(32218, servers: 4, acceptors: 3, journals: true, limits: ServerLimits.FastFailover);
+        ulong[] keys = [.. Enumerable.Range(0, 200).Select(i => (ulong)i)];
+        float[] ones = [.. keys.Select(_ => 1f)], read = new float[keys.Length];
+        cluster.Run(
+            async () =>
+            {
+                WeirClient client = await cluster.ConnectAsync("a", new ClientOptions { UnreachableMs = 60_000, DeadlineMs = 20_000 });
+                WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t", Durable = true });
+                await client.PushAsync(table, keys, ones);
+                cluster.KillServer(3);
+                cluster.RestartServer(3);
+                cluster.LeaveServer(3);
+                await UntilAsync(cluster, () => !cluster.Runs(3));
+                await client.PullAsync(table, keys, read);
+                Assert.Equal(ones, read);
+            },
+            limitMs: 60_000);
+    }
+
+    /// <summary>R18: a drained server that was started again had nothing yet, was forgotten, came in again, and had segments that nobody expected it to have.</summary>
+    [Fact]
+    public void Seed_37698_a_server_that_lives_and_is_not_drained_is_not_forgotten_though_it_holds_nothing()
+    {
+        using var cluster = new SimCluster(37698, servers: 2, limits: ServerLimits.FastFailover);
+        cluster.Run(
+            async () =>
+            {
+                WeirClient client = await cluster.ConnectAsync("a");
+                WeirException refused = await Assert.ThrowsAsync<WeirException>(() => client.ForgetServerAsync("server:1"));
+                Assert.Equal(Status.Conflict, refused.Status);
+                Assert.Contains("drain it first", refused.Message, StringComparison.Ordinal);
+                await client.DrainServerAsync("server:1");
+                Assert.Equal(0, await client.ForgetServerAsync("server:1"));
             },
             limitMs: 60_000);
     }
