@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Globalization;
+using System.Security.Cryptography;
 using System.Text;
 using Microsoft.Win32.SafeHandles;
 using Weir.World;
@@ -47,9 +48,9 @@ internal sealed class JournalFolder : IJournal, IDisposable
     /// <summary>A block for a file, or, without one, the files before that to delete.</summary>
     private readonly record struct Order(ulong File, ReadOnlyMemory<byte>? Block, ulong Ticket);
 
-    private JournalFolder(string folder, ulong cluster, ulong node, bool hasPast, FileStream held, Action ended)
+    private JournalFolder(string folder, ulong number, ulong cluster, ulong node, bool hasPast, FileStream held, Action ended)
     {
-        (_folder, _cluster, Node, HasPast, _lock, _ended) = (folder, cluster, node, hasPast, held, ended);
+        (_folder, Number, _cluster, Node, HasPast, _lock, _ended) = (folder, number, cluster, node, hasPast, held, ended);
         _nextBlock = 1;
         Check();
         _past = [.. _files.Keys];
@@ -60,6 +61,9 @@ internal sealed class JournalFolder : IJournal, IDisposable
 
     /// <summary>The node that the journal is of: it keeps its id from start to start.</summary>
     public ulong Node { get; }
+
+    /// <inheritdoc/>
+    public ulong Number { get; }
 
     /// <inheritdoc/>
     public bool HasPast { get; }
@@ -84,13 +88,13 @@ internal sealed class JournalFolder : IJournal, IDisposable
             if (File.Exists(path))
             {
                 string[] owner = File.ReadAllText(path).Split(' ', StringSplitOptions.TrimEntries);
-                if (owner is not ["journal", "of", "node", { } id, "of", "cluster", { } stands] || !ulong.TryParse(id, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong node) || node == 0)
+                if (owner is not ["journal", { } which, "of", "node", { } id, "of", "cluster", { } stands] || !TryReadHex(which, out ulong number) || !TryReadHex(id, out ulong node))
                 {
                     throw new IOException($"{path} does not say whose journal folder {folder} is: was the wrong folder named?");
                 }
 
                 return stands == cluster16
-                    ? new JournalFolder(folder, cluster, node, hasPast: true, held, ended)
+                    ? new JournalFolder(folder, number, cluster, node, hasPast: true, held, ended)
                     : throw new IOException($"folder {folder} has the journal of node {id} of cluster {stands}, not of cluster {cluster16}: was the wrong folder named?");
             }
 
@@ -99,8 +103,9 @@ internal sealed class JournalFolder : IJournal, IDisposable
                 throw new IOException($"folder {folder} has files of a journal and no file '{OwnerFile}' that says whose: put that back, or name an empty folder");
             }
 
-            DurableFiles.Replace(folder, OwnerFile, Encoding.UTF8.GetBytes(string.Create(CultureInfo.InvariantCulture, $"journal of node {newNode:x} of cluster {cluster16}\n")));
-            return new JournalFolder(folder, cluster, newNode, hasPast: false, held, ended);
+            ulong drawn = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong))) | 1;
+            DurableFiles.Replace(folder, OwnerFile, Encoding.UTF8.GetBytes(string.Create(CultureInfo.InvariantCulture, $"journal {drawn:x} of node {newNode:x} of cluster {cluster16}\n")));
+            return new JournalFolder(folder, drawn, cluster, newNode, hasPast: false, held, ended);
         }
         catch
         {
@@ -108,6 +113,9 @@ internal sealed class JournalFolder : IJournal, IDisposable
             throw;
         }
     }
+
+    private static bool TryReadHex(string text, out ulong number) =>
+        ulong.TryParse(text, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out number) && number != 0;
 
     /// <inheritdoc/>
     public bool TryRead(out ReadOnlyMemory<byte> block)

@@ -8,8 +8,11 @@ namespace Weir.Placement;
 /// </summary>
 internal readonly record struct MapMember(ulong Node, ulong Incarnation, string Address, uint WeightPercent, string Zone, bool IsDraining = false)
 {
-    /// <summary>It has a journal, so it may hold segments of durable tables and come back with them (design R5, R23).</summary>
-    public bool HasJournal { get; init; }
+    /// <summary>The number of its journal; 0 where it has none. Who comes back with that very journal comes back with what this member held (design R5, R23).</summary>
+    public ulong Journal { get; init; }
+
+    /// <summary>It may hold segments of durable tables.</summary>
+    public bool HasJournal => Journal != 0;
 }
 
 /// <summary>A table as declared. Group 0: no clocks govern it. Committed: it is pulled from the tails of its chains (design R22).</summary>

@@ -19,8 +19,8 @@ internal static class MapParts
         new MapList<MapMember>(
             m => m.Members,
             (m, members) => m with { Members = members },
-            20 + TextBytes + TextBytes,
-            m => 20 + ByteWriter.TextBytes(m.Address) + ByteWriter.TextBytes(m.Zone),
+            28 + TextBytes + TextBytes,
+            m => 28 + ByteWriter.TextBytes(m.Address) + ByteWriter.TextBytes(m.Zone),
             WriteMember,
             ReadMember),
         new MapList<MapTable>(
@@ -70,30 +70,31 @@ internal static class MapParts
     private const int WorkerBytes = 40;
     private const int CutBytes = 12;
 
-    // The flags of a table.
-    private const uint HasJournal = 1, IsDraining = 2;
+    // The flags of a member, and of a table.
+    private const uint IsDraining = 2;
     private const uint Aggregates = 1, IsCommitted = 2, IsDurable = 4, IsLost = 8;
 
     private static void WriteMember(ref ByteWriter writer, MapMember member)
     {
         writer.UInt64(member.Node);
         writer.UInt64(member.Incarnation);
+        writer.UInt64(member.Journal);
         writer.UInt16((ushort)member.WeightPercent);
-        writer.UInt16((ushort)((member.HasJournal ? HasJournal : 0) | (member.IsDraining ? IsDraining : 0)));
+        writer.UInt16((ushort)(member.IsDraining ? IsDraining : 0));
         writer.Text(member.Address);
         writer.Text(member.Zone);
     }
 
     private static MapMember ReadMember(ref ByteReader reader)
     {
-        ulong node = reader.UInt64(), incarnation = reader.UInt64();
+        ulong node = reader.UInt64(), incarnation = reader.UInt64(), journal = reader.UInt64();
         uint weight = reader.UInt16(), flags = reader.UInt16();
-        if ((flags & ~(HasJournal | IsDraining)) != 0)
+        if ((flags & ~IsDraining) != 0)
         {
             reader.Fail();
         }
 
-        return new MapMember(node, incarnation, reader.Text(), weight, reader.Text(), (flags & IsDraining) != 0) { HasJournal = (flags & HasJournal) != 0 };
+        return new MapMember(node, incarnation, reader.Text(), weight, reader.Text(), (flags & IsDraining) != 0) { Journal = journal };
     }
 
     private static void WriteTable(ref ByteWriter writer, MapTable table)

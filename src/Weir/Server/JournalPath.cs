@@ -46,6 +46,9 @@ internal sealed class JournalPath
     /// <summary>An earlier start of this node wrote here: it comes back with its segments (design R5).</summary>
     public bool HasPast => _journal.HasPast;
 
+    /// <summary>Which journal it is.</summary>
+    public ulong Number => _journal.Number;
+
     /// <summary>Why nothing that is in this journal may be relied on, so that the node must stop (promise G13); null while all is well.</summary>
     public string? Fault { get; private set; }
 

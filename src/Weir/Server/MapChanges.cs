@@ -13,8 +13,8 @@ internal static class MapChanges
     /// <summary>A node comes in. While no table stands, the ring gives it its share; later it waits for moves (they come with replicas).</summary>
     public static Decision AddNode(ClusterMap map, in JoinNodeBody join)
     {
-        var member = new MapMember(join.Node, join.Incarnation, join.Address, join.WeightPercent, join.Zone) { HasJournal = join.HasJournal };
-        if (!join.HasJournal && Array.Find(map.Tables, t => t.Durable) is { } durable)
+        var member = new MapMember(join.Node, join.Incarnation, join.Address, join.WeightPercent, join.Zone) { Journal = join.Journal };
+        if (join.Journal == 0 && Array.Find(map.Tables, t => t.Durable) is { } durable)
         {
             return Refuse($"table {durable.Name} is durable, so every server of the cluster needs a journal, and server {join.Address} has none: start it with one");
         }
@@ -26,7 +26,7 @@ internal static class MapChanges
                 return Done(map, map.Cluster);
             }
 
-            if (join.IsBack && known.HasJournal)
+            if (join.Journal != 0 && join.Journal == known.Journal)
             {
                 return Done(Returns.ComeBack(map, member), map.Cluster);
             }

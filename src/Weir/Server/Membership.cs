@@ -385,7 +385,7 @@ internal sealed class Membership(
             ManagerTerm = term,
             ManagerNode = options.Node,
             Acceptors = [.. acceptors],
-            Members = [new MapMember(options.Node, options.Incarnation, options.Address, options.WeightPercent, options.Zone) { HasJournal = node.Journal is not null }],
+            Members = [new MapMember(options.Node, options.Incarnation, options.Address, options.WeightPercent, options.Zone) { Journal = node.Journal?.Number ?? 0 }],
             Chains = [.. Enumerable.Repeat(new MapChain(1, [ChainMember.Complete(0)]), segments)],
         };
         Swap();

@@ -142,12 +142,8 @@ internal sealed class NodeState : IDisposable
 
     public FrameHeader Header(FrameKind kind) => Reply(kind, default);
 
-    /// <summary>How this node asks to come in: where it has read its journal, as one that comes back (design R5).</summary>
-    public JoinNodeBody Joining() => new(Options.Node, Options.Incarnation, Options.WeightPercent, Options.Address, Options.Zone)
-    {
-        HasJournal = Journal is not null,
-        IsBack = Journal is { HasPast: true },
-    };
+    /// <summary>How this node asks to come in. Whether it comes back is for the map to say, which names the journal that it had (design R5).</summary>
+    public JoinNodeBody Joining() => new(Options.Node, Options.Incarnation, Options.WeightPercent, Options.Address, Options.Zone) { Journal = Journal?.Number ?? 0 };
 
     /// <summary>Takes over a newer map: segments, tables and workers that it no longer names are forgotten.</summary>
     public void Adopt(ClusterMap map)

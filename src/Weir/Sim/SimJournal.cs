@@ -34,6 +34,9 @@ internal sealed class SimJournal(SimScheduler scheduler, Rng rng) : IJournal
     public Action? Ended { get; set; }
 
     /// <inheritdoc/>
+    public ulong Number { get; private set; } = 1;
+
+    /// <inheritdoc/>
     public bool HasPast { get; private set; }
 
     /// <inheritdoc/>
@@ -87,7 +90,7 @@ internal sealed class SimJournal(SimScheduler scheduler, Rng rng) : IJournal
     {
         Crash();
         _blocks.Clear();
-        (_past, HasPast) = (0, false);
+        (_past, HasPast, Number) = (0, false, Number + 1);
     }
 
     // One at a time, in order.

@@ -86,20 +86,17 @@ internal readonly record struct JoinNodeBody(ulong Node, ulong Incarnation, uint
     /// <summary>Characters of an address, a zone or a process's name: they stand in the map, which has to fit a frame.</summary>
     public const int MaxTextLength = 256;
 
-    /// <summary>It has a journal.</summary>
-    public bool HasJournal { get; init; }
+    /// <summary>The number of its journal; 0 where it has none. Where the map names that very one for it, it holds what that says, for each segment up to a known place (design R5).</summary>
+    public ulong Journal { get; init; }
 
-    /// <summary>It was started again on its journal and holds what that says, for each segment up to a known place (design R5).</summary>
-    public bool IsBack { get; init; }
-
-    public int Bytes => 20 + ByteWriter.TextBytes(Address) + ByteWriter.TextBytes(Zone);
+    public int Bytes => 26 + ByteWriter.TextBytes(Address) + ByteWriter.TextBytes(Zone);
 
     public void Write(ref ByteWriter writer)
     {
         writer.UInt64(Node);
         writer.UInt64(Incarnation);
+        writer.UInt64(Journal);
         writer.UInt16((ushort)WeightPercent);
-        writer.UInt16((ushort)((HasJournal ? 1 : 0) | (IsBack ? 2 : 0)));
         writer.Text(Address);
         writer.Text(Zone);
     }
@@ -107,10 +104,10 @@ internal readonly record struct JoinNodeBody(ulong Node, ulong Incarnation, uint
     public static bool TryRead(ReadOnlySpan<byte> body, out JoinNodeBody message)
     {
         var reader = new ByteReader(body);
-        ulong node = reader.UInt64(), incarnation = reader.UInt64();
-        ushort weight = reader.UInt16(), flags = reader.UInt16();
-        message = new JoinNodeBody(node, incarnation, weight, reader.Text(), reader.Text()) { HasJournal = (flags & 1) != 0, IsBack = (flags & 2) != 0 };
-        return reader.AtEnd && flags is (0 or 1 or 3) && message.Node != 0 && message.Address.Length is > 0 and <= MaxTextLength
+        ulong node = reader.UInt64(), incarnation = reader.UInt64(), journal = reader.UInt64();
+        ushort weight = reader.UInt16();
+        message = new JoinNodeBody(node, incarnation, weight, reader.Text(), reader.Text()) { Journal = journal };
+        return reader.AtEnd && message.Node != 0 && message.Address.Length is > 0 and <= MaxTextLength
             && message.Zone.Length <= MaxTextLength && message.WeightPercent is > 0 and <= 10_000;
     }
 }

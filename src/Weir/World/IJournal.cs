@@ -7,6 +7,9 @@ namespace Weir.World;
 /// </summary>
 internal interface IJournal
 {
+    /// <summary>Drawn when it was made, above 0, and kept from start to start: no other journal has it, a later one of the same node neither.</summary>
+    ulong Number { get; }
+
     /// <summary>Whether an earlier start of the node had it, whatever it appended: it comes back (design R5).</summary>
     bool HasPast { get; }
 

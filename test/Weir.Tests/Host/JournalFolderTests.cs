@@ -89,7 +89,7 @@ public sealed class JournalFolderTests : IDisposable
             Assert.Contains("in use", Assert.Throws<IOException>(() => JournalFolder.Open(_scratch["other"], 7, 6, () => { })).Message);
         }
 
-        File.WriteAllText(Path.Combine(_scratch["other"], "owner"), "journal of node 6 of cluster 7\n");
+        File.WriteAllText(Path.Combine(_scratch["other"], "owner"), "journal 5 of node 6 of cluster 7\n");
         File.Copy(files[0], Path.Combine(_scratch["other"], Path.GetFileName(files[0])));
         Assert.Contains("files were mixed", Assert.Throws<IOException>(() => JournalFolder.Open(_scratch["other"], 7, 6, () => { })).Message);
         File.Delete(Path.Combine(Folder, "owner"));

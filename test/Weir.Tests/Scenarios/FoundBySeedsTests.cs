@@ -171,6 +171,14 @@ public class FoundBySeedsTests
     /// R20: a Sent that a worker made by the map before a head's death came to the next head after it. What it did not list, because another led
     /// it then, was counted as nothing to wait for: the iteration closed without the worker's part.
     /// </summary>
+    /// <summary>An empty journal that had been opened twice was taken for the one that was lost, and led: every push it had acknowledged before was StateLost.</summary>
+    [Fact]
+    public void Seed_74419_another_journal_is_not_the_one_that_was_lost()
+    {
+        using var run = new ClusterRun(SwarmOptions.DrawDurableTables(74419));
+        Assert.Null(run.Run().Violation);
+    }
+
     /// <summary>A process that died last is counted out after all else has settled: its end is one more entry for every chain.</summary>
     [Fact]
     public void Seed_200864_chains_are_compared_once_the_last_death_has_passed_down_them()

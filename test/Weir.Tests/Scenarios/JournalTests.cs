@@ -99,7 +99,7 @@ public class JournalTests
         Membership.Decision decision = MapChanges.AddNode(map, new JoinNodeBody(9, 9, 100, "c", ""));
         Assert.Null(decision.Map);
         Assert.Contains("server c has none", decision.Text, StringComparison.Ordinal);
-        Assert.NotNull(MapChanges.AddNode(map, new JoinNodeBody(9, 9, 100, "c", "") { HasJournal = true }).Map);
+        Assert.NotNull(MapChanges.AddNode(map, new JoinNodeBody(9, 9, 100, "c", "") { Journal = 9 }).Map);
     }
 
     /// <summary>

@@ -14,7 +14,7 @@ public class CheckpointChangesTests
     [Fact]
     public void A_restored_table_is_durable_and_committed_as_it_was_and_a_job_goes_on_without_the_lost_as_it_did()
     {
-        ClusterMap journals = Map with { Members = [.. Map.Members.Select(m => m with { HasJournal = true })] };
+        ClusterMap journals = Map with { Members = [.. Map.Members.Select(m => m with { Journal = m.Node })] };
         ClusterMap recorded = journals with
         {
             Tables = [.. Map.Tables.Select(t => t with { Durable = true, IsLost = true, IsCommitted = !t.Aggregate })],
@@ -31,7 +31,7 @@ public class CheckpointChangesTests
     [Fact]
     public void A_checkpoint_with_a_durable_table_is_not_loaded_where_a_server_has_no_journal()
     {
-        ClusterMap none = Map with { Members = [.. Map.Members.Select(m => m with { HasJournal = false })] };
+        ClusterMap none = Map with { Members = [.. Map.Members.Select(m => m with { Journal = 0 })] };
         Membership.Decision decision = Restore(none, none with { Tables = [Map.Tables[0] with { Durable = true }, .. Map.Tables[1..]] });
         Assert.Null(decision.Map);
         Assert.Equal(Status.Conflict, decision.Status);

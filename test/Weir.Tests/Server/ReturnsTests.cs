@@ -1,6 +1,7 @@
 using Weir.Placement;
 using Weir.Server;
 using Weir.Tests.Wire;
+using Weir.Wire;
 
 namespace Weir.Tests.Server;
 
@@ -51,7 +52,7 @@ public class ReturnsTests
     {
         ClusterMap map = Map(new MapChain(3, [First])) with { Replicas = 0, Acceptors = [] };
         Assert.True(MapChanges.RemoveNode(map, map.Members[0].Node, 0).Map!.Chains[0].IsDown);
-        map = map with { Members = [.. map.Members.Select(m => m with { HasJournal = false })] };
+        map = map with { Members = [.. map.Members.Select(m => m with { Journal = 0 })] };
         Assert.Empty(MapChanges.RemoveNode(map, map.Members[0].Node, 0).Map!.Chains[0].Members);
     }
 
@@ -65,6 +66,24 @@ public class ReturnsTests
         Assert.Equal([false, true], without.Tables.Select(t => t.IsLost));
     }
 
+    /// <summary>
+    /// A server whose disk was lost, and that was started twice before the map had it, has a journal with a past: of itself alone. What the map says that its node holds was in another.
+    /// </summary>
+    [Theory]
+    [InlineData(false, true)]
+    [InlineData(true, false)]
+    public void Who_has_another_journal_than_the_member_that_it_was_has_nothing_of_what_that_held(bool isTheSame, bool mayTake)
+    {
+        ClusterMap map = Map(new MapChain(3, [First, ChainMember.Complete(1)])) with { Acceptors = [] };
+        MapMember lost = map.Members[0];
+        var join = new JoinNodeBody(lost.Node, 99, 100, lost.Address, "") { Journal = isTheSame ? lost.Journal : lost.Journal + 1 };
+        ClusterMap next = MapChanges.AddNode(map, join).Map!;
+        int index = next.IndexOf(lost.Node);
+        Assert.Equal(99UL, next.Members[index].Incarnation);
+        Assert.Equal(join.Journal, next.Members[index].Journal);
+        Assert.Equal(mayTake ? -1 : 1, next.Chains[0].PlaceOf(index));
+    }
+
     private static MapMember Back(int index) => Map(default).Members[index] with { Incarnation = 99 };
 
     private static ClusterMap Map(MapChain first)
@@ -74,7 +93,7 @@ public class ReturnsTests
         {
             Version = 4,
             Replicas = 1,
-            Members = [.. map.Members.Take(2).Select(m => m with { HasJournal = true })],
+            Members = [.. map.Members.Take(2).Select(m => m with { Journal = m.Node })],
             Tables = [map.Tables[0] with { Durable = true }, map.Tables[1]],
             Chains = [first with { Members = first.Members ?? [] }, .. map.Chains[1..].Select(_ => new MapChain(1, []))],
         };

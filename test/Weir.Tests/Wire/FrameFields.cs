@@ -268,8 +268,9 @@ internal static class FrameFields
         {
             fields.Add(8, "node", member.Node);
             fields.Add(8, "incarnation", member.Incarnation);
+            fields.Add(8, "journal", member.Journal);
             fields.Add(2, "weightPercent", member.WeightPercent);
-            fields.Add(2, "flags", (member.HasJournal ? 1 : 0) + (member.IsDraining ? 2 : 0));
+            fields.Add(2, "flags", member.IsDraining ? 2 : 0);
             fields.Text("address", member.Address);
             fields.Text("zone", member.Zone);
         }

@@ -193,7 +193,7 @@ internal static class FrameSamples
         frames.Add(Frame(FrameKind.PaxosReply, new PaxosReplyBody(1, false, new Ballot(7, 22), new Ballot(7, 22), new Ballot(6, 11), value), names));
         frames.Add(Frame(FrameKind.JoinNode, new JoinNodeBody(2, 22, 100, "10.0.0.2:4000", "rack 1"), names));
         frames.Add(Frame(FrameKind.JoinNode, new JoinNodeBody(1, 99, 100, "10.0.0.3:4000", ""), names));
-        frames.Add(Frame(FrameKind.JoinNode, new JoinNodeBody(3, 33, 100, "10.0.0.4:4000", "") { HasJournal = true, IsBack = true }, names));
+        frames.Add(Frame(FrameKind.JoinNode, new JoinNodeBody(3, 33, 100, "10.0.0.4:4000", "") { Journal = 0x5EED }, names));
         frames.Add(Frame(FrameKind.OpenTable, new OpenTableBody("kept", Width, UpdateRule.Add, 0, false, 0, KeyLifetime.Default, Durable: true), names));
     }
 
