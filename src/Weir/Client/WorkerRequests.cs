@@ -23,7 +23,7 @@ internal sealed class WorkerRequests(WeirClient client, Job job)
 
     public async Task<JoinedWorkers> AddAsync(int count, long fromIteration, CancellationToken cancellation)
     {
-        ulong nonce = State.Nonce();
+        ulong nonce = State.Nonce() | 1;
         uint generation = Generation;
         AdminReplyBody reply = await ChangeAsync(
             FrameKind.AddWorkers, map => new AddWorkersBody(job.Group, count, map.Job(job.Group)?.Workers.Length ?? 0, fromIteration, nonce), cancellation);

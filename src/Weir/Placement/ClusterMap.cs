@@ -50,6 +50,9 @@ internal readonly record struct MapWorker(ulong Process, ulong Session, long Fro
     public const long Undecided = 0;
     public const long NoEnd = long.MaxValue;
 
+    /// <summary>The nonce of the request that it joined by, so that a retry adds none, whoever joined since; 0 where the job opened with it.</summary>
+    public ulong JoinedBy { get; init; }
+
     /// <summary>A worker of a job that opens: nobody's, from the first iteration on.</summary>
     public static readonly MapWorker Opened = new(0, 0, 1, NoEnd, Working);
 
@@ -77,10 +80,10 @@ internal readonly record struct MapWorker(ulong Process, ulong Session, long Fro
 }
 
 /// <summary>
-/// The join, leave or loss of a job's workers that is under way (design R8): the version of the map that announced it, 0 for none; the nonce
-/// of the last request to add workers, so that a retry adds none; and the first iteration that it may take effect at.
+/// The join, leave or loss of a job's workers that is under way (design R8): the version of the map that announced it, 0 for none; and the first
+/// iteration that it may take effect at.
 /// </summary>
-internal readonly record struct MapChange(ulong Announced, ulong Nonce, long NotBefore)
+internal readonly record struct MapChange(ulong Announced, long NotBefore)
 {
     /// <summary>
     /// How many iterations a host may begin after it answered and before it has read the decision (the M of R8), so that training goes on

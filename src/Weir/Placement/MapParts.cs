@@ -33,8 +33,8 @@ internal static class MapParts
         new MapList<MapJob>(
             m => m.Jobs,
             (m, jobs) => m with { Jobs = jobs },
-            48 + TextBytes,
-            j => 48 + ByteWriter.TextBytes(j.Name) + (j.Workers.Length * WorkerBytes),
+            40 + TextBytes,
+            j => 40 + ByteWriter.TextBytes(j.Name) + (j.Workers.Length * WorkerBytes),
             WriteJob,
             ReadJob),
         new MapList<MapProcess>(
@@ -67,7 +67,7 @@ internal static class MapParts
             ReadCheckpoint),
     ];
 
-    private const int WorkerBytes = 40;
+    private const int WorkerBytes = 48;
     private const int CutBytes = 12;
 
     // The flags of a member, and of a table.
@@ -134,7 +134,6 @@ internal static class MapParts
         writer.UInt32(job.ContinuesWithout ? 1u : 0u);
         writer.UInt64(job.Nonce);
         writer.UInt64(job.Change.Announced);
-        writer.UInt64(job.Change.Nonce);
         writer.Int64(job.Change.NotBefore);
         writer.Text(job.Name);
         writer.Int32(job.Workers.Length);
@@ -145,6 +144,7 @@ internal static class MapParts
             writer.Int64(worker.From);
             writer.Int64(worker.Through);
             writer.Int64(worker.FinishedThrough);
+            writer.UInt64(worker.JoinedBy);
         }
     }
 
@@ -154,12 +154,12 @@ internal static class MapParts
         int hosts = reader.Int32();
         uint continues = reader.UInt32();
         ulong nonce = reader.UInt64();
-        var change = new MapChange(reader.UInt64(), reader.UInt64(), reader.Int64());
+        var change = new MapChange(reader.UInt64(), reader.Int64());
         string name = reader.Text();
         var workers = new MapWorker[reader.Count(WorkerBytes)];
         for (int w = 0; w < workers.Length; w++)
         {
-            workers[w] = new MapWorker(reader.UInt64(), reader.UInt64(), reader.Int64(), reader.Int64(), reader.Int64());
+            workers[w] = new MapWorker(reader.UInt64(), reader.UInt64(), reader.Int64(), reader.Int64(), reader.Int64()) { JoinedBy = reader.UInt64() };
         }
 
         return new MapJob(group, name, hosts, continues != 0, nonce, change, workers);

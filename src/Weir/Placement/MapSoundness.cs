@@ -191,7 +191,7 @@ internal static class MapSoundness
 
     /// <summary>A worker that is about to join is nobody's; any other takes part from its first through its last iteration, and finished within them.</summary>
     private static bool SpanIsSound(MapWorker worker) => !worker.HasFirst
-        ? worker == MapWorker.Announced
+        ? worker == MapWorker.Announced with { JoinedBy = worker.JoinedBy }
         : worker.From > 0 && (worker.Through == MapWorker.Undecided || worker.Through >= worker.From)
             && (worker.FinishedThrough == MapWorker.Working || (worker.IsLost && worker.Session == 0) || (worker.FinishedThrough >= worker.From - 1 && worker.FinishedThrough <= worker.Last));
 }

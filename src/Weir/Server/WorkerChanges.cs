@@ -20,9 +20,9 @@ internal static class WorkerChanges
             return Ended(body.Group);
         }
 
-        if (job.Change.Nonce == body.Nonce)
+        if (Array.FindIndex(job.Workers, w => w.JoinedBy == body.Nonce) is >= 0 and int first)
         {
-            return Done(map, (ulong)(job.Workers.Length - body.Count));
+            return Done(map, (ulong)first);
         }
 
         if (body.Count < 1 || body.Count > limits.MaxWorkers - job.Workers.Length)
@@ -45,8 +45,8 @@ internal static class WorkerChanges
             return Refuse($"all workers of job {job.Name} have finished");
         }
 
-        MapWorker[] workers = [.. job.Workers, .. Enumerable.Repeat(MapWorker.Announced, body.Count)];
-        return Announce(map, job, new MapChange(0, body.Nonce, body.NotBefore), workers, (ulong)job.Workers.Length);
+        MapWorker[] workers = [.. job.Workers, .. Enumerable.Repeat(MapWorker.Announced with { JoinedBy = body.Nonce }, body.Count)];
+        return Announce(map, job, new MapChange(0, body.NotBefore), workers, (ulong)job.Workers.Length);
     }
 
     /// <summary>Announces that a worker leaves the job. One that is about to leave, or has left, stays so.</summary>
@@ -86,7 +86,7 @@ internal static class WorkerChanges
 
         var workers = (MapWorker[])job.Workers.Clone();
         workers[body.Worker] = worker with { Through = MapWorker.Undecided };
-        return Announce(map, job, new MapChange(0, job.Change.Nonce, body.NotBefore + 1), workers, body.Worker);
+        return Announce(map, job, new MapChange(0, body.NotBefore + 1), workers, body.Worker);
     }
 
     /// <summary>
@@ -116,7 +116,7 @@ internal static class WorkerChanges
         return job with
         {
             Workers = [.. job.Workers.Select(w => IsGone(w) ? Lose(w) : w)],
-            Change = new MapChange(map.Version + 1, job.Change.Nonce, job.Change.Announced == 0 ? 1 : job.Change.NotBefore),
+            Change = new MapChange(map.Version + 1, job.Change.Announced == 0 ? 1 : job.Change.NotBefore),
         };
     }
 

@@ -23,7 +23,7 @@ internal readonly record struct AddWorkersBody(uint Group, int Count, int Known,
     {
         var reader = new ByteReader(body);
         message = new AddWorkersBody(reader.UInt32(), reader.Int32(), reader.Int32(), reader.Int64(), reader.UInt64());
-        return reader.AtEnd && message.NotBefore is >= 0 and <= Seq.MaxIteration;
+        return reader.AtEnd && message.Nonce != 0 && message.NotBefore is >= 0 and <= Seq.MaxIteration;
     }
 }
 

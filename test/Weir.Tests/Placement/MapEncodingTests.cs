@@ -178,7 +178,7 @@ public class MapEncodingTests
     {
         UpdateRule[] rules = [UpdateRule.Add, UpdateRule.Assign, UpdateRule.Sgd(1), UpdateRule.Adagrad(1), UpdateRule.Adam(), UpdateRule.Ftrl(1)];
         ulong session = 1;
-        MapWorker Worker((ulong Process, bool Hosted, long From, long Through, int End) w) => w.From == 0 ? MapWorker.Announced : new MapWorker(
+        MapWorker Worker((ulong Process, bool Hosted, long From, long Through, int End) w) => w.From == 0 ? MapWorker.Announced with { JoinedBy = w.Process } : new MapWorker(
             w.Process,
             w.Hosted ? session++ : 0,
             w.From,
@@ -188,7 +188,7 @@ public class MapEncodingTests
         {
             MapWorker[] workers = [.. j.Workers.Select(Worker)];
             ulong announced = Array.Exists(workers, w => !w.HasFirst || w.Through == MapWorker.Undecided) ? 1UL : 0;
-            return new MapJob((uint)i + 1, j.Name, j.Hosts, i % 2 == 1, j.Nonce, new MapChange(announced, j.Nonce + 1, i), workers);
+            return new MapJob((uint)i + 1, j.Name, j.Hosts, i % 2 == 1, j.Nonce, new MapChange(announced, i), workers);
         })];
         MapSession[] own = [.. processes.Select((_, i) => new MapSession(session++, (ulong)i + 1))];
         return new ClusterMap

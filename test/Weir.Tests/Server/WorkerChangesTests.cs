@@ -16,7 +16,7 @@ public class WorkerChangesTests
         using var node = new NodeHarness();
         uint group = node.OpenJob(2);
         Assert.Equal((Status.Acked, 2UL), Add(node, group));
-        Assert.Equal((node.MapVersion, MapWorker.Announced), (Job(node, group).Change.Announced, Job(node, group).Workers[2]));
+        Assert.Equal((node.MapVersion, MapWorker.Announced with { JoinedBy = Job(node, group).Workers[2].JoinedBy }), (Job(node, group).Change.Announced, Job(node, group).Workers[2]));
         Begun(node, group, 0, 12);
         Assert.Equal(0, Job(node, group).Workers[2].From);
         Begun(node, group, 1, 30);
@@ -125,10 +125,18 @@ public class WorkerChangesTests
         Assert.Equal((Status.Acked, 2UL), Add(node, group, nonce: 7));
         Assert.Equal(3, Job(node, group).Workers.Length);
 
+        // One whose answer was lost adds none either, though another's workers came since and it counted them (seed 82763).
+        Assert.Equal((Status.Acked, 3UL), Add(node, group, nonce: 9));
+        Begun(node, group, 0, 2);
+        Begun(node, group, 1, 2);
+        Begun(node, group, 2, 2);
+        Assert.Equal((Status.Acked, 2UL), Add(node, group, nonce: 7));
+        Assert.Equal(4, Job(node, group).Workers.Length);
+
         // One that another has overtaken adds nobody either: the job has not the number of workers that it names.
         Assert.Equal(Status.Conflict, node.Admin(FrameKind.AddWorkers, new AddWorkersBody(group, 1, 2, 0, 8)).Status);
         Assert.Equal(Status.Acked, Remove(node, group, 0).Status);
-        foreach (uint worker in new uint[] { 0, 1, 2 })
+        foreach (uint worker in new uint[] { 0, 1, 2, 3 })
         {
             Begun(node, group, worker, 20);
         }

@@ -369,7 +369,6 @@ internal static class FrameFields
             fields.Add(4, "continuesWithout", job.ContinuesWithout ? 1 : 0);
             fields.Hex(8, "nonce", job.Nonce);
             fields.Add(8, "announced", job.Change.Announced);
-            fields.Hex(8, "changeNonce", job.Change.Nonce);
             fields.Add(8, "notBefore", job.Change.NotBefore);
             fields.Text("name", job.Name);
             fields.Add(4, "workers", job.Workers.Length);
@@ -380,6 +379,7 @@ internal static class FrameFields
                 fields.Add(8, "from", worker.From);
                 fields.Add(8, "through", worker.Through);
                 fields.Add(8, "finishedThrough", worker.FinishedThrough);
+                fields.Hex(8, "joinedBy", worker.JoinedBy);
             }
         }
 
