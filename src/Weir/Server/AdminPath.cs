@@ -15,6 +15,9 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
     private const long JoinRetryMs = 200;
 
     private readonly HashSet<LinkId> _listeners = [];
+
+    // Members that are to be forgotten, drained all of them, each with the map that it has to have read before.
+    private readonly Dictionary<ulong, ulong> _toKnow = [];
     private Instant _nextJoin;
     private int _joins;
 
@@ -258,7 +261,8 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
                 MapMember forgotten = node.Map!.Member(forget.Node) ?? default;
                 bool isHeard = forget.Node == node.Options.Node || Role!.Heard.IsHeard(forgotten, node.Limits.NodeTimeoutMs, now);
                 ulong rows = Role!.Heard.Rows(forgotten);
-                membership.Request(link, header, map => MemberDepartures.Forget(map, forget.Node, isHeard, rows, forget.GivesUp));
+                bool knows = !isHeard || KnowsThatItIsDrained(forgotten);
+                membership.Request(link, header, map => knows ? MemberDepartures.Forget(map, forget.Node, isHeard, rows, forget.GivesUp) : MemberDepartures.NotYet(forgotten));
                 return true;
             case FrameKind.OpenCheckpoint when OpenCheckpointBody.TryRead(body, out OpenCheckpointBody open):
                 Role!.Heard.Heard(MemberRole.Process, open.Process, open.Incarnation, now);
@@ -278,6 +282,26 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
             default:
                 return false;
         }
+    }
+
+    /// <summary>
+    /// Whether a member that lives has read a map in which it is drained: one that skips from a map before that to one that it is no longer in takes itself for
+    /// counted gone by mistake, and comes in again.
+    /// </summary>
+    private bool KnowsThatItIsDrained(in MapMember member)
+    {
+        if (!member.IsDraining || member.Node == node.Options.Node)
+        {
+            _toKnow.Remove(member.Node);
+            return true;
+        }
+
+        if (!_toKnow.TryGetValue(member.Node, out ulong version))
+        {
+            _toKnow.Add(member.Node, version = node.Map!.Version);
+        }
+
+        return Role!.Heard.Read(member) >= version && _toKnow.Remove(member.Node);
     }
 
     /// <summary>A living member of the same id elsewhere: who comes back under its id does so at its address, where no other can listen.</summary>

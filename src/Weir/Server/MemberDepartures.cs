@@ -72,12 +72,6 @@ internal static class MemberDepartures
 
         MapMember member = map.Members[index];
         int held = map.Tables.Length == 0 ? 0 : map.Chains.Count(c => c.PlaceOf(index) >= 0);
-        if (isHeard && (held > 0 || !member.IsDraining))
-        {
-            // One that is not drained would only come in again.
-            return Refuse($"server {member.Address} is alive and {(held > 0 ? $"holds {held} segments" : "may get segments")}: drain it first, with `weir drain {node:x16}`");
-        }
-
         if (map.Acceptors is [string only] && only == member.Address)
         {
             return Refuse($"server {member.Address} has the register's only acceptor: the cluster ends with it and not before");
@@ -86,6 +80,12 @@ internal static class MemberDepartures
         if (map.Members.Length == 1)
         {
             return Refuse($"server {member.Address} is the only one: the cluster ends with it and not before");
+        }
+
+        if (isHeard && (held > 0 || !member.IsDraining))
+        {
+            // One that is not drained would only come in again.
+            return Refuse($"server {member.Address} is alive and {(held > 0 ? $"holds {held} segments" : "may get segments")}: drain it first, with `weir drain {node:x16}`");
         }
 
         int[] lost = held == 0 ? [] : Lost(map, index);
@@ -100,6 +100,9 @@ internal static class MemberDepartures
         Decision removal = MapChanges.RemoveNode(map, node, rows, isGone: true);
         return removal.Map is not { } without ? removal : Done(lost.Length == 0 ? without : BeginAnew(without, Lost(without, ClusterMap.Nobody)), lost.Length);
     }
+
+    /// <summary>A server that is drained and lives is forgotten once it has read that it is drained.</summary>
+    public static Decision NotYet(in MapMember member) => new(null, Status.Busy, Text: $"server {member.Address} has yet to read that it is drained");
 
     /// <summary>The segments that nobody complete holds once a member is gone; those that nobody holds at all among them.</summary>
     private static int[] Lost(ClusterMap map, int gone) =>

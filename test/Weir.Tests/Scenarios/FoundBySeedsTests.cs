@@ -171,6 +171,14 @@ public class FoundBySeedsTests
     /// R20: a Sent that a worker made by the map before a head's death came to the next head after it. What it did not list, because another led
     /// it then, was counted as nothing to wait for: the iteration closed without the worker's part.
     /// </summary>
+    /// <summary>A server that had not read yet that it was drained was forgotten, took itself for counted gone by mistake, and came in again for good.</summary>
+    [Fact]
+    public void Seed_63425_a_server_is_forgotten_once_it_has_read_that_it_is_drained()
+    {
+        using var run = new ClusterRun(SwarmOptions.DrawDurableTables(63425));
+        Assert.Null(run.Run().Violation);
+    }
+
     /// <summary>An empty journal that had been opened twice was taken for the one that was lost, and led: every push it had acknowledged before was StateLost.</summary>
     [Fact]
     public void Seed_74419_another_journal_is_not_the_one_that_was_lost()
