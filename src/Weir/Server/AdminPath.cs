@@ -259,7 +259,10 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
                 return true;
             case FrameKind.Forget when ForgetBody.TryRead(body, out ForgetBody forget):
                 MapMember forgotten = node.Map!.Member(forget.Node) ?? default;
-                bool isHeard = forget.Node == node.Options.Node || Role!.Heard.IsHeard(forgotten, node.Limits.NodeTimeoutMs, now);
+
+                // One that was let in just now, and has said nothing since, lives as well (seed 1100).
+                bool isHeard = forget.Node == node.Options.Node
+                    || (forgotten.Node != 0 && !Role!.Heard.IsSilent(MemberRole.Node, forgotten.Node, forgotten.Incarnation, node.Limits.NodeTimeoutMs, now));
                 ulong rows = Role!.Heard.Rows(forgotten);
                 bool knows = !isHeard || KnowsThatItIsDrained(forgotten);
                 membership.Request(link, header, map => knows ? MemberDepartures.Forget(map, forget.Node, isHeard, rows, forget.GivesUp) : MemberDepartures.NotYet(forgotten));

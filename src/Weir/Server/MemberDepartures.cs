@@ -72,6 +72,11 @@ internal static class MemberDepartures
 
         MapMember member = map.Members[index];
         int held = map.Tables.Length == 0 ? 0 : map.Chains.Count(c => c.PlaceOf(index) >= 0);
+        if (isHeard && held > 0)
+        {
+            return Refuse($"server {member.Address} is alive and holds {held} segments: drain it first, with `weir drain {node:x16}`");
+        }
+
         if (map.Acceptors is [string only] && only == member.Address)
         {
             return Refuse($"server {member.Address} has the register's only acceptor: the cluster ends with it and not before");
@@ -82,10 +87,10 @@ internal static class MemberDepartures
             return Refuse($"server {member.Address} is the only one: the cluster ends with it and not before");
         }
 
-        if (isHeard && (held > 0 || !member.IsDraining))
+        if (isHeard && !member.IsDraining)
         {
             // One that is not drained would only come in again.
-            return Refuse($"server {member.Address} is alive and {(held > 0 ? $"holds {held} segments" : "may get segments")}: drain it first, with `weir drain {node:x16}`");
+            return Refuse($"server {member.Address} is alive and may get segments: drain it first, with `weir drain {node:x16}`");
         }
 
         int[] lost = held == 0 ? [] : Lost(map, index);

@@ -28,6 +28,9 @@ internal sealed class ClusterRun : IDisposable
     public const long LivenessMs = 30_000;
 
     private const long SampleMs = 60;
+
+    /// <summary>How long the network does to frames what it did before, once a checkpoint was loaded: an iteration may take a second of that.</summary>
+    private const long GoOnUnderFaultsMs = 1500;
     private const int KeptTrail = 150;
 
     /// <summary>Workers that may join a job, beside those that it opens with.</summary>
@@ -164,7 +167,7 @@ internal sealed class ClusterRun : IDisposable
         WeirClient operating = await ConnectAsync("restorer");
         _cluster.Network.Faults = _options.Network;
         await _checkpoints!.LoadAsync(operating, _tokens!, _own!, BitsAreSure);
-        await LiveAsync();
+        await _cluster.Scheduler.Delay(GoOnUnderFaultsMs, CancellationToken.None);
         _cluster.Network.Faults = SimFaults.None;
         await LiveAsync();
         _checks.Quiet();
@@ -185,6 +188,8 @@ internal sealed class ClusterRun : IDisposable
             job.GoOnIn(_elsewhere, [await _elsewhere.ConnectAsync($"host {job.Group}a", DrawClientOptions()), await _elsewhere.ConnectAsync($"host {job.Group}b", DrawClientOptions())]);
         }
 
+        await _elsewhere.Scheduler.Delay(GoOnUnderFaultsMs, CancellationToken.None);
+        _elsewhere.Network.Faults = SimFaults.None;
         Instant deadline = _elsewhere.Scheduler.Now.AfterMs(LivenessMs);
         while (!_jobs.TrueForAll(j => j.HasEnded))
         {

@@ -85,7 +85,7 @@ internal sealed record SwarmOptions
     /// A process may be silent for so long, or seem so to all that decide, that its sessions end. Where servers are waited for longer than processes, those
     /// that come back find the manager later than that.
     /// </summary>
-    public bool MayEndSessions => Replicas == 0 || Array.Exists(Kinds, k => k is FaultKind.ProcessDeath or FaultKind.ClientPartition or FaultKind.Partition or FaultKind.OneWayPartition or FaultKind.PairPartition or FaultKind.Pause or FaultKind.RegisterAway);
+    public bool MayEndSessions => Replicas == 0 || Checkpoints != CheckpointUse.None || Array.Exists(Kinds, k => k is FaultKind.ProcessDeath or FaultKind.ClientPartition or FaultKind.Partition or FaultKind.OneWayPartition or FaultKind.PairPartition or FaultKind.Pause or FaultKind.RegisterAway);
 
     /// <summary>Draws a run.</summary>
     public static SwarmOptions Draw(ulong seed) => DrawDurableTables(seed).WithCheckpoints(new Rng(seed ^ 0xC4EC));

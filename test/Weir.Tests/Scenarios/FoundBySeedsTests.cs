@@ -172,10 +172,12 @@ public class FoundBySeedsTests
     /// it then, was counted as nothing to wait for: the iteration closed without the worker's part.
     /// </summary>
     /// <summary>A server that had not read yet that it was drained was forgotten, took itself for counted gone by mistake, and came in again for good.</summary>
-    [Fact]
-    public void Seed_63425_a_server_is_forgotten_once_it_has_read_that_it_is_drained()
+    [Theory]
+    [InlineData(63425)]
+    [InlineData(1100)]
+    public void Seeds_63425_and_1100_a_server_is_forgotten_once_it_has_read_that_it_is_drained(ulong seed)
     {
-        using var run = new ClusterRun(SwarmOptions.DrawDurableTables(63425));
+        using var run = new ClusterRun(SwarmOptions.DrawDurableTables(seed));
         Assert.Null(run.Run().Violation);
     }
 
