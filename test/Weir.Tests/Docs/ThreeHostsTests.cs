@@ -53,16 +53,14 @@ public sealed partial class ThreeHostsTests : IDisposable
             await servers[2].LineAsync("serving at ");
 
             // One may die at a time: the next once the copies of the first are made again.
-            await using (WeirClient client = await WeirHost.ConnectAsync([$"{Loopback}1:{port}"], cancellation: TestContext.Current.CancellationToken))
-            {
-                await RepairedCluster.AwaitAsync(client, 3, TestContext.Current.CancellationToken);
-            }
-
+            await using WeirClient client = await WeirHost.ConnectAsync([$"{Loopback}1:{port}"], cancellation: TestContext.Current.CancellationToken);
+            await RepairedCluster.AwaitAsync(client, 3, TestContext.Current.CancellationToken);
             await servers[1].DisposeAsync();
             Directory.Delete(Acceptor(2), recursive: true);
             servers[1] = new ToolChild(Serve(2, " --acceptor-start replaced", port));
             await servers[1].LineAsync("serving at ");
             await servers[1].LineAsync("has taken over what stands among the others");
+            await RepairedCluster.AwaitAsync(client, 3, TestContext.Current.CancellationToken);
             ToolRun status = await ToolRun.Of([.. Local(Command("weir status --cluster"), port).Where(word => word != "--watch")]);
             status.IsDone();
             Assert.All(Enumerable.Range(1, 3), host => Assert.Contains($"{Loopback}{host}:{port}", status.Output));
