@@ -11,6 +11,7 @@ namespace Weir.Cli.Processes;
 internal sealed class ListenAddresses(Transport transport) : IDisposable
 {
     private readonly string? _folder = transport == Transport.Unix ? Directory.CreateTempSubdirectory("weir-").FullName : null;
+    private readonly HashSet<string> _given = [];
     private int _last;
 
     /// <summary>An address nobody listens on yet. A temporary folder with a long path may give one that is too long: whoever listens says so.</summary>
@@ -24,9 +25,16 @@ internal sealed class ListenAddresses(Transport transport) : IDisposable
             return Next();
         }
 
-        using var probe = new TcpListener(IPAddress.Loopback, 0);
-        probe.Start();
-        return probe.LocalEndpoint.ToString()!;
+        // A port that was let go may be handed out again at once, and two servers of one list must not have the same.
+        while (true)
+        {
+            using var probe = new TcpListener(IPAddress.Loopback, 0);
+            probe.Start();
+            if (probe.LocalEndpoint.ToString() is { } address && _given.Add(address))
+            {
+                return address;
+            }
+        }
     }
 
     /// <summary>To be called once the processes have ended.</summary>
