@@ -75,6 +75,12 @@ internal static class ServeCommand
                 result.AddError("--journal needs --acceptors or --register: without the cluster's map nobody knows what the rows in a journal belong to");
             }
 
+            string[] named = [.. (result.GetResult(acceptors)?.Tokens ?? []).SelectMany(token => token.Value.Split(','))];
+            if (named.Length > 0 && (named.Length is not (1 or 3 or 5) || named.Distinct(StringComparer.Ordinal).Count() != named.Length))
+            {
+                result.AddError($"--acceptors names {string.Join(", ", named)}; it must be 1, 3 or 5 different addresses, so that a majority of them is known");
+            }
+
             if (result.IsGiven(folder) && !result.IsGiven(acceptors))
             {
                 result.AddError("--acceptor-folder needs --acceptors: all of them");

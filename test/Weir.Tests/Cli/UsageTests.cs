@@ -57,6 +57,7 @@ public class UsageTests
     [InlineData("serve --listen 127.0.0.1:0 --transport unix", "--listen 127.0.0.1:0 and --transport unix contradict each other")]
     [InlineData("serve --register 10.0.0.1:2379", "--register: '10.0.0.1:2379' is no register: write etcd://host:port/prefix")]
     [InlineData("serve --register etcd://10.0.0.1:2379/weir --acceptors 10.0.0.1:4000 --cluster-number 7", "--register and --acceptors contradict each other")]
+    [InlineData("serve --acceptors 10.0.0.1:4000,10.0.0.1:4000,10.0.0.2:4000 --cluster-number 7", "--acceptors names 10.0.0.1:4000, 10.0.0.1:4000, 10.0.0.2:4000; it must be 1, 3 or 5 different addresses")]
     [InlineData("serve --acceptors 10.0.0.1:4000 --cluster-number 7 --acceptor-folder x --acceptor-start replaced", "needs other acceptors to learn from, and --acceptors names 10.0.0.1:4000 alone. It is the register's only acceptor")]
     [InlineData("up --register etcd://10.0.0.1:2379/weir --register-peers 3", "--register-peers and --register contradict each other")]
     [InlineData("serve --listen unix:/run/weir.sock --transport tcp", "--listen unix:/run/weir.sock and --transport tcp contradict each other")]
