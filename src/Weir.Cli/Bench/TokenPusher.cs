@@ -15,9 +15,6 @@ internal sealed class TokenPusher(WeirClient client, WeirTable table, int keysPe
 {
     private const int TurnMs = 5;
 
-    // What a pusher of small pushes has fallen behind by is made up for in a few turns, not in one.
-    private const int MostPushesOfTurn = 20;
-
     // What a pusher has fallen behind by is made up for a batch at a time, so that the batches stay small.
     private const int MostTokens = 1000;
 
@@ -29,8 +26,11 @@ internal sealed class TokenPusher(WeirClient client, WeirTable table, int keysPe
     /// <summary>Pushes under way at a time. Default 1000: several seconds' worth of one push a turn.</summary>
     public int MostPushes { get; init; } = 1000;
 
-    /// <summary>Keys of a push, at most. Default: all that are due, in one push a turn.</summary>
+    /// <summary>Keys of a push, at most. Default: all that are due.</summary>
     public int MostKeysOfPush { get; init; } = MostTokens;
+
+    /// <summary>Pushes of a turn, at most: what a pusher of small pushes has fallen behind by is made up for in a few turns, not in one. Default: one.</summary>
+    public int MostPushesOfTurn { get; init; } = 1;
 
     /// <summary>Called with the keys of each push that was acknowledged and the ticks of <see cref="Stopwatch"/> when it was called, one call at a time.</summary>
     public Action<ulong[], long>? Seen { get; init; }
@@ -93,8 +93,7 @@ internal sealed class TokenPusher(WeirClient client, WeirTable table, int keysPe
         while (!stop.IsCancellationRequested)
         {
             double due = Stopwatch.GetElapsedTime(begin).TotalSeconds * keysPerSecond;
-            int most = MostKeysOfPush == MostTokens ? 1 : MostPushesOfTurn;
-            for (int push = 0; push < most && (int)Math.Min(due - drawn, MostKeysOfPush) is > 0 and int count && UnderWay < MostPushes; push++)
+            for (int push = 0; push < MostPushesOfTurn && (int)Math.Min(due - drawn, MostKeysOfPush) is > 0 and int count && UnderWay < MostPushes; push++)
             {
                 pushes.Add(PushAsync(count));
                 drawn += count;

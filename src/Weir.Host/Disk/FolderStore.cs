@@ -107,7 +107,6 @@ public sealed class FolderStore : ICheckpointStore
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
         {
             // The disk has failed already, and the caller is told how.
-            _ = failure;
         }
     }
 

@@ -69,6 +69,7 @@ internal sealed class PieceStream(IReadOnlyList<ReadOnlyMemory<byte>> pieces) : 
     {
     }
 
+    // A stream that cannot be written to: of these members the contract of Stream wants this exception.
     public override void SetLength(long value) => throw new NotSupportedException();
 
     public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();

@@ -22,6 +22,7 @@ internal sealed class GzipWithMark(Stream file) : Stream
 
     public override bool CanWrite => false;
 
+    // A stream that is read forwards alone: of what else a Stream may do its contract wants this exception.
     public override long Length => throw new NotSupportedException();
 
     public override long Position

@@ -131,26 +131,11 @@ internal sealed class CheckpointWriter(WeirClient client, ICheckpointStore store
         catch (Exception failure) when (failure is not ObjectDisposedException)
         {
             // The store has failed already, and its caller is told how.
-            _ = failure;
         }
     }
 
-    private async Task OpenAsync(CancellationToken cancellation)
-    {
-        Instant deadline = State.Now.AfterMs(State.Options.DeadlineMs);
-        while (true)
-        {
-            try
-            {
-                await client.ChangeAsync(FrameKind.OpenCheckpoint, new OpenCheckpointBody(_id, State.Process, State.Incarnation), cancellation);
-                return;
-            }
-            catch (WeirException busy) when (busy.Status == Status.Busy && State.Now < deadline)
-            {
-                await State.Timers.Delay(State.Options.BackoffMs, cancellation);
-            }
-        }
-    }
+    private async Task OpenAsync(CancellationToken cancellation) =>
+        await client.ChangeWhenFreeAsync(FrameKind.OpenCheckpoint, () => Task.FromResult(new OpenCheckpointBody(_id, State.Process, State.Incarnation)), cancellation);
 
     private async Task EndAsync()
     {

@@ -64,18 +64,7 @@ internal sealed class ServerRequests(WeirClient client)
     public async Task<int> ForgetAsync(string server, bool givesUp, CancellationToken cancellation)
     {
         var body = new ForgetBody(await FindAsync(server, cancellation), givesUp);
-        Instant deadline = State.Now.AfterMs(State.Options.DeadlineMs);
-        while (true)
-        {
-            try
-            {
-                return (int)(await client.ChangeAsync(FrameKind.Forget, body, cancellation)).First;
-            }
-            catch (WeirException busy) when (busy.Status == Status.Busy && State.Now < deadline)
-            {
-                await State.Timers.Delay(State.Options.BackoffMs, cancellation);
-            }
-        }
+        return (int)(await client.ChangeWhenFreeAsync(FrameKind.Forget, () => Task.FromResult(body), cancellation)).First;
     }
 
     private static int Held(ClusterMap map, ulong node) => map.IndexOf(node) is >= 0 and int index ? map.Chains.Count(c => c.PlaceOf(index) >= 0) : 0;

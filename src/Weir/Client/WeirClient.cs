@@ -422,6 +422,24 @@ public sealed class WeirClient : IAsyncDisposable
         return reply;
     }
 
+    /// <summary>Asks the manager for a change like <see cref="ChangeAsync{TBody}"/>, and again, with a new body, while another change that stands in its way is under way.</summary>
+    internal async Task<AdminReplyBody> ChangeWhenFreeAsync<TBody>(FrameKind kind, Func<Task<TBody>> body, CancellationToken cancellation)
+        where TBody : IBody
+    {
+        Instant deadline = State.Now.AfterMs(State.Options.DeadlineMs);
+        while (true)
+        {
+            try
+            {
+                return await ChangeAsync(kind, await body(), cancellation);
+            }
+            catch (WeirException busy) when (busy.Status == Status.Busy && State.Now < deadline)
+            {
+                await State.Timers.Delay(State.Options.BackoffMs, cancellation);
+            }
+        }
+    }
+
     private static Job Of(MapJob job) => new(job.Group, job.Workers.Count(w => w.From == 1));
 
     /// <summary>Reads the map from the node that decides it, and takes it over.</summary>

@@ -1,7 +1,6 @@
 using Weir.Keys;
 using Weir.Placement;
 using Weir.Wire;
-using Weir.World;
 
 namespace Weir.Client;
 
@@ -61,22 +60,9 @@ internal sealed class WorkerRequests(WeirClient client, Job job)
     }
 
     /// <summary>Has a change announced; it waits while another is under way, under the same nonce.</summary>
-    private async Task<AdminReplyBody> ChangeAsync<TBody>(FrameKind kind, Func<ClusterMap, TBody> body, CancellationToken cancellation)
-        where TBody : IBody
-    {
-        Instant deadline = State.Now.AfterMs(State.Options.DeadlineMs);
-        while (true)
-        {
-            try
-            {
-                return await client.ChangeAsync(kind, body(await client.ReadMapAsync(State.Options.DeadlineMs, cancellation)), cancellation);
-            }
-            catch (WeirException busy) when (busy.Status == Status.Busy && State.Now < deadline)
-            {
-                await State.Timers.Delay(State.Options.BackoffMs, cancellation);
-            }
-        }
-    }
+    private Task<AdminReplyBody> ChangeAsync<TBody>(FrameKind kind, Func<ClusterMap, TBody> body, CancellationToken cancellation)
+        where TBody : IBody =>
+        client.ChangeWhenFreeAsync(kind, async () => body(await client.ReadMapAsync(State.Options.DeadlineMs, cancellation)), cancellation);
 
     /// <summary>Reads the map: a client that does nothing else hears of a new one once, and not where that is lost on its way.</summary>
     private async Task LookAsync(CancellationToken cancellation)

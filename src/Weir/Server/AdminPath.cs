@@ -16,7 +16,7 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
 
     private readonly HashSet<LinkId> _listeners = [];
 
-    // Members that are to be forgotten, drained all of them, each with the map that it has to have read before.
+    // Members that are to be forgotten, drained all of them, by incarnation, each with the map that it has to have read before.
     private readonly Dictionary<ulong, ulong> _toKnow = [];
     private Instant _nextJoin;
     private int _joins;
@@ -295,16 +295,16 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
     {
         if (!member.IsDraining || member.Node == node.Options.Node)
         {
-            _toKnow.Remove(member.Node);
+            _toKnow.Remove(member.Incarnation);
             return true;
         }
 
-        if (!_toKnow.TryGetValue(member.Node, out ulong version))
+        if (!_toKnow.TryGetValue(member.Incarnation, out ulong version))
         {
-            _toKnow.Add(member.Node, version = node.Map!.Version);
+            _toKnow.Add(member.Incarnation, version = node.Map!.Version);
         }
 
-        return Role!.Heard.Read(member) >= version && _toKnow.Remove(member.Node);
+        return Role!.Heard.Read(member) >= version && _toKnow.Remove(member.Incarnation);
     }
 
     /// <summary>A living member of the same id elsewhere: who comes back under its id does so at its address, where no other can listen.</summary>

@@ -29,7 +29,7 @@ internal sealed class LeavePath(NodeState node)
     public int SegmentsLeft { get; private set; }
 
     /// <summary>The map names its former start, and it has that one's journal: it comes in before it leaves, as others may wait for what only it has.</summary>
-    public bool ComesBack => node.Journal is { HasPast: true } && node.Self < 0 && node.Map?.IndexOf(node.Options.Node) >= 0;
+    public bool ComesBack => node.Self < 0 && node.Journal is { } journal && node.Map?.Member(node.Options.Node)?.Journal == journal.Number;
 
     public void Begin()
     {

@@ -113,13 +113,13 @@ internal sealed class LoopbackNetwork(int servers) : ChaosNetwork
 
     public override string[] Prefix(int server) => [];
 
-    public override void Cut(int server, IReadOnlyList<int>? others, bool incoming, bool outgoing) => throw new NotSupportedException();
+    public override void Cut(int server, IReadOnlyList<int>? others, bool incoming, bool outgoing) => throw CannotCut();
 
-    public override void ResetConnections(int server) => throw new NotSupportedException();
+    public override void ResetConnections(int server) => throw CannotCut();
 
-    public override void Lose(int server, int percent) => throw new NotSupportedException();
+    public override void Lose(int server, int percent) => throw CannotCut();
 
-    public override void Narrow(int server, int kilobitsPerSecond) => throw new NotSupportedException();
+    public override void Narrow(int server, int kilobitsPerSecond) => throw CannotCut();
 
     public override void Mend(int server)
     {
@@ -128,6 +128,8 @@ internal sealed class LoopbackNetwork(int servers) : ChaosNetwork
     public override void Dispose()
     {
     }
+
+    private static NotSupportedException CannotCut() => new("the loopback does nothing to what passes it: CanCut says so, and no fault that needs it is played");
 
     private static IPEndPoint Free()
     {

@@ -49,6 +49,7 @@ internal sealed class TokenPushers : IAsyncDisposable
                 pushers._pushers.Add((client, new TokenPusher(client, await client.OpenTableAsync(table), pushesPerSecond / Count, owner)
                 {
                     MostKeysOfPush = 1,
+                    MostPushesOfTurn = 20,
                     MostPushes = MostPushes,
                     Seen = (keys, called) => watch.Acknowledged(keys, called, Stopwatch.GetTimestamp()),
                 }));
