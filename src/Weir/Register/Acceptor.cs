@@ -89,18 +89,20 @@ internal sealed class Acceptor
         }
 
         ref CellState state = ref _cells[request.Cell];
-        if (request.Ballot < state.Promised)
+        bool isAccepted = isAccept && state.Accepted == request.Ballot;
+        if (request.Ballot < state.Promised && !isAccepted)
         {
             // A refusal promises nothing, so nothing has to stand before it is said.
             _refusals.Enqueue((new PaxosReplyBody(request.Cell, isAccept, request.Ballot, state.Promised, state.Accepted, default), answer));
             return;
         }
 
-        state.Promised = request.Ballot;
-        if (isAccept)
+        if (!isAccepted)
         {
-            state.Accepted = request.Ballot;
-            state.Value = request.Value;
+            // Who proposes is likely to propose again: with the value goes the promise of the same proposer's next ballot.
+            state.Promised = isAccept ? request.Ballot.Next : request.Ballot;
+            state.Accepted = isAccept ? request.Ballot : state.Accepted;
+            state.Value = isAccept ? request.Value : state.Value;
         }
 
         Flush(request, isAccept, state, answer);

@@ -30,8 +30,8 @@ internal sealed record PaxosOptions
 }
 
 /// <summary>
-/// The register by CASPaxos (Rystsov 2018): every operation is a round of prepare and accept of its own, so there is no leader, and no log to
-/// compact. A swap proposes the next version where the highest accepted value has the expected one; a read, or a swap that comes too late,
+/// The register by CASPaxos (Rystsov 2018): every operation is a round of prepare and accept of its own - of accept alone where a swap follows this
+/// proposer's last operation and nobody came between -, so there is no leader, and no log to compact. A swap proposes the next version where the highest accepted value has the expected one; a read, or a swap that comes too late,
 /// proposes what it found again unless a majority has it already: only what a majority accepted is told. Not thread-safe.
 /// </summary>
 internal sealed class PaxosRegister(PaxosOptions options, Rng rng, SendToAcceptor send) : IRegister

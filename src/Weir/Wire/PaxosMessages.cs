@@ -7,6 +7,9 @@ internal readonly record struct Ballot(ulong Round, ulong Proposer) : IComparabl
 {
     public const int Size = 16;
 
+    /// <summary>What an acceptor promises together with accepting this one: the same proposer's next.</summary>
+    public Ballot Next => this with { Round = Round + 1 };
+
     public int CompareTo(Ballot other) => Round != other.Round ? Round.CompareTo(other.Round) : Proposer.CompareTo(other.Proposer);
 
     public static bool operator <(Ballot left, Ballot right) => left.CompareTo(right) < 0;
@@ -75,12 +78,12 @@ internal readonly record struct PaxosBody(byte Cell, Ballot Ballot, CellValue Va
 }
 
 /// <summary>
-/// An acceptor's answer, sent once its state is on disk: what it promised, and what it has accepted. It refused where the promised ballot is
-/// above the one asked for.
+/// An acceptor's answer, sent once its state is on disk: what it promised, and what it has accepted. It refused to promise where the promised
+/// ballot is above the one asked for, and to accept where the accepted ballot is another.
 /// </summary>
 internal readonly record struct PaxosReplyBody(byte Cell, bool IsAccept, Ballot Asked, Ballot Promised, Ballot Accepted, CellValue Value) : IBody
 {
-    public bool IsRefusal => Promised > Asked;
+    public bool IsRefusal => IsAccept ? Accepted != Asked : Promised > Asked;
 
     /// <summary>Bytes before those of the cell.</summary>
     public const int HeadBytes = 8 + (3 * Ballot.Size) + 16;
