@@ -18,12 +18,26 @@ internal sealed class MapHistory
     private int _keptBytes;
     private ClusterMap? _map;
     private byte[]? _whole;
+    private int? _wholeBytes;
 
     /// <summary>The map whole.</summary>
-    public byte[] Whole => _whole ??= MapEncoding.Encode(_map!);
+    public byte[] Whole
+    {
+        get
+        {
+            _whole ??= MapEncoding.Encode(_map!);
+            _wholeBytes = _whole.Length;
+            return _whole;
+        }
+    }
 
     /// <summary>The node acts on this map from now on.</summary>
-    public void Adopt(ClusterMap map)
+    /// <param name="map">The map.</param>
+    /// <param name="read">
+    /// The differences by which the node came to it from the map before, as it read them; empty where it made the map, or read it whole. Segments are served again
+    /// only once their nodes act on the map, and encoding anew what was just read would make them wait.
+    /// </param>
+    public void Adopt(ClusterMap map, ReadOnlySpan<byte> read)
     {
         ClusterMap? older = _map;
         (_map, _whole) = (map, null);
@@ -32,7 +46,7 @@ internal sealed class MapHistory
             return;
         }
 
-        byte[] difference = MapDifference.Encode(older, map);
+        byte[] difference = read.IsEmpty ? MapDifference.Encode(older, map) : read.ToArray();
         _differences.Enqueue((older.Version, difference));
         _keptBytes += difference.Length;
         while (_keptBytes > MaxKeptBytes || _differences.Count > MaxKept)
@@ -43,12 +57,12 @@ internal sealed class MapHistory
 
     /// <summary>
     /// The differences from a version on, one after the other; null where this node did not have that version, had it too long ago, or the whole
-    /// map is as short.
+    /// map was as short when somebody asked for it last.
     /// </summary>
     public byte[]? Since(ulong version)
     {
         (ulong From, byte[] Bytes)[] since = [.. _differences.SkipWhile(d => d.From < version)];
-        bool isWorthIt = since.Length > 0 && since[0].From == version && since.Sum(d => d.Bytes.Length) < Whole.Length;
+        bool isWorthIt = since.Length > 0 && since[0].From == version && since.Sum(d => d.Bytes.Length) < (_wholeBytes ?? Whole.Length);
         return isWorthIt ? [.. since.SelectMany(d => d.Bytes)] : null;
     }
 }

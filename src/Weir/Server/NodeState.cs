@@ -146,11 +146,13 @@ internal sealed class NodeState : IDisposable
     public JoinNodeBody Joining() => new(Options.Node, Options.Incarnation, Options.WeightPercent, Options.Address, Options.Zone) { Journal = Journal?.Number ?? 0 };
 
     /// <summary>Takes over a newer map: segments, tables and workers that it no longer names are forgotten.</summary>
-    public void Adopt(ClusterMap map)
+    /// <param name="map">The map.</param>
+    /// <param name="read">The differences that it was read as; empty where it was made here, or read whole.</param>
+    public void Adopt(ClusterMap map, ReadOnlySpan<byte> read)
     {
         ClusterMap? older = Map;
         Map = map;
-        History.Adopt(map);
+        History.Adopt(map, read);
         if (older is not null && map.Generation > older.Generation)
         {
             DropGeneration(map);

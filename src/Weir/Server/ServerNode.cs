@@ -387,7 +387,7 @@ internal sealed class ServerNode : IMachine, IDisposable
                 {
                     if (MapDifference.TryApply(older, body, out ClusterMap newer))
                     {
-                        Adopt(newer, _now);
+                        Adopt(newer, _now, body);
                     }
                     else
                     {
@@ -645,7 +645,7 @@ internal sealed class ServerNode : IMachine, IDisposable
         }
     }
 
-    private void Adopt(ClusterMap map, Instant now)
+    private void Adopt(ClusterMap map, Instant now, ReadOnlySpan<byte> read = default)
     {
         if (_state.Map is { } current ? !MapSoundness.Follows(map, current) : map.Cluster != _state.Options.Cluster && _state.Options.Cluster != 0)
         {
@@ -666,7 +666,7 @@ internal sealed class ServerNode : IMachine, IDisposable
             _copies.EndGeneration();
         }
 
-        _state.Adopt(map);
+        _state.Adopt(map, read);
         _wasMember |= _state.Self >= 0;
         _follower.ReadsWhole = false;
         _chain.Adopt();
@@ -706,7 +706,7 @@ internal sealed class ServerNode : IMachine, IDisposable
 
     private void TakeUp(IRegister register, IReadOnlyList<string> acceptors)
     {
-        _role = new ManagerRole(_state, _state.Options.RegisterSeen?.Invoke(register) ?? register, acceptors, _heard, Adopt);
+        _role = new ManagerRole(_state, _state.Options.RegisterSeen?.Invoke(register) ?? register, acceptors, _heard, (map, now) => Adopt(map, now));
         _admin.Role = _role;
     }
 

@@ -82,7 +82,7 @@ public sealed class ChainPlanTests : IDisposable
     {
         Segment Held(MapChain chain, ulong version)
         {
-            _node.Adopt(_node.Map! with { Version = version, Chains = [chain, .. _node.Map.Chains[1..]] });
+            _node.Adopt(_node.Map! with { Version = version, Chains = [chain, .. _node.Map.Chains[1..]] }, read: default);
             Segment held = _node.Find(0)!;
             held.Adopt(chain, 0);
             return held;
@@ -136,7 +136,7 @@ public sealed class ChainPlanTests : IDisposable
         ClusterMap map = FrameSamples.Map(FrameSamples.Names.Default);
 
         // All other segments have nobody, so that nothing is planned for them.
-        _node.Adopt(map with { Replicas = 1, Version = 4, Chains = [.. map.Chains.Select((_, index) => index == segment ? chain : new MapChain(1, []))] });
+        _node.Adopt(map with { Replicas = 1, Version = 4, Chains = [.. map.Chains.Select((_, index) => index == segment ? chain : new MapChain(1, []))] }, read: default);
     }
 
     private IReadOnlyList<PlannedStep> Planned(Claim[] claims)

@@ -21,7 +21,7 @@ public sealed class CopyPathTests : IDisposable
             new Outbox(new FuzzNetwork(new LinkId(2))) { Pool = _pool });
         _copies = new CopyPath(_node, new ChainPath(_node));
         ClusterMap map = FrameSamples.Map(FrameSamples.Names.Default);
-        _node.Adopt(map with { Chains = [.. map.Chains.Select(_ => new MapChain(1, [ChainMember.Complete(1)]))] });
+        _node.Adopt(map with { Chains = [.. map.Chains.Select(_ => new MapChain(1, [ChainMember.Complete(1)]))] }, read: default);
         _copies.Want(0);
     }
 

@@ -78,7 +78,7 @@ public sealed class MapReadTests : IDisposable
         using var state = new NodeState(
             new ServerOptions { Node = 2, Incarnation = 2, Cluster = FrameSamples.Cluster, Address = "b", SegmentBits = FrameSamples.SegmentBits },
             new Outbox(_network) { Pool = _pool });
-        state.Adopt(FrameSamples.Map(FrameSamples.Names.Default) with { Version = 4 });
+        state.Adopt(FrameSamples.Map(FrameSamples.Names.Default) with { Version = 4 }, read: default);
         var follower = new MapFollower(state);
         follower.Want(5, default);
         state.Outbox.Flush();
@@ -118,6 +118,24 @@ public sealed class MapReadTests : IDisposable
         peer.Send(FrameSamples.Frame(FrameKind.MapDifferences, new RawBody(MapDifference.Encode(map, next)), Names with { MapVersion = next.Version }));
         Assert.Equal(MapEncoding.Encode(next), MapEncoding.Encode(node.Map!));
         Assert.Equal(next.Version, AskedFor(node, atMs: 2_000));
+    }
+
+    /// <summary>
+    /// Found by <c>weir bench join</c>: a newcomer encoded the differences to each map anew, before it served the segments that the map gave it, and pushes waited.
+    /// </summary>
+    [Fact]
+    public void A_node_passes_on_the_differences_that_it_read()
+    {
+        FuzzPeer peer = Joined(out _);
+        ClusterMap map = FrameSamples.Map(FrameSamples.Names.Default), next = FrameSamples.NextMap(FrameSamples.Names.Default);
+
+        // One that leads up to the node's map shows whether the bytes are the same.
+        byte[] read = [.. MapDifference.Encode(map with { Version = map.Version - 1 }, map), .. MapDifference.Encode(map, next)];
+        peer.Send(FrameSamples.Frame(FrameKind.MapDifferences, new RawBody(read), Names with { MapVersion = next.Version }));
+        byte[] told = Assert.Single(peer.Send(FrameSamples.Frame(FrameKind.ReadMap, default(EmptyBody), Names with { MapVersion = map.Version })));
+        Assert.Equal(FrameKind.MapDifferences, Kind(told));
+        Assert.Equal(read, told[FrameHeader.Size..]);
+        Assert.True(MapDifference.TryApply(map, told.AsSpan(FrameHeader.Size), out ClusterMap newer) && newer.Version == next.Version);
     }
 
     /// <summary>The version that a node names when it asks for a map, once it has heard of a newer one.</summary>
