@@ -208,7 +208,10 @@ internal sealed class TrainingWorkload(SimCluster cluster, string name, int work
             void Prefix(IGrouping<int, ulong> segment, int worker)
             {
                 // The last iteration that is in, and the first that is not, as the tokens and the count of the segment say it.
-                long last = Math.Max(recorded, clocked[worker]), missing = aggregates ? cut + 1 : long.MaxValue;
+                long ended = Math.Max(recorded, clocked[worker]);
+
+                // Who is about to join counts as through with all that comes before its first iteration, and has nothing there.
+                long last = ended < schedule.FirstIteration(worker) ? 0 : ended, missing = aggregates ? cut + 1 : long.MaxValue;
                 last = aggregates ? Math.Max(last, Math.Min(cut, Math.Min(iterations, schedule.LastIteration(worker)))) : last;
                 foreach (ulong key in segment)
                 {

@@ -64,6 +64,20 @@ public class CheckpointChangesTests
         Assert.Equal(MapChange.MarginIterations, WorkerChanges.Decide(open, group, new Dictionary<ulong, long>(), null, closed: 1).Map!.Checkpoint!.CutOf(group)!.Value.Iteration);
     }
 
+    /// <summary>
+    /// Seed 602841: what was loaded was as of iteration 9, its workers' clocks at 3, and a worker left through 5: what it had summed for 6 to 9 stood in the table.
+    /// The parts of one that joined at 6 would have come too late.
+    /// </summary>
+    [Fact]
+    public void Nobody_joins_or_leaves_within_what_was_just_loaded()
+    {
+        MapJob job = Map.Jobs.First(j => Map.Tables.Any(t => t.Aggregate && t.Group == j.Group));
+        MapWorker[] workers = [.. job.Workers.Select(_ => MapWorker.Opened), MapWorker.Opened with { Through = MapWorker.Undecided }, MapWorker.Announced];
+        ClusterMap idle = Map with { Checkpoints = [], Jobs = [job with { Change = new MapChange(Map.Version, 2), Workers = workers }] };
+        MapWorker[] decided = WorkerChanges.Decide(idle, job.Group, new Dictionary<ulong, long>(), null, closed: 9).Map!.Jobs[0].Workers;
+        Assert.Equal((9, 10), (decided[^2].Through, decided[^1].From));
+    }
+
     private static Membership.Decision Restore(ClusterMap map, ClusterMap recorded) =>
         CheckpointChanges.Restore(map, new BeginRestoreBody(10, 20, 21, MapEncoding.Encode(recorded)), map.Generation);
 }
