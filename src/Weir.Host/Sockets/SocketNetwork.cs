@@ -162,7 +162,8 @@ internal sealed class SocketNetwork : INetwork, IAsyncDisposable
         // A connect that was under way while stopping may add one more.
         while (!_connections.IsEmpty)
         {
-            KeyValuePair<SocketConnection, Task>[] open = [.. _connections];
+            // Its own ToArray, which locks: a copy by any other way asks for the count first, and has empty places at its end for those that go in between.
+            KeyValuePair<SocketConnection, Task>[] open = _connections.ToArray();
             await Task.WhenAll(open.Select(entry => entry.Key.CloseAsync("this side stops"))).ConfigureAwait(false);
             await Task.WhenAll(open.Select(entry => entry.Value)).ConfigureAwait(false);
         }

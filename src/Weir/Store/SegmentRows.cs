@@ -207,32 +207,23 @@ internal sealed unsafe partial class SegmentRows : IDisposable
     {
         if (!_disposed)
         {
-            ReleaseRows();
-            CloseWithTable();
+            _table.GiveBack(_index);
+            Close();
         }
     }
 
     /// <summary>As <see cref="Dispose"/>, where the table frees all rows at once and none need be given back.</summary>
     internal void CloseWithTable()
     {
-        _disposed = true;
         _index.Dispose();
-        _admission?.Dispose();
-        _table.Closed(this);
+        Close();
     }
 
-    private void ReleaseRows()
+    private void Close()
     {
-        Span<Slot> chunk = stackalloc Slot[ScanChunk];
-        ulong next = 0;
-        for (bool end = false; !end;)
-        {
-            int count = _index.Walk(next, chunk, int.MaxValue, out next, out end);
-            foreach (Slot slot in chunk[..count])
-            {
-                _table.Slabs.Release(slot.Row);
-            }
-        }
+        _disposed = true;
+        _admission?.Dispose();
+        _table.Closed(this);
     }
 
     /// <summary>Looks the keys up, asking for slots ahead, and says how many have a row; the others get <see cref="Slot.NoRow"/>.</summary>
@@ -326,8 +317,13 @@ internal sealed unsafe partial class SegmentRows : IDisposable
     /// Makes room for so many new keys, all of it paid for by the budget. False where the budget, or the system, has no more: what the system
     /// granted of it stays, as room for later.
     /// </summary>
-    private bool TryMakeRoom(int missing, bool asksSketch) =>
-        (_index.IsCrowded(missing) && TryMakeRoom(missing, asksSketch, spreads: true)) || TryMakeRoom(missing, asksSketch, spreads: false);
+    private bool TryMakeRoom(int missing, bool asksSketch)
+    {
+        // From closed segments first: a table grows no further than if theirs had been given back at once.
+        _table.GiveBack(missing);
+        return (_index.IsCrowded(missing) && TryMakeRoom(missing, asksSketch, spreads: true)) || TryMakeRoom(missing, asksSketch, spreads: false)
+            || (_table.GiveBack(int.MaxValue) && TryMakeRoom(missing, asksSketch, spreads: false));
+    }
 
     private bool TryMakeRoom(int missing, bool asksSketch, bool spreads)
     {

@@ -8,7 +8,15 @@ namespace Weir.Store;
 /// </summary>
 internal sealed unsafe class TableRows : IDisposable
 {
+    /// <summary>Slots looked at before the next piece of rows is given back: a piece takes microseconds however few of them are filled.</summary>
+    private const int PieceSlots = 256;
+
+    private const int PieceRows = 64;
+
     private readonly List<SegmentRows> _segments = [];
+    private readonly Queue<KeyIndex> _closed = new();
+    private ulong _closedFrom;
+    private long _closedRows;
     private readonly float[] _newValues;
     private readonly float[] _newState;
     private uint[] _rows = [];
@@ -55,10 +63,10 @@ internal sealed unsafe class TableRows : IDisposable
     public int ImageFloats => Width + _newState.Length;
 
     /// <summary>Rows of all segments.</summary>
-    public long Rows => Slabs.Rows;
+    public long Rows => Slabs.Rows - _closedRows;
 
     /// <summary>The native bytes of the rows of all segments, free ones included, and of the segments' indexes and sketches.</summary>
-    public long Bytes => Slabs.Bytes + _segments.Sum(segment => segment.IndexBytes + segment.SketchBytes);
+    public long Bytes => Slabs.Bytes + _segments.Sum(segment => segment.IndexBytes + segment.SketchBytes) + _closed.Sum(index => index.Bytes);
 
     internal MemoryBudget Budget { get; }
 
@@ -87,7 +95,53 @@ internal sealed unsafe class TableRows : IDisposable
             segment.CloseWithTable();
         }
 
+        foreach (KeyIndex index in _closed)
+        {
+            index.Dispose();
+        }
+
+        _closed.Clear();
         Slabs.Dispose();
+    }
+
+    /// <summary>
+    /// Gives back rows of segments that were closed, about so many and as many that only looking for them takes no longer: a node that drops a copy of
+    /// millions of rows does so between requests, and keeps none waiting.
+    /// </summary>
+    /// <param name="rows">Above 0.</param>
+    /// <returns>Whether there were any.</returns>
+    public bool GiveBack(int rows)
+    {
+        if (_closed.Count == 0)
+        {
+            return false;
+        }
+
+        Span<Slot> piece = stackalloc Slot[PieceRows];
+        for (long left = rows; left > 0 && _closed.TryPeek(out KeyIndex? index); left -= PieceRows)
+        {
+            int count = index.Walk(_closedFrom, piece, PieceSlots, out _closedFrom, out bool end);
+            foreach (Slot slot in piece[..count])
+            {
+                Slabs.Release(slot.Row);
+            }
+
+            _closedRows -= count;
+            if (end)
+            {
+                _closed.Dequeue().Dispose();
+                _closedFrom = 0;
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>A segment is closed: its rows are given back in time, and its index with the last of them.</summary>
+    internal void GiveBack(KeyIndex index)
+    {
+        _closedRows += index.Count;
+        _closed.Enqueue(index);
     }
 
     internal void Closed(SegmentRows segment) => _segments.Remove(segment);
