@@ -299,6 +299,12 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
 
     private void Play(FaultKind kind)
     {
+        if (probe.Failing >= 0 && kind is (FaultKind.Pause or FaultKind.Partition or FaultKind.OneWayPartition or FaultKind.PairPartition or FaultKind.RegisterAway))
+        {
+            // Its memory goes when the write ends that is to fail, which may be late: until then nobody is silenced who would have to have what it held.
+            return;
+        }
+
         int server = rng.Below(cluster.Nodes.Count);
         bool isChanging = probe.IsChanging;
         switch (kind)
