@@ -2,7 +2,7 @@
 rem Builds the tool when a source is newer than the last good build, then runs it. Arguments and exit code pass through.
 setlocal
 set "root=%~dp0"
-set "tool=%root%artifacts\bin\Weir.Cli\release\Weir.Cli.dll"
+set "tool=%root%artifacts\weir\Weir.Cli.dll"
 set "stamp=%root%artifacts\weir.stamp"
 where dotnet >nul 2>nul || (
     echo weir: the .NET 10 SDK is needed, and no 'dotnet' is on the PATH; see https://dotnet.microsoft.com/download 1>&2
@@ -14,7 +14,9 @@ if not errorlevel 1 goto run
 echo weir: building (once, and again after a change of the sources) ... 1>&2
 echo.> "%stamp%.next"
 pushd "%root%"
-dotnet build src\Weir.Cli --configuration Release --verbosity quiet > artifacts\weir.log 2>&1
+rem Ahead of time where the compiler for that can be had.
+dotnet publish src\Weir.Cli --configuration Release --verbosity quiet --output artifacts\weir --use-current-runtime --self-contained false -p:PublishReadyToRun=true > artifacts\weir.log 2>&1
+if errorlevel 1 dotnet publish src\Weir.Cli --configuration Release --verbosity quiet --output artifacts\weir > artifacts\weir.log 2>&1
 set "built=%errorlevel%"
 popd
 if not "%built%"=="0" (
