@@ -19,6 +19,7 @@ internal sealed class BlockFiles(ICheckpointStore store, string name, ulong chec
     private readonly List<ManifestFile> _files = [];
     private readonly List<Task> _writes = [];
     private readonly Stack<byte[]> _free = new();
+    private readonly Dictionary<uint, long> _through = [];
     private byte[] _file = [];
     private int _bytes;
     private int _blocks;
@@ -35,6 +36,15 @@ internal sealed class BlockFiles(ICheckpointStore store, string name, ulong chec
         }
     }
 
+    /// <summary>The last iteration of a job that anything in the files is of.</summary>
+    public long Through(uint group)
+    {
+        lock (_gate)
+        {
+            return _through.GetValueOrDefault(group);
+        }
+    }
+
     /// <summary>Takes a slice on. Completes when there is room for the next one.</summary>
     /// <param name="records">Its records, which are copied before this returns.</param>
     /// <param name="segment">The segment.</param>
@@ -45,7 +55,7 @@ internal sealed class BlockFiles(ICheckpointStore store, string name, ulong chec
     /// <returns>The rows in it.</returns>
     public async Task<long> AddAsync(ReadOnlyMemory<byte> records, int segment, uint attempt, ulong position, bool isLast, IReadOnlySet<uint> tables)
     {
-        long rows = RowsOf(records.Span, tables);
+        long rows = Look(records.Span, tables);
         Task full;
         lock (_gate)
         {
@@ -119,18 +129,35 @@ internal sealed class BlockFiles(ICheckpointStore store, string name, ulong chec
         return open.Length <= WritesAtATime ? Task.CompletedTask : open[^(WritesAtATime + 1)];
     }
 
-    private static long RowsOf(ReadOnlySpan<byte> records, IReadOnlySet<uint> tables)
+    /// <summary>Counts rows, and notes of last[] how far the pushes of each job go.</summary>
+    private long Look(ReadOnlySpan<byte> records, IReadOnlySet<uint> tables)
     {
         long rows = 0;
         var reader = new ByteReader(records);
         while (reader.Left > 0)
         {
             var record = CopyRecord.Read(ref reader);
-            reader.Take(record.Bytes);
+            ReadOnlySpan<byte> bytes = reader.Take(record.Bytes);
             reader.SkipPadTo8();
             rows += record.Kind == CopyRecordKind.Rows && tables.Contains(record.Table) ? record.Count : 0;
+            if (record.Kind is CopyRecordKind.Updates or CopyRecordKind.Deletes)
+            {
+                Look(new ByteReader(bytes));
+            }
         }
 
         return rows;
+    }
+
+    private void Look(ByteReader last)
+    {
+        lock (_gate)
+        {
+            while (last.Left >= LastPushRecord.Size)
+            {
+                var push = LastPushRecord.Read(ref last);
+                _through[push.Worker.Group] = Math.Max(_through.GetValueOrDefault(push.Worker.Group), push.Seq.Iteration);
+            }
+        }
     }
 }

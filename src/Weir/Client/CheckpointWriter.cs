@@ -103,15 +103,23 @@ internal sealed class CheckpointWriter(WeirClient client, ICheckpointStore store
     private async Task<CheckpointSummary> OnceAsync(CancellationToken cancellation)
     {
         _id = State.Nonce() | 1;
+
+        // Before it is open (R24): what a worker ended later may lie above the iteration that its tables are cut at.
+        ClusterMap before = Known();
+        RecordedClock[] clocks = await ClocksAsync(client, cancellation);
         await OpenAsync(cancellation);
         try
         {
             _map = Current();
-            RecordedClock[] clocks = await ClocksAsync(client, cancellation);
+            if (_map.Generation != before.Generation)
+            {
+                throw new BeginAnewException("another checkpoint was loaded meanwhile");
+            }
+
             _hasBegunToWrite = true;
             await new CheckpointCatalog(store).DeleteAsync(name, cancellation);
             await ReadSegmentsAsync(cancellation);
-            Manifest manifest = await ManifestAsync(clocks, cancellation);
+            Manifest manifest = await ManifestAsync(before, clocks, cancellation);
             await store.WriteAsync($"{name}/{Manifest.Name}", [manifest.Encode()], cancellation);
             return CheckpointSummary.Of(name, manifest);
         }
@@ -179,6 +187,14 @@ internal sealed class CheckpointWriter(WeirClient client, ICheckpointStore store
             {
                 await client.ReadMapAsync(state.Options.DeadlineMs, cancellation);
             }
+        }
+    }
+
+    private ClusterMap Known()
+    {
+        lock (State.Gate)
+        {
+            return State.Map!;
         }
     }
 
@@ -346,11 +362,14 @@ internal sealed class CheckpointWriter(WeirClient client, ICheckpointStore store
     /// Spans of workers are those of now, since what was decided while segments were read stands in some of them; who had finished, and the clocks, are
     /// those of the beginning, before anything was cut.
     /// </summary>
-    private async Task<Manifest> ManifestAsync(RecordedClock[] clocks, CancellationToken cancellation)
+    private async Task<Manifest> ManifestAsync(ClusterMap before, RecordedClock[] clocks, CancellationToken cancellation)
     {
         await client.ReadMapAsync(State.Options.DeadlineMs, cancellation);
         ClusterMap now = Current();
-        MapJob[] jobs = [.. _map.Jobs.Select(began => now.Job(began.Group) is { } job ? Recorded(began, job) : Recorded(began, began))];
+        MapCut[] cuts = now.Checkpoint!.Cuts;
+        MapJob[] jobs = [.. _map.Jobs.Select(job => Recorded(before.Job(job.Group), now.Job(job.Group) ?? job) with { LoadedThrough = Through(job.Group) })];
+        long Through(uint group) => Math.Max(
+            _files.Through(group), Math.Max(clocks.Where(c => c.Group == group).Select(c => c.Clock).DefaultIfEmpty().Max(), cuts.Where(c => c.Group == group).Select(c => c.Iteration).DefaultIfEmpty().Max()));
         return new Manifest
         {
             Id = _id,
@@ -359,7 +378,7 @@ internal sealed class CheckpointWriter(WeirClient client, ICheckpointStore store
             Attempts = _attempts,
             Slices = _slices,
             Clocks = clocks,
-            Cuts = now.Checkpoint!.Cuts,
+            Cuts = cuts,
             Map = new ClusterMap
             {
                 Cluster = now.Cluster,
@@ -378,7 +397,7 @@ internal sealed class CheckpointWriter(WeirClient client, ICheckpointStore store
         };
     }
 
-    private static MapJob Recorded(MapJob began, MapJob now) => now with
+    private static MapJob Recorded(MapJob? before, MapJob now) => now with
     {
         Change = default,
 
@@ -386,7 +405,7 @@ internal sealed class CheckpointWriter(WeirClient client, ICheckpointStore store
         Workers = [.. now.Workers.Where(w => w.HasFirst).Select((w, index) => w with
         {
             Through = w.Last,
-            FinishedThrough = index < began.Workers.Length && began.Workers[index].IsFinished ? began.Workers[index].FinishedThrough : MapWorker.Working,
+            FinishedThrough = before is not null && index < before.Workers.Length && before.Workers[index].IsFinished ? before.Workers[index].FinishedThrough : MapWorker.Working,
         })],
     };
 }

@@ -97,7 +97,14 @@ internal readonly record struct MapChange(ulong Announced, long NotBefore)
 /// A job: a group of workers whose clocks govern its tables. Hosting begins once <paramref name="Hosts"/> processes have offered. With
 /// <paramref name="ContinuesWithout"/> the workers of a process that dies are done, and not hosted by another (design R8).
 /// </summary>
-internal sealed record MapJob(uint Group, string Name, int Hosts, bool ContinuesWithout, ulong Nonce, MapChange Change, MapWorker[] Workers);
+internal sealed record MapJob(uint Group, string Name, int Hosts, bool ContinuesWithout, ulong Nonce, MapChange Change, MapWorker[] Workers)
+{
+    /// <summary>
+    /// The last iteration that anything is of in the checkpoint that the job was loaded from; 0 for none. It may lie above the clocks that its workers go on
+    /// from: who took part in what is loaded is decided, so nobody joins, leaves or is cut at or below it.
+    /// </summary>
+    public long LoadedThrough { get; init; }
+}
 
 /// <summary>A process that hosts workers of a job (group above 0) or has sessions of its own.</summary>
 internal readonly record struct MapProcess(ulong Process, ulong Incarnation, uint Group, string Name);

@@ -33,8 +33,8 @@ internal static class MapParts
         new MapList<MapJob>(
             m => m.Jobs,
             (m, jobs) => m with { Jobs = jobs },
-            40 + TextBytes,
-            j => 40 + ByteWriter.TextBytes(j.Name) + (j.Workers.Length * WorkerBytes),
+            48 + TextBytes,
+            j => 48 + ByteWriter.TextBytes(j.Name) + (j.Workers.Length * WorkerBytes),
             WriteJob,
             ReadJob),
         new MapList<MapProcess>(
@@ -135,6 +135,7 @@ internal static class MapParts
         writer.UInt64(job.Nonce);
         writer.UInt64(job.Change.Announced);
         writer.Int64(job.Change.NotBefore);
+        writer.Int64(job.LoadedThrough);
         writer.Text(job.Name);
         writer.Int32(job.Workers.Length);
         foreach (MapWorker worker in job.Workers)
@@ -155,6 +156,7 @@ internal static class MapParts
         uint continues = reader.UInt32();
         ulong nonce = reader.UInt64();
         var change = new MapChange(reader.UInt64(), reader.Int64());
+        long loadedThrough = reader.Int64();
         string name = reader.Text();
         var workers = new MapWorker[reader.Count(WorkerBytes)];
         for (int w = 0; w < workers.Length; w++)
@@ -162,7 +164,7 @@ internal static class MapParts
             workers[w] = new MapWorker(reader.UInt64(), reader.UInt64(), reader.Int64(), reader.Int64(), reader.Int64()) { JoinedBy = reader.UInt64() };
         }
 
-        return new MapJob(group, name, hosts, continues != 0, nonce, change, workers);
+        return new MapJob(group, name, hosts, continues != 0, nonce, change, workers) { LoadedThrough = loadedThrough };
     }
 
     private static void WriteProcess(ref ByteWriter writer, MapProcess process)

@@ -168,7 +168,7 @@ internal static class MapSoundness
         bool sound = true;
         foreach (MapJob job in map.Jobs)
         {
-            sound &= job.Group != 0 && job.Group < map.NextGroup && groups.Add(job.Group) && job.Workers.Length > 0;
+            sound &= job.Group != 0 && job.Group < map.NextGroup && groups.Add(job.Group) && job.Workers.Length > 0 && job.LoadedThrough >= 0;
             sound &= job.Change.Announced <= map.Version && job.Change.NotBefore >= 0 && (job.Change.Announced != 0) == (Array.Exists(job.Workers, w => w.IsChanging) || map.Checkpoint?.IsUndecided(job.Group) == true);
             foreach (MapWorker worker in job.Workers)
             {

@@ -208,13 +208,13 @@ internal sealed class CheckpointWalk : IDisposable
     {
         while (_written < last.Length)
         {
-            int count = Math.Min(last.Length - _written, Room(frame) / SegmentRecords.LastPushBytes);
+            int count = Math.Min(last.Length - _written, Room(frame) / LastPushRecord.Size);
             if (count < 1)
             {
                 return false;
             }
 
-            var writer = new ByteWriter(Record(frame, new CopyRecord(kind, table.Table.Id, count, count * SegmentRecords.LastPushBytes)));
+            var writer = new ByteWriter(Record(frame, new CopyRecord(kind, table.Table.Id, count, count * LastPushRecord.Size)));
             foreach ((WorkerId worker, LastPush push) in last.AsSpan(_written, count))
             {
                 SegmentRecords.Write(ref writer, worker, push);

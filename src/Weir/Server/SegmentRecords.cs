@@ -9,9 +9,6 @@ namespace Weir.Server;
 /// <summary>Takes over what somebody wrote of a segment, rows and what de-duplication needs, from a copy (design R17) or a checkpoint (R24).</summary>
 internal static class SegmentRecords
 {
-    /// <summary>Bytes of an entry of last[] in a record.</summary>
-    public const int LastPushBytes = 56;
-
     /// <summary>Takes over the records of a checkpoint. All keys are checked before the first row is written.</summary>
     /// <param name="node">The node.</param>
     /// <param name="segment">The segment.</param>
@@ -103,8 +100,8 @@ internal static class SegmentRecords
         var reader = new ByteReader(bytes);
         for (int i = 0; i < record.Count && !reader.Failed; i++)
         {
-            (WorkerId worker, LastPush push) = Read(ref reader);
-            last[worker] = push;
+            var push = LastPushRecord.Read(ref reader);
+            last[push.Worker] = new LastPush(push.Session, push.N, push.Seq, push.Number);
         }
 
         return reader.AtEnd;
@@ -117,17 +114,8 @@ internal static class SegmentRecords
         return rows.Aggregation is not null && reader.AtEnd;
     }
 
-    public static void Write(ref ByteWriter writer, WorkerId worker, in LastPush push)
-    {
-        writer.UInt64(worker.Value);
-        writer.UInt64(push.Session);
-        writer.UInt64(push.N);
-        writer.Int64(push.Seq.Iteration);
-        writer.UInt32(push.Seq.Push);
-        writer.UInt32(push.Seq.Piece);
-        writer.UInt64(push.Number);
-        writer.UInt64(0);
-    }
+    public static void Write(ref ByteWriter writer, WorkerId worker, in LastPush push) =>
+        new LastPushRecord(worker, push.Session, push.N, push.Seq, push.Number).Write(ref writer);
 
     /// <summary>Of what is loaded the identity of the push stays; its session and n are of another generation, in which the next session begins at 1 (R24).</summary>
     private static Status Loaded(Dictionary<WorkerId, LastPush> last, in CopyRecord record, ReadOnlySpan<byte> bytes, ulong number)
@@ -135,20 +123,10 @@ internal static class SegmentRecords
         var reader = new ByteReader(bytes);
         for (int i = 0; i < record.Count && !reader.Failed; i++)
         {
-            (WorkerId worker, LastPush push) = Read(ref reader);
-            last[worker] = push with { Session = 0, N = 0, Number = number };
+            var push = LastPushRecord.Read(ref reader);
+            last[push.Worker] = new LastPush(Session: 0, N: 0, push.Seq, number);
         }
 
         return reader.AtEnd ? Status.Acked : Status.Malformed;
-    }
-
-    private static (WorkerId Worker, LastPush Push) Read(ref ByteReader reader)
-    {
-        var worker = new WorkerId(reader.UInt64());
-        ulong session = reader.UInt64(), n = reader.UInt64();
-        var seq = new Seq(reader.Int64(), reader.UInt32(), reader.UInt32());
-        var push = new LastPush(session, n, seq, reader.UInt64());
-        reader.UInt64();
-        return (worker, push);
     }
 }

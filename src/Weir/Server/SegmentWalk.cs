@@ -179,9 +179,9 @@ internal abstract class SegmentWalk(Segment segment, bool durableOnly)
 
     private void WriteLast(TableSegment table, CopyRecordKind kind, Dictionary<WorkerId, LastPush> last)
     {
-        foreach (KeyValuePair<WorkerId, LastPush>[] some in last.OrderBy(l => l.Key.Value).Chunk(SliceBytes / SegmentRecords.LastPushBytes))
+        foreach (KeyValuePair<WorkerId, LastPush>[] some in last.OrderBy(l => l.Key.Value).Chunk(SliceBytes / LastPushRecord.Size))
         {
-            var writer = new ByteWriter(Record(new CopyRecord(kind, table.Table.Id, some.Length, some.Length * SegmentRecords.LastPushBytes)));
+            var writer = new ByteWriter(Record(new CopyRecord(kind, table.Table.Id, some.Length, some.Length * LastPushRecord.Size)));
             foreach ((WorkerId worker, LastPush push) in some)
             {
                 SegmentRecords.Write(ref writer, worker, push);

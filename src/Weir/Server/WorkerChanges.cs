@@ -122,15 +122,14 @@ internal static class WorkerChanges
 
     /// <summary>
     /// Decides the change under way, once the host of every worker has answered: the workers that it names join at, or leave before, the first
-    /// iteration above all that was begun, finished, clocked or closed, and the margin. Lost ones have their place in the schedule until then, so that
+    /// iteration above all that was begun, finished, clocked or loaded, and the margin. Lost ones have their place in the schedule until then, so that
     /// nobody's share of the data changes under it, and count through their last known clock. The map as it is where an answer is missing.
     /// </summary>
     /// <param name="map">The map.</param>
     /// <param name="group">The job.</param>
     /// <param name="begun">Of each session, the last iteration that it has begun, as answered to this announcement.</param>
     /// <param name="clocks">The clocks of the job's workers as all nodes have told them; null where none has.</param>
-    /// <param name="closed">The last iteration that is known to have closed in any segment of the job's tables: a checkpoint is as of none before, and nobody joins or leaves within.</param>
-    public static Decision Decide(ClusterMap map, uint group, IReadOnlyDictionary<ulong, long> begun, VectorClock? clocks, long closed = 0)
+    public static Decision Decide(ClusterMap map, uint group, IReadOnlyDictionary<ulong, long> begun, VectorClock? clocks)
     {
         if (map.Job(group) is not { Change.Announced: not 0 } job || !IsAnswered(job, begun))
         {
@@ -143,8 +142,7 @@ internal static class WorkerChanges
             last = Math.Max(last, worker.IsFinished ? worker.FinishedThrough : begun.GetValueOrDefault(worker.Session));
         }
 
-        // What was loaded may be as of a later iteration than its workers' clocks: who took part in it is decided, and a part for it counts for nothing.
-        long decided = Math.Max(last + MapChange.MarginIterations, closed);
+        long decided = Math.Max(last + MapChange.MarginIterations, job.LoadedThrough);
         long iteration = Math.Max(job.Change.NotBefore, decided + 1);
         foreach (MapWorker leaves in job.Workers.Where(w => w.Through == MapWorker.Undecided))
         {

@@ -96,3 +96,29 @@ internal readonly record struct CopyRecord(CopyRecordKind Kind, uint Table, int 
 
     public static CopyRecord Read(ref ByteReader reader) => new((CopyRecordKind)(byte)reader.UInt32(), reader.UInt32(), reader.Int32(), reader.Int32());
 }
+
+/// <summary>An entry of last[] in a record: what a (table, segment) remembers of a worker's stream (design R11).</summary>
+internal readonly record struct LastPushRecord(WorkerId Worker, ulong Session, ulong N, Seq Seq, ulong Number)
+{
+    public const int Size = 56;
+
+    public void Write(ref ByteWriter writer)
+    {
+        writer.UInt64(Worker.Value);
+        writer.UInt64(Session);
+        writer.UInt64(N);
+        writer.Int64(Seq.Iteration);
+        writer.UInt32(Seq.Push);
+        writer.UInt32(Seq.Piece);
+        writer.UInt64(Number);
+        writer.UInt64(0);
+    }
+
+    public static LastPushRecord Read(ref ByteReader reader)
+    {
+        var push = new LastPushRecord(
+            new WorkerId(reader.UInt64()), reader.UInt64(), reader.UInt64(), new Seq(reader.Int64(), reader.UInt32(), reader.UInt32()), reader.UInt64());
+        reader.UInt64();
+        return push;
+    }
+}

@@ -188,7 +188,7 @@ public class MapEncodingTests
         {
             MapWorker[] workers = [.. j.Workers.Select(Worker)];
             ulong announced = Array.Exists(workers, w => !w.HasFirst || w.Through == MapWorker.Undecided) ? 1UL : 0;
-            return new MapJob((uint)i + 1, j.Name, j.Hosts, i % 2 == 1, j.Nonce, new MapChange(announced, i), workers);
+            return new MapJob((uint)i + 1, j.Name, j.Hosts, i % 2 == 1, j.Nonce, new MapChange(announced, i), workers) { LoadedThrough = i * 3 };
         })];
         MapSession[] own = [.. processes.Select((_, i) => new MapSession(session++, (ulong)i + 1))];
         return new ClusterMap

@@ -1,3 +1,4 @@
+using Weir.Checkpoints;
 using Weir.Client;
 using Weir.Keys;
 using Weir.Server;
@@ -118,6 +119,88 @@ public class FoundByCheckpointSeedsTests
                 await hosting;
             },
             limitMs: 60_000);
+    }
+
+    /// <summary>
+    /// R24: a coordinator that was cut off after the checkpoint was open asked for the clocks when it was back. They lay above the iteration that tables which aggregate
+    /// were cut at, and what lies between would have been redone by nobody.
+    /// </summary>
+    [Fact]
+    public void Seed_620212_the_clocks_in_a_checkpoint_are_those_of_before_it_was_open()
+    {
+        using var cluster = new SimCluster(620212, servers: 2);
+        cluster.Run(
+            async () =>
+            {
+                WeirClient host = await cluster.ConnectAsync("host"), coordinator = await cluster.ConnectAsync("coordinator");
+                Job job = await host.OpenJobAsync(new JobOptions { Name = "j", Workers = 1 });
+                WeirTable table = await host.OpenTableAsync(new TableOptions { Name = "t", Job = job, Aggregate = true });
+                using var stop = new CancellationTokenSource();
+                Task hosting = host.HostWorkersAsync(job, async (worker, end) =>
+                {
+                    while (!stop.IsCancellationRequested)
+                    {
+                        Task pushed = worker.PushAsync(table, Keys, Ones, CancellationToken.None);
+                        await worker.ClockAsync(CancellationToken.None);
+                        await pushed;
+                        await cluster.Scheduler.Delay(10, CancellationToken.None);
+                    }
+                });
+                await cluster.Scheduler.Delay(300, CancellationToken.None);
+                cluster.Network.Delays = (_, _, frame) => (FrameKind)frame.Span[5] == FrameKind.Status ? 400_000 : 0;
+                var store = new MemoryCheckpoints();
+                await coordinator.SaveCheckpointAsync(store, "one");
+                Assert.Null(Manifest.TryDecode(store.Objects[$"one/{Manifest.Name}"], out Manifest manifest));
+                long cut = Assert.Single(manifest.Cuts).Iteration;
+                Assert.InRange(Assert.Single(manifest.Clocks).Clock, 1, cut);
+                Assert.InRange(manifest.Map.Job(job.Group)!.LoadedThrough, cut, cut + 1);
+                stop.Cancel();
+                await hosting;
+            },
+            limitMs: 60_000);
+    }
+
+    /// <summary>
+    /// R8, R24: tables that do not aggregate are cut where their walk finds them, which may be above the clocks; a worker left within, and others did its share of
+    /// the data once more (seed 620170).
+    /// </summary>
+    [Fact]
+    public void Seed_620170_who_leaves_after_a_restore_leaves_above_all_that_was_loaded()
+    {
+        using var cluster = new SimCluster(620170, servers: 2);
+        cluster.Run(
+            async () =>
+            {
+                WeirClient host = await cluster.ConnectAsync("host"), client = await cluster.ConnectAsync("a");
+                Job job = await host.OpenJobAsync(new JobOptions { Name = "j", Workers = 2 });
+                WeirTable table = await host.OpenTableAsync(new TableOptions { Name = "t", Job = job });
+                long through = long.MaxValue;
+                Task hosting = host.HostWorkersAsync(job, async (worker, end) =>
+                {
+                    while (worker.Clock < through && !end.IsCancellationRequested)
+                    {
+                        Task pushed = worker.PushAsync(table, Keys, Ones, end);
+                        await Task.WhenAll(pushed, worker.ClockAsync(end));
+                        await cluster.Scheduler.Delay(10, end);
+                    }
+                });
+                await cluster.Scheduler.Delay(100, CancellationToken.None);
+
+                // The walk takes its time: what it finds is far above the clocks.
+                cluster.Network.Delays = (_, _, frame) => (FrameKind)frame.Span[5] == FrameKind.AdminReply ? 400_000 : 0;
+                var store = new MemoryCheckpoints();
+                await client.SaveCheckpointAsync(store, "one");
+                cluster.Network.Delays = null;
+                Assert.Null(Manifest.TryDecode(store.Objects[$"one/{Manifest.Name}"], out Manifest manifest));
+                long loaded = manifest.Map.Job(job.Group)!.LoadedThrough;
+                Assert.True(loaded > manifest.Clocks.Max(c => c.Clock) + 10);
+                await client.RestoreCheckpointAsync(store, "one");
+                await client.RemoveWorkerAsync(job, 0);
+                Assert.InRange(client.State.Map!.Job(job.Group)!.Workers[0].Through, loaded, long.MaxValue - 1);
+                through = 0;
+                await hosting;
+            },
+            limitMs: 120_000);
     }
 
     [Fact]

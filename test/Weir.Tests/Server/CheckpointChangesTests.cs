@@ -60,8 +60,14 @@ public class CheckpointChangesTests
         uint group = Map.Tables.First(t => t.Aggregate).Group;
         ClusterMap idle = Map with { Checkpoints = [], Jobs = [.. Map.Jobs.Select(j => j with { Change = default, Workers = [.. j.Workers.Select(w => w with { Process = 0, Session = 0, FinishedThrough = 0 })] })] };
         ClusterMap open = CheckpointChanges.Open(idle, new OpenCheckpointBody(10, 20, 21)).Map!;
-        Assert.Equal(20, WorkerChanges.Decide(open, group, new Dictionary<ulong, long>(), null, closed: 20).Map!.Checkpoint!.CutOf(group)!.Value.Iteration);
-        Assert.Equal(MapChange.MarginIterations, WorkerChanges.Decide(open, group, new Dictionary<ulong, long>(), null, closed: 1).Map!.Checkpoint!.CutOf(group)!.Value.Iteration);
+        Assert.Equal(20, Cut(loadedThrough: 20));
+        Assert.Equal(MapChange.MarginIterations, Cut(loadedThrough: 1));
+
+        long Cut(long loadedThrough)
+        {
+            ClusterMap loaded = open with { Jobs = [.. open.Jobs.Select(j => j with { LoadedThrough = loadedThrough })] };
+            return WorkerChanges.Decide(loaded, group, new Dictionary<ulong, long>(), null).Map!.Checkpoint!.CutOf(group)!.Value.Iteration;
+        }
     }
 
     /// <summary>
@@ -73,8 +79,8 @@ public class CheckpointChangesTests
     {
         MapJob job = Map.Jobs.First(j => Map.Tables.Any(t => t.Aggregate && t.Group == j.Group));
         MapWorker[] workers = [.. job.Workers.Select(_ => MapWorker.Opened), MapWorker.Opened with { Through = MapWorker.Undecided }, MapWorker.Announced];
-        ClusterMap idle = Map with { Checkpoints = [], Jobs = [job with { Change = new MapChange(Map.Version, 2), Workers = workers }] };
-        MapWorker[] decided = WorkerChanges.Decide(idle, job.Group, new Dictionary<ulong, long>(), null, closed: 9).Map!.Jobs[0].Workers;
+        ClusterMap idle = Map with { Checkpoints = [], Jobs = [job with { Change = new MapChange(Map.Version, 2), Workers = workers, LoadedThrough = 9 }] };
+        MapWorker[] decided = WorkerChanges.Decide(idle, job.Group, new Dictionary<ulong, long>(), null).Map!.Jobs[0].Workers;
         Assert.Equal((9, 10), (decided[^2].Through, decided[^1].From));
     }
 

@@ -370,6 +370,7 @@ internal static class FrameFields
             fields.Hex(8, "nonce", job.Nonce);
             fields.Add(8, "announced", job.Change.Announced);
             fields.Add(8, "notBefore", job.Change.NotBefore);
+            fields.Add(8, "loadedThrough", job.LoadedThrough);
             fields.Text("name", job.Name);
             fields.Add(4, "workers", job.Workers.Length);
             foreach (MapWorker worker in job.Workers)
