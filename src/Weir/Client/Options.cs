@@ -154,7 +154,7 @@ public readonly record struct JoinedWorkers(int FirstWorker, int Count, long Fir
 
 /// <summary>What a pull brought besides the values.</summary>
 /// <param name="Found">How many of the distinct keys exist; the others read as the table's initial value.</param>
-/// <param name="MinimumClock">The smallest clock of the table's workers when rows were read, -1 without a job: how fresh the values are.</param>
+/// <param name="MinimumClock">The smallest clock of the table's workers when rows were read, of those still at work: how fresh the values are. long.MaxValue where all have finished, -1 without a job.</param>
 public readonly record struct PullResult(int Found, long MinimumClock);
 
 /// <summary>Some rows of a table, as a scan brings them.</summary>

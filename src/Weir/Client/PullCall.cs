@@ -33,7 +33,7 @@ internal sealed class PullCall(PullSender sender, WeirTable table, KeySlices sli
 
     public int Found { get; set; }
 
-    public long MinimumClock { get; set; } = long.MaxValue;
+    public long MinimumClock { get; set; } = -1;
 
     public bool Mixed { get; set; }
 
@@ -111,7 +111,7 @@ internal sealed class PullCall(PullSender sender, WeirTable table, KeySlices sli
     public void Finish()
     {
         _cancellation.Unregister();
-        TrySetResult(new PullResult(Found, MinimumClock == long.MaxValue ? -1 : MinimumClock));
+        TrySetResult(new PullResult(Found, MinimumClock));
         Release();
     }
 
@@ -131,7 +131,7 @@ internal sealed class PullCall(PullSender sender, WeirTable table, KeySlices sli
         RowsLeft -= piece.Rows;
         if (piece.MinimumClock >= 0)
         {
-            MinimumClock = Math.Min(MinimumClock, piece.MinimumClock);
+            MinimumClock = MinimumClock < 0 ? piece.MinimumClock : Math.Min(MinimumClock, piece.MinimumClock);
         }
 
         // A segment that has closed the asker's own iteration: after a takeover only (R21).

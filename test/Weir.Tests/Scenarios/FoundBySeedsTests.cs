@@ -12,6 +12,31 @@ public class FoundBySeedsTests
 {
     private const int Bits = ClusterMap.MinSegmentBits;
 
+    /// <summary>R27: a process that had been cut off pulled for a worker that another had hosted to its end. Everything is in what it read, and it was told -1: nothing.</summary>
+    [Fact]
+    public void Seed_9055_what_is_pulled_when_all_have_finished_is_as_fresh_as_can_be()
+    {
+        using var cluster = new SimCluster(9055, servers: 2);
+        ulong[] keys = [1, 2, 3];
+        cluster.Run(
+            async () =>
+            {
+                WeirClient host = await cluster.ConnectAsync("host");
+                Job job = await host.OpenJobAsync(new JobOptions { Name = "j", Workers = 1 });
+                WeirTable table = await host.OpenTableAsync(new TableOptions { Name = "t", Job = job });
+                Worker? hosted = null;
+                await host.HostWorkersAsync(job, async (worker, stop) =>
+                {
+                    hosted = worker;
+                    await worker.PushAsync(table, keys, new float[] { 1, 1, 1 }, stop);
+                    await worker.ClockAsync(stop);
+                });
+                Assert.Equal(new PullResult(3, long.MaxValue), await hosted!.PullAsync(table, keys, new float[3], 0));
+                Assert.Equal(new PullResult(3, -1), await host.PullAsync(table, keys, new float[3]));
+            },
+            limitMs: 60_000);
+    }
+
     /// <summary>R5: by a map that still named its former start it led that one's segments, without their rows, and asked for pushes that it had acknowledged.</summary>
     [Fact]
     public void Seed_2_a_server_started_again_at_once_holds_nothing_by_a_map_that_names_its_former_start()
