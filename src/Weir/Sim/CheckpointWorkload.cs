@@ -142,6 +142,7 @@ internal sealed class CheckpointWorkload(
         while (!isLoaded)
         {
             Trail($"checkpoint {saved.Name} is loaded while all go on");
+            probe.AwaitedGeneration = probe.Newest!.Generation + 1;
             try
             {
                 await client.RestoreCheckpointAsync(_store, saved.Name);

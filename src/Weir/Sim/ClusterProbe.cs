@@ -29,6 +29,9 @@ internal sealed class ClusterProbe(SimCluster cluster, SwarmOptions options)
     /// <summary>The server whose disk is about to fail, which its acceptor does not survive either; -1 for none.</summary>
     public int Failing { get; set; } = -1;
 
+    /// <summary>The generation that a loading is about to begin.</summary>
+    public uint AwaitedGeneration { get; set; }
+
     /// <summary>A server's map is looked at: it may be the newest.</summary>
     public void Look(ServerNode node)
     {
@@ -51,7 +54,8 @@ internal sealed class ClusterProbe(SimCluster cluster, SwarmOptions options)
     /// <summary>Whether everything acknowledged stands, as promised, if these servers lose their memory now (promise G2).</summary>
     public bool MayLose(params ReadOnlySpan<int> servers)
     {
-        if (Newest is not { } map || options.Replicas == 0)
+        // Until a map of it is seen, nobody knows where it has placed the segments.
+        if (Newest is not { } map || options.Replicas == 0 || map.Generation < AwaitedGeneration)
         {
             return false;
         }

@@ -21,20 +21,34 @@ public class FoundBySeedsTests
         cluster.Run(
             async () =>
             {
-                WeirClient host = await cluster.ConnectAsync("host");
-                Job job = await host.OpenJobAsync(new JobOptions { Name = "j", Workers = 1 });
-                WeirTable table = await host.OpenTableAsync(new TableOptions { Name = "t", Job = job });
-                Worker? hosted = null;
-                await host.HostWorkersAsync(job, async (worker, stop) =>
+                WeirClient lost = await cluster.ConnectAsync("lost"), host = await cluster.ConnectAsync("host");
+                Job job = await lost.OpenJobAsync(new JobOptions { Name = "j", Workers = 1 });
+                WeirTable table = await lost.OpenTableAsync(new TableOptions { Name = "t", Job = job });
+                Task<PullResult>? pull = null;
+                _ = lost.HostWorkersAsync(job, async (worker, stop) =>
                 {
-                    hosted = worker;
                     await worker.PushAsync(table, keys, new float[] { 1, 1, 1 }, stop);
-                    await worker.ClockAsync(stop);
+                    Cut(true);
+                    pull = worker.PullAsync(table, keys, new float[3], 0, CancellationToken.None);
+                    await pull;
                 });
-                Assert.Equal(new PullResult(3, long.MaxValue), await hosted!.PullAsync(table, keys, new float[3], 0));
+                while (pull is null)
+                {
+                    await cluster.Scheduler.Delay(10, CancellationToken.None);
+                }
+
+                await host.HostWorkersAsync(job, (worker, stop) => worker.ClockAsync(stop));
+                Cut(false);
+                Assert.Equal(new PullResult(3, long.MaxValue), await pull);
                 Assert.Equal(new PullResult(3, -1), await host.PullAsync(table, keys, new float[3]));
+
+                void Cut(bool isCut)
+                {
+                    cluster.Cut(lost, 0, isCut, isCut);
+                    cluster.Cut(lost, 1, isCut, isCut);
+                }
             },
-            limitMs: 60_000);
+            limitMs: 120_000);
     }
 
     /// <summary>R5: by a map that still named its former start it led that one's segments, without their rows, and asked for pushes that it had acknowledged.</summary>
