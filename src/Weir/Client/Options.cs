@@ -97,6 +97,13 @@ public sealed record TableOptions
     public Job? Job { get; init; }
 
     /// <summary>
+    /// The consistency of pulls that name no delay bound of their own (OSDI'14 section 3.5, PS-14): 0 is sequential, above it every iteration before
+    /// t - bound of every worker is contained, null, the default, is eventual: pulls wait for nobody. Needs <see cref="Job"/>. The table's first declaration
+    /// counts; <see cref="WeirClient.SetDelayBoundAsync"/> changes it while workers run.
+    /// </summary>
+    public int? DelayBound { get; init; }
+
+    /// <summary>
     /// After how many clocks without a push a row goes, at least 1; null, the default, for rows that stay. A row expires once every worker
     /// at work is more than so many iterations past the row's last push; its key then reads as absent, and its next push begins anew. When
     /// exactly, within seconds, is the servers' choice, so an aggregating table cannot have it. Needs <see cref="Job"/>. 4 bytes a row.

@@ -73,22 +73,49 @@ public sealed class WeirClient : IAsyncDisposable
     }
 
     /// <summary>Opens a table, creating it where the cluster has none of this name.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">ExpireAfterClocks or AdmitAfterSightings is out of its range.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">ExpireAfterClocks, AdmitAfterSightings or DelayBound is out of its range.</exception>
     /// <exception cref="WeirException">Conflict: a table of this name has another shape, the message shows both; or a durable table is asked for and a server,
     /// which the message names, has no journal.</exception>
     public async Task<WeirTable> OpenTableAsync(TableOptions options, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(options);
+        CheckBound(options.DelayBound);
         var body = new OpenTableBody(
             options.Name, options.Width, options.Rule, options.InitialValue, options.Aggregate, options.Job?.Group ?? 0,
             new KeyLifetime(options.ExpireAfterClocks, options.AdmitAfterSightings),
             options.Committed,
-            options.Durable);
+            options.Durable,
+            options.DelayBound ?? PullItem.NoBound);
         AdminReplyBody reply = await ChangeAsync(FrameKind.OpenTable, body, cancellation);
         uint id = (uint)reply.First;
         lock (State.Gate)
         {
             return new WeirTable(State.Map!.Table(id) ?? throw new WeirException(Status.UnknownTable, $"table {options.Name} was dropped as it was opened"));
+        }
+    }
+
+    /// <summary>
+    /// Changes the delay bound of a table's pulls that name none of their own, for everybody and while workers run (PS-16): a job may begin loose and end strict.
+    /// A process whose pulls have it from now on is one that has read of it, within a heartbeat or the next answer; this client has when the call completes.
+    /// </summary>
+    /// <param name="table">A table of a job.</param>
+    /// <param name="delayBound">0 or above; null for pulls that wait for nobody.</param>
+    /// <param name="cancellation">Ends the wait, not the change.</param>
+    /// <exception cref="WeirException">Conflict: the table has no job; UnknownTable: it was dropped.</exception>
+    public Task SetDelayBoundAsync(WeirTable table, int? delayBound, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(table);
+        CheckBound(delayBound);
+        return ChangeAsync(FrameKind.SetDelayBound, new SetDelayBoundBody(table.Id, delayBound ?? PullItem.NoBound), cancellation);
+    }
+
+    /// <summary>The delay bound of a table's pulls that name none of their own, as this client knows it; null for none.</summary>
+    public int? DelayBoundOf(WeirTable table)
+    {
+        ArgumentNullException.ThrowIfNull(table);
+        lock (State.Gate)
+        {
+            return State.Map?.Table(table.Id)?.DelayBound is >= 0 and int bound ? bound : null;
         }
     }
 

@@ -113,6 +113,15 @@ public sealed class Worker
             ? _client.ReadAsync(_session, table, keys, values, delayBound, cancellation)
             : PullInTurnAsync(table, keys, values, delayBound, cancellation);
 
+    /// <summary>Pulls rows for the current iteration under the table's own delay bound as it is now: <see cref="TableOptions.DelayBound"/>.</summary>
+    public Task<PullResult> PullAsync(WeirTable table, ReadOnlyMemory<ulong> keys, Memory<float> values, CancellationToken cancellation = default) =>
+        PullAsync(table, keys, values, _client.DelayBoundOf(table), cancellation);
+
+    /// <summary>Pushes rows and pulls them back under the table's own delay bound as it is now, in one round trip.</summary>
+    public Task<PullResult> PushPullAsync(
+        WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> pushed, Memory<float> pulled, CancellationToken cancellation = default) =>
+        PushPullAsync(table, keys, pushed, pulled, _client.DelayBoundOf(table), cancellation);
+
     /// <summary>Pushes rows and pulls them back, in one round trip. On an aggregating table the pull does not see this iteration's push.</summary>
     public Task<PullResult> PushPullAsync(
         WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> pushed, Memory<float> pulled, int? delayBound, CancellationToken cancellation = default) =>

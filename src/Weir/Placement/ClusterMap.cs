@@ -22,6 +22,12 @@ internal sealed record MapTable(
     /// <summary>A push is acknowledged once every member of the chain has it in its journal, flushed (design R23).</summary>
     public bool Durable { get; init; }
 
+    /// <summary>The delay bound of pulls that name none of their own (PS-14, PS-16), below 0 for none. It may change while the table stands.</summary>
+    public int DelayBound { get; init; } = NoBound;
+
+    /// <summary>As <see cref="DelayBound"/>: pulls wait for nobody.</summary>
+    public const int NoBound = -1;
+
     /// <summary>
     /// A segment came back from journals, which hold no rows of this table: it is StateLost until it is dropped. It never becomes false again.
     /// </summary>

@@ -26,8 +26,8 @@ internal static class MapParts
         new MapList<MapTable>(
             m => m.Tables,
             (m, tables) => m with { Tables = tables },
-            20 + UpdateRule.EncodedBytes + KeyLifetime.EncodedBytes + TextBytes,
-            t => 20 + UpdateRule.EncodedBytes + KeyLifetime.EncodedBytes + ByteWriter.TextBytes(t.Name),
+            24 + UpdateRule.EncodedBytes + KeyLifetime.EncodedBytes + TextBytes,
+            t => 24 + UpdateRule.EncodedBytes + KeyLifetime.EncodedBytes + ByteWriter.TextBytes(t.Name),
             WriteTable,
             ReadTable),
         new MapList<MapJob>(
@@ -106,6 +106,7 @@ internal static class MapParts
         writer.UInt32(table.Group);
         table.Rule.Write(ref writer);
         table.Lifetime.Write(ref writer);
+        writer.Int32(table.DelayBound);
         writer.Text(table.Name);
     }
 
@@ -120,10 +121,12 @@ internal static class MapParts
             reader.Fail();
         }
 
+        int delayBound = reader.Int32();
         return new MapTable(id, reader.Text(), width, rule, initial, (flags & Aggregates) != 0, group, lifetime, (flags & IsCommitted) != 0)
         {
             Durable = (flags & IsDurable) != 0,
             IsLost = (flags & IsLost) != 0,
+            DelayBound = delayBound,
         };
     }
 

@@ -53,8 +53,8 @@ internal static class MapSoundness
 
         foreach (MapTable table in map.Tables)
         {
-            // What a table is stands, but that it may be lost (R23).
-            if (older.Table(table.Id) is { } known ? known with { IsLost = table.IsLost } != table || (known.IsLost && !table.IsLost) : table.Id < older.NextTable)
+            // What a table is stands, but that it may be lost (R23) and its pulls may get another bound (PS-16).
+            if (older.Table(table.Id) is { } known ? known with { IsLost = table.IsLost, DelayBound = table.DelayBound } != table || (known.IsLost && !table.IsLost) : table.Id < older.NextTable)
             {
                 return false;
             }
@@ -151,7 +151,8 @@ internal static class MapSoundness
         {
             bool sound = table.Id != 0 && table.Id < map.NextTable && ids.Add(table.Id) && names.Add(table.Name)
                 && table.Width is > 0 and <= MaxWidth && float.IsFinite(table.InitialValue) && (!table.Aggregate || table.Group != 0)
-                && (table.Lifetime.ExpireAfterClocks is null || (table.Group != 0 && !table.Aggregate));
+                && (table.Lifetime.ExpireAfterClocks is null || (table.Group != 0 && !table.Aggregate))
+                && table.DelayBound >= MapTable.NoBound && (table.DelayBound == MapTable.NoBound || table.Group != 0);
             if (!sound)
             {
                 return false;

@@ -49,7 +49,7 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
             case FrameKind.Status:
                 Status(link, header);
                 return true;
-            case FrameKind.JoinNode or FrameKind.JoinProcess or FrameKind.OpenTable or FrameKind.DropTable or FrameKind.OpenJob or FrameKind.EndJob
+            case FrameKind.JoinNode or FrameKind.JoinProcess or FrameKind.OpenTable or FrameKind.SetDelayBound or FrameKind.DropTable or FrameKind.OpenJob or FrameKind.EndJob
                 or FrameKind.AddWorkers or FrameKind.RemoveWorker or FrameKind.Begun or FrameKind.OpenSession or FrameKind.EndSession or FrameKind.Leave or FrameKind.Drain or FrameKind.Forget
                 or FrameKind.RegisterRead or FrameKind.RegisterSwap
                 or FrameKind.OpenCheckpoint or FrameKind.EndCheckpoint or FrameKind.BeginRestore:
@@ -224,6 +224,9 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
                 return true;
             case FrameKind.OpenTable when OpenTableBody.TryRead(body, out OpenTableBody open):
                 membership.Request(link, header, map => MapChanges.OpenTable(map, open, node.Limits));
+                return true;
+            case FrameKind.SetDelayBound when SetDelayBoundBody.TryRead(body, out SetDelayBoundBody set):
+                membership.Request(link, header, map => MapChanges.SetDelayBound(map, set));
                 return true;
             case FrameKind.DropTable when NumberBody.TryRead(body, out NumberBody drop):
                 membership.Request(link, header, map => MapChanges.DropTable(map, drop.Number));

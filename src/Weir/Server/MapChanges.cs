@@ -262,10 +262,20 @@ internal static class MapChanges
             return Refuse($"table {body.Name} is to be durable, so every server of the cluster needs a journal, and server {map.Members[without].Address} has none: start the servers with one");
         }
 
-        var wanted = new MapTable(map.NextTable, body.Name, body.Width, body.Rule, body.InitialValue, body.Aggregate, body.Group, body.Lifetime, body.IsCommitted) { Durable = body.Durable };
+        if (body.DelayBound != MapTable.NoBound && body.Group == 0)
+        {
+            return Refuse($"table {body.Name} has a delay bound, so it needs the job whose clocks its pulls wait for");
+        }
+
+        var wanted = new MapTable(map.NextTable, body.Name, body.Width, body.Rule, body.InitialValue, body.Aggregate, body.Group, body.Lifetime, body.IsCommitted)
+        {
+            Durable = body.Durable,
+            DelayBound = body.DelayBound,
+        };
         if (Array.Find(map.Tables, t => t.Name == body.Name) is { } known)
         {
-            return known == wanted with { Id = known.Id, IsLost = known.IsLost }
+            // The bound may have been changed since.
+            return known == wanted with { Id = known.Id, IsLost = known.IsLost, DelayBound = known.DelayBound }
                 ? Done(map, known.Id)
                 : Refuse($"table {body.Name} exists as {known.Shape}, group {known.Group}; it was asked for as {wanted.Shape}, group {wanted.Group}");
         }
@@ -273,6 +283,17 @@ internal static class MapChanges
         return map.Tables.Length >= limits.MaxTables
             ? Refuse($"the cluster has {map.Tables.Length} tables; drop some first")
             : Done(map with { Tables = [.. map.Tables, wanted], NextTable = map.NextTable + 1 }, wanted.Id);
+    }
+
+    /// <summary>Pulls of a table that name no bound of their own have this one from now on (PS-16).</summary>
+    public static Decision SetDelayBound(ClusterMap map, in SetDelayBoundBody set)
+    {
+        (uint id, int bound) = set;
+        return map.Table(id) is not { } table
+            ? new Decision(null, Status.UnknownTable, Text: $"there is no table {id}: it was dropped")
+            : table.Group == 0
+            ? Refuse($"table {table.Name} has no job whose clocks its pulls could wait for")
+            : Done(table.DelayBound == bound ? map : map with { Tables = [.. map.Tables.Select(t => t.Id == id ? t with { DelayBound = bound } : t)] });
     }
 
     public static Decision DropTable(ClusterMap map, uint table) =>

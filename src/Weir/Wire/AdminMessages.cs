@@ -135,11 +135,11 @@ internal readonly record struct JoinProcessBody(ulong Process, ulong Incarnation
 
 /// <summary>OpenTable: declares a table; the same declaration again gives the same table.</summary>
 internal readonly record struct OpenTableBody(
-    string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group, KeyLifetime Lifetime, bool IsCommitted = false, bool Durable = false) : IBody
+    string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group, KeyLifetime Lifetime, bool IsCommitted = false, bool Durable = false, int DelayBound = PullItem.NoBound) : IBody
 {
     private const uint Aggregates = 1, Committed = 2, IsDurable = 4;
 
-    public int Bytes => 16 + UpdateRule.EncodedBytes + KeyLifetime.EncodedBytes + ByteWriter.TextBytes(Name);
+    public int Bytes => 20 + UpdateRule.EncodedBytes + KeyLifetime.EncodedBytes + ByteWriter.TextBytes(Name);
 
     public void Write(ref ByteWriter writer)
     {
@@ -149,6 +149,7 @@ internal readonly record struct OpenTableBody(
         writer.UInt32(Group);
         Rule.Write(ref writer);
         Lifetime.Write(ref writer);
+        writer.Int32(DelayBound);
         writer.Text(Name);
     }
 
@@ -159,8 +160,9 @@ internal readonly record struct OpenTableBody(
         float initial = reader.Single();
         uint flags = reader.UInt32(), group = reader.UInt32();
         bool sound = UpdateRule.TryRead(ref reader, out UpdateRule rule) & KeyLifetime.TryRead(ref reader, out KeyLifetime lifetime);
-        message = new OpenTableBody(reader.Text(), width, rule, initial, (flags & Aggregates) != 0, group, lifetime, (flags & Committed) != 0, (flags & IsDurable) != 0);
-        return sound && reader.AtEnd && (flags & ~(Aggregates | Committed | IsDurable)) == 0;
+        int delayBound = reader.Int32();
+        message = new OpenTableBody(reader.Text(), width, rule, initial, (flags & Aggregates) != 0, group, lifetime, (flags & Committed) != 0, (flags & IsDurable) != 0, delayBound);
+        return sound && reader.AtEnd && delayBound >= PullItem.NoBound && (flags & ~(Aggregates | Committed | IsDurable)) == 0;
     }
 }
 
@@ -235,6 +237,25 @@ internal readonly record struct EndSessionBody(ulong Session, uint Group, uint W
         var reader = new ByteReader(body);
         message = new EndSessionBody(reader.UInt64(), reader.UInt32(), reader.UInt32(), reader.Int64());
         return reader.AtEnd && message.ThroughIteration is >= 0 and <= Seq.MaxIteration;
+    }
+}
+
+/// <summary>SetDelayBound: pulls of a table that name no bound of their own have this one from now on (PS-16); -1 for none.</summary>
+internal readonly record struct SetDelayBoundBody(uint Table, int DelayBound) : IBody
+{
+    public int Bytes => 8;
+
+    public void Write(ref ByteWriter writer)
+    {
+        writer.UInt32(Table);
+        writer.Int32(DelayBound);
+    }
+
+    public static bool TryRead(ReadOnlySpan<byte> body, out SetDelayBoundBody message)
+    {
+        var reader = new ByteReader(body);
+        message = new SetDelayBoundBody(reader.UInt32(), reader.Int32());
+        return reader.AtEnd && message.DelayBound >= PullItem.NoBound;
     }
 }
 

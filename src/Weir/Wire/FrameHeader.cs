@@ -37,6 +37,7 @@ internal enum FrameKind : byte
     AddWorkers = 34,
     RemoveWorker = 35,
     Begun = 36,
+    SetDelayBound = 37,
     Leave = 27,
     AdminReply = 28,
     Scan = 29,

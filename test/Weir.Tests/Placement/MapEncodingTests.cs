@@ -198,7 +198,7 @@ public class MapEncodingTests
             Version = head.Version,
             SegmentBits = head.Bits,
             Members = [.. members.Select((m, i) => new MapMember((ulong)i + 1, m.Incarnation, m.Address, m.Weight, m.Zone, m.Weight % 3 == 0) { Journal = (ulong)i * 7 })],
-            Tables = [.. tables.Select((t, i) => new MapTable((uint)i + 1, $"table {i}", t.Width, rules[t.Rule], t.Initial, t.Ages.Aggregate, t.Group, t.Ages.Lifetime, i % 3 == 1) { Durable = i % 2 == 1, IsLost = i % 4 == 2 })],
+            Tables = [.. tables.Select((t, i) => new MapTable((uint)i + 1, $"table {i}", t.Width, rules[t.Rule], t.Initial, t.Ages.Aggregate, t.Group, t.Ages.Lifetime, i % 3 == 1) { Durable = i % 2 == 1, IsLost = i % 4 == 2, DelayBound = t.Group == 0 ? MapTable.NoBound : (i % 5) - 1 })],
             Jobs = hosted,
             Processes = [.. processes.Select((p, i) => new MapProcess((ulong)i + 1, p.Incarnation, p.Group, p.Name))],
             Sessions = own,

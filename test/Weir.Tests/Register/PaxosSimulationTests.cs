@@ -11,9 +11,9 @@ namespace Weir.Tests.Register;
 /// </summary>
 public class PaxosSimulationTests
 {
-    /// <summary>How many seeds a run tries: 150, or as many as WEIR_SEEDS says.</summary>
+    /// <summary>How many seeds a run tries: 600, or as many as WEIR_SEEDS says.</summary>
     private static ulong Seeds =>
-        ulong.TryParse(Environment.GetEnvironmentVariable("WEIR_SEEDS"), NumberStyles.None, CultureInfo.InvariantCulture, out ulong seeds) ? Math.Max(150, seeds) : 150;
+        ulong.TryParse(Environment.GetEnvironmentVariable("WEIR_SEEDS"), NumberStyles.None, CultureInfo.InvariantCulture, out ulong seeds) ? Math.Max(600, seeds) : 600;
 
     [Fact]
     public void Histories_are_linearizable_under_faults_and_every_operation_ends_after_them()

@@ -54,6 +54,7 @@ internal sealed class BodyReaders
         FrameKind.AddWorkers => AddWorkersBody.TryRead(body, out _),
         FrameKind.RemoveWorker => RemoveWorkerBody.TryRead(body, out _),
         FrameKind.Begun => BegunBody.TryRead(body, out _),
+        FrameKind.SetDelayBound => SetDelayBoundBody.TryRead(body, out _),
         FrameKind.DropTable or FrameKind.EndJob => NumberBody.TryRead(body, out _),
         FrameKind.Leave => LeaveBody.TryRead(body, out _),
         FrameKind.Drain => DrainBody.TryRead(body, out _),

@@ -219,6 +219,7 @@ internal static class FrameFields
         fields.Add(4, "group", open.Group);
         Rule(fields, open.Rule);
         Lifetime(fields, open.Lifetime);
+        fields.Add(4, "delayBound", open.DelayBound);
         fields.Text("name", open.Name);
         return Written(open);
     }
@@ -285,6 +286,7 @@ internal static class FrameFields
             fields.Add(4, "group", table.Group);
             Rule(fields, table.Rule);
             Lifetime(fields, table.Lifetime);
+            fields.Add(4, "delayBound", table.DelayBound);
             fields.Text("name", table.Name);
         }
 

@@ -166,6 +166,7 @@ internal static class FrameSamples
         frames.Add(Frame(FrameKind.AddWorkers, new AddWorkersBody(names.Group, 2, 2, 50, 5), names));
         frames.Add(Frame(FrameKind.RemoveWorker, new RemoveWorkerBody(names.Group, 1, 70), names));
         frames.Add(Frame(FrameKind.Begun, new BegunBody(names.Group, 0, names.MapVersion, 12), names, names.WorkerSession));
+        frames.Add(Frame(FrameKind.SetDelayBound, new SetDelayBoundBody(names.Aggregating, 3), names));
         frames.Add(Frame(FrameKind.DropTable, new NumberBody(names.Plain), names));
         frames.Add(Frame(FrameKind.EndJob, new NumberBody(names.Group), names));
         frames.Add(Frame(FrameKind.JoinProcess, new JoinProcessBody(30, 31, names.Group, "host 30"), names));
