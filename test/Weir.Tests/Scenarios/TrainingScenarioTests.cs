@@ -2,6 +2,7 @@ using Weir.Client;
 using Weir.Host;
 using Weir.Learn.Data;
 using Weir.Learn.Logistic;
+using Weir.Server;
 using Weir.Sim;
 using Weir.World;
 
@@ -13,11 +14,30 @@ public class TrainingScenarioTests
     private const int Workers = 4;
 
     [Fact]
-    public void Delay_0_gives_the_same_bits_for_1_2_and_4_servers_and_after_a_process_died_in_any_iteration()
+    public void Delay_0_gives_the_same_bits_for_1_2_3_and_8_servers_PS_14()
     {
         byte[] undisturbed = Train(seed: 1, servers: 1, deathAt: null);
-        Assert.Equal(undisturbed, Train(seed: 2, servers: 2, deathAt: null));
-        Assert.Equal(undisturbed, Train(seed: 3, servers: 4, deathAt: null));
+        foreach (int servers in (int[])[2, 3, 8])
+        {
+            Assert.Equal(undisturbed, Train((ulong)servers, servers, deathAt: null));
+        }
+    }
+
+    [Fact]
+    public void Delay_0_gives_the_same_bits_after_servers_were_killed_in_any_iteration_PS_14()
+    {
+        byte[] undisturbed = Train(seed: 1, servers: 1, deathAt: null);
+        for (ulong seed = 80; seed < 90; seed++)
+        {
+            byte[] disturbed = Train(seed, servers: 4, deathAt: null, serverDeathAt: 1 + (long)(seed % 10));
+            Assert.True(undisturbed.AsSpan().SequenceEqual(disturbed), $"seed {seed}: a run in which a server died ends in other bits");
+        }
+    }
+
+    [Fact]
+    public void Delay_0_gives_the_same_bits_after_a_process_died_in_any_iteration()
+    {
+        byte[] undisturbed = Train(seed: 1, servers: 1, deathAt: null);
         var rng = new Rng(99);
         int redone = 0;
         for (ulong seed = 10; seed < 40; seed++)
@@ -44,17 +64,43 @@ public class TrainingScenarioTests
         Assert.True(redone >= 5, $"in {redone} of 20 runs an iteration had to be redone; at least 5 are needed");
     }
 
-    [Fact]
-    public async Task Delay_0_gives_the_same_bits_embedded_as_simulated()
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    [InlineData(8)]
+    public async Task Delay_0_gives_the_same_bits_embedded_as_simulated_PS_14(int servers)
     {
-        byte[] simulated = Train(seed: 1, servers: 3, deathAt: null);
-        await using EmbeddedCluster cluster = WeirHost.StartEmbedded(new EmbeddedOptions { Servers = 2 });
+        await using EmbeddedCluster cluster = WeirHost.StartEmbedded(new EmbeddedOptions { Servers = servers });
         await using WeirClient client = await cluster.ConnectAsync();
-        LogisticTraining training = Training();
-        Job job = await client.OpenJobAsync(new JobOptions { Name = "train", Workers = Workers });
-        WeirTable table = await client.OpenTableAsync(training.Table("weights", job));
-        await client.HostWorkersAsync(job, (worker, stop) => training.RunAsync(worker, table, null, stop));
-        Assert.Equal(simulated, Bytes((await training.ReadModelAsync(client, table)).Model));
+        Assert.Equal(Train(seed: 1, servers: 3, deathAt: null), await TrainAsync(client));
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    public async Task Delay_0_gives_the_same_bits_over_TCP_as_simulated_PS_14(int servers)
+    {
+        CancellationToken stop = TestContext.Current.CancellationToken;
+        await using WeirServer first = await WeirHost.ServeAsync(new ServeOptions { SegmentBits = 6 }, cancellation: stop);
+        List<WeirServer> others = [];
+        try
+        {
+            while (others.Count < servers - 1)
+            {
+                others.Add(await WeirHost.ServeAsync(new ServeOptions { SegmentBits = 6, Join = first.Address }, cancellation: stop));
+            }
+
+            await using WeirClient client = await WeirHost.ConnectAsync([first.Address], cancellation: stop);
+            Assert.Equal(servers, (await client.GetStatusAsync(stop)).Servers.Count);
+            Assert.Equal(Train(seed: 1, servers: 3, deathAt: null), await TrainAsync(client));
+        }
+        finally
+        {
+            foreach (WeirServer other in others)
+            {
+                await other.DisposeAsync();
+            }
+        }
     }
 
     [Fact]
@@ -69,6 +115,15 @@ public class TrainingScenarioTests
         }
     }
 
+    private static async Task<byte[]> TrainAsync(WeirClient client)
+    {
+        LogisticTraining training = Training();
+        Job job = await client.OpenJobAsync(new JobOptions { Name = "train", Workers = Workers });
+        WeirTable table = await client.OpenTableAsync(training.Table("weights", job));
+        await client.HostWorkersAsync(job, (worker, stop) => training.RunAsync(worker, table, null, stop));
+        return Bytes((await training.ReadModelAsync(client, table)).Model);
+    }
+
     private static LogisticTraining Training(int delay = 0)
     {
         var log = new ClickLog(seed: 5, trainRows: 1200, testRows: 10);
@@ -76,9 +131,12 @@ public class TrainingScenarioTests
         return new LogisticTraining(options, log.Train, log.Train.Scan(CancellationToken.None));
     }
 
-    private static byte[] Train(ulong seed, int servers, long? deathAt, int delay = 0, SimFaults? faults = null, Action? redone = null, bool lives = false)
+    private static byte[] Train(
+        ulong seed, int servers, long? deathAt, int delay = 0, SimFaults? faults = null, Action? redone = null, bool lives = false, long? serverDeathAt = null)
     {
-        using var cluster = new SimCluster(seed, servers);
+        using SimCluster cluster = serverDeathAt is null
+            ? new SimCluster(seed, servers)
+            : new SimCluster(seed, servers, replicas: 1, limits: ServerLimits.FastFailover);
         byte[] bytes = [];
         cluster.Run(async () =>
         {
@@ -90,8 +148,15 @@ public class TrainingScenarioTests
             cluster.Network.Faults = faults ?? SimFaults.None;
             bool dies = deathAt is not null;
             var rng = new Rng(seed);
+            bool serverDies = serverDeathAt is not null;
             void Report(WeirClient host, TrainingStep step)
             {
+                if (serverDies && step.Iteration == serverDeathAt)
+                {
+                    serverDies = false;
+                    cluster.Scheduler.At(cluster.Scheduler.Now.AfterUs(rng.Below(2000L)), () => cluster.KillServer(1 + rng.Below(servers - 1)));
+                }
+
                 if (dies && host == hosts[1] && step.Iteration == deathAt)
                 {
                     // Its gradient is about to be pushed: the death falls somewhere into the iteration.
