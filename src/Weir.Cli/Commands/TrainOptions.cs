@@ -123,6 +123,11 @@ internal sealed class TrainOptions
         Description = "Sum the workers' gradients of an iteration and apply the rule once. Default: only with --delay 0, since others need not wait for the sum.",
     };
 
+    private readonly Option<bool> _noIntercept = new("--no-intercept")
+    {
+        Description = "Rows have no intercept, the weight that each has with value 1. Default: they have one, since few data are centred; without it a run can be compared with solvers that have none.",
+    };
+
     private readonly Option<int?> _segments = SegmentsOption(
         "Slices of the key space, a power of two from 64 to 131072. Default: the smallest number that gives a server 100, so that they can be shared out evenly.");
 
@@ -181,7 +186,7 @@ internal sealed class TrainOptions
 
     /// <summary>All of them, in the order of the help page.</summary>
     public IEnumerable<Option> All =>
-        [_train, _test, _out, _report, _seed, _rule, _alpha, _beta, _l1, _l2, _admitAfter, _expireAfter, _passes, _batch, _servers, _replicas, _workers, _delay, _aggregate, _segments,
+        [_train, _test, _out, _report, _seed, _rule, _alpha, _beta, _l1, _l2, _admitAfter, _expireAfter, _passes, _batch, _servers, _replicas, _workers, _delay, _aggregate, _noIntercept, _segments,
             _processes, _continueWithout, _transport, _cluster, _filters, _initFrom, _evaluateEvery, _checkpoint, _checkpointEvery, _checkpointsKept, _resume,
             _rows, _testRows];
 
@@ -261,6 +266,7 @@ internal sealed class TrainOptions
                 BatchRows = (int?)parsed.GetValue(_batch),
                 DelayBound = parsed.GetValue(_delay),
                 Aggregate = parsed.GetValue(_aggregate) ? true : null,
+                Intercept = !parsed.GetValue(_noIntercept),
             },
             Servers = (int)parsed.GetValue(_servers),
             Replicas = (int)parsed.GetValue(_replicas),

@@ -34,7 +34,7 @@ internal sealed class ModelTable : IAsyncDisposable
     public static async Task<ModelTable> OpenAsync(
         WeirClient client, LogisticTraining training, DataSummary data, TrainSettings settings, CancellationToken cancellation)
     {
-        string name = TrainingName.New(data, training.BatchRows).ToString();
+        string name = TrainingName.New(data, training.BatchRows, training.HasIntercept).ToString();
         var options = new JobOptions
         {
             Name = name,

@@ -44,10 +44,10 @@ internal sealed record ResumePoint(ICheckpointStore Store, StoredCheckpoint Chec
             throw new ToolException($"the run to resume has {Job.Clocks.Count} workers, not {workers}: each has its share of the rows. Add --workers {Job.Clocks.Count}");
         }
 
-        TrainingName began = TrainingName.Read(Job.Name)!, now = began with { Rows = data.Rows, Nonzeros = data.Nonzeros, Positives = data.Positives, BatchRows = training.BatchRows };
+        TrainingName began = TrainingName.Read(Job.Name)!, now = began with { Rows = data.Rows, Nonzeros = data.Nonzeros, Positives = data.Positives, BatchRows = training.BatchRows, HasIntercept = training.HasIntercept };
         if (now != began)
         {
-            throw new ToolException($"the run to resume reads {began.Describe()}, and this command line {now.Describe()}: it goes on with the same data and --batch");
+            throw new ToolException($"the run to resume reads {began.Describe()}, and this command line {now.Describe()}: it goes on with the same data, --batch and --no-intercept");
         }
 
         MapTable declared = Checkpoint.Declarations.Single(t => t.Name == Job.Name);

@@ -6,37 +6,40 @@ namespace Weir.Cli.Training;
 
 /// <summary>
 /// The name of a run's job and of its table: a number that no other run has, and what its batches depend on, so that a checkpoint of the
-/// cluster says which data the run goes on with. Written <c>train-ID-ROWS-NONZEROS-POSITIVES-BATCH</c>.
+/// cluster says which data the run goes on with. Written <c>train-ID-ROWS-NONZEROS-POSITIVES-BATCH</c>, and
+/// <c>-plain</c> behind it where rows have no intercept.
 /// </summary>
 /// <param name="Id">The number.</param>
 /// <param name="Rows">Training rows.</param>
 /// <param name="Nonzeros">Key and value pairs of all of them.</param>
 /// <param name="Positives">Rows with label 1.</param>
 /// <param name="BatchRows">Rows of a batch.</param>
-internal sealed record TrainingName(ulong Id, long Rows, long Nonzeros, long Positives, int BatchRows)
+/// <param name="HasIntercept">Whether every row has an intercept.</param>
+internal sealed record TrainingName(ulong Id, long Rows, long Nonzeros, long Positives, int BatchRows, bool HasIntercept)
 {
     private const string Prefix = "train-";
+    private const string Plain = "plain";
 
     /// <summary>A name for a new run.</summary>
-    public static TrainingName New(DataSummary data, int batchRows) =>
-        new(BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong))), data.Rows, data.Nonzeros, data.Positives, batchRows);
+    public static TrainingName New(DataSummary data, int batchRows, bool hasIntercept) =>
+        new(BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong))), data.Rows, data.Nonzeros, data.Positives, batchRows, hasIntercept);
 
     /// <summary>Reads a name; null where it is no run's.</summary>
     public static TrainingName? Read(string text)
     {
         string[] parts = text.StartsWith(Prefix, StringComparison.Ordinal) ? text[Prefix.Length..].Split('-') : [];
-        return parts.Length == 5
+        return (parts.Length == 5 || (parts.Length == 6 && parts[5] == Plain))
             && ulong.TryParse(parts[0], NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong id)
             && long.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out long rows)
             && long.TryParse(parts[2], NumberStyles.None, CultureInfo.InvariantCulture, out long nonzeros)
             && long.TryParse(parts[3], NumberStyles.None, CultureInfo.InvariantCulture, out long positives)
             && int.TryParse(parts[4], NumberStyles.None, CultureInfo.InvariantCulture, out int batchRows)
-            ? new TrainingName(id, rows, nonzeros, positives, batchRows)
+            ? new TrainingName(id, rows, nonzeros, positives, batchRows, parts.Length == 5)
             : null;
     }
 
     /// <summary>Its data and batches, for people.</summary>
-    public string Describe() => string.Create(CultureInfo.InvariantCulture, $"{Rows:N0} rows with {Nonzeros:N0} non-zeros, {Positives:N0} of label 1, in batches of {BatchRows:N0}");
+    public string Describe() => string.Create(CultureInfo.InvariantCulture, $"{Rows:N0} rows with {Nonzeros:N0} non-zeros, {Positives:N0} of label 1, in batches of {BatchRows:N0}{(HasIntercept ? "" : ", without an intercept")}");
 
-    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Prefix}{Id:x16}-{Rows}-{Nonzeros}-{Positives}-{BatchRows}");
+    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Prefix}{Id:x16}-{Rows}-{Nonzeros}-{Positives}-{BatchRows}{(HasIntercept ? "" : $"-{Plain}")}");
 }

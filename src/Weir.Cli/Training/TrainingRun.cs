@@ -33,6 +33,11 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
     {
         CancellationToken stop = signals.Token;
         LinearModel? initial = settings.InitFrom is null ? null : ModelFile.Read(settings.InitFrom);
+        if (initial?.InterceptKey is not null && !settings.Learning.Intercept)
+        {
+            throw new ToolException($"{settings.InitFrom} is a model with an intercept, and --no-intercept trains one without: its weights do not fit. Leave one of the two out");
+        }
+
         ResumePoint? resume = settings.Resume is null ? null : await ResumePoint.FindAsync(settings.Resume, stop);
         JsonFile.Check(settings.Report);
         TrainingData data = await Task.Run(() => TrainingData.Open(settings.Data, stop), stop);

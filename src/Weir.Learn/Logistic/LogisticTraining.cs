@@ -31,6 +31,9 @@ public sealed class LogisticTraining
     /// <summary>Rows of a batch in force.</summary>
     public int BatchRows => _loop.BatchRows;
 
+    /// <summary>Whether every row has an intercept.</summary>
+    public bool HasIntercept => _options.Intercept;
+
     /// <summary>How many iterations all passes take.</summary>
     /// <param name="schedule">Which workers take part in which iterations; <see cref="WorkerSchedule.Of"/> where none joins or leaves.</param>
     /// <returns>The clock at which a worker that does not leave is done.</returns>

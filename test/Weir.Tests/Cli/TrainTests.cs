@@ -175,6 +175,21 @@ public sealed class TrainTests : IDisposable
     }
 
     [Fact]
+    public async Task Without_an_intercept_there_is_none_in_the_model_nor_in_one_that_a_run_begins_with()
+    {
+        string rows = _folder.Write("rows.txt", string.Concat(Enumerable.Range(0, 100).Select(row => $"{row % 2} {1 + (row % 2)}:1\n")));
+        (await ToolRun.Of("train", "--train", rows, "--out", _folder["plain"], "--no-intercept", "--l1", "0")).IsDone();
+        LinearModel plain = ModelFile.Read(_folder["plain/model.weir"]);
+        Assert.Null(plain.InterceptKey);
+        Assert.Equal([1UL, 2UL], plain.Keys.ToArray().Order());
+        (await ToolRun.Of("train", "--train", rows, "--out", _folder["with"], "--l1", "0", "--init-from", _folder["plain/model.weir"])).IsDone();
+        Assert.NotNull(ModelFile.Read(_folder["with/model.weir"]).InterceptKey);
+
+        (await ToolRun.Of("train", "--train", rows, "--out", _folder["next"], "--no-intercept", "--init-from", _folder["with/model.weir"]))
+            .Complains(ExitCode.Failed, "is a model with an intercept, and --no-intercept trains one without");
+    }
+
+    [Fact]
     public async Task A_run_that_is_stopped_keeps_the_model_so_far()
     {
         using var output = new AwaitedWriter("rows/s");
