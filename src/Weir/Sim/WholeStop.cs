@@ -19,8 +19,8 @@ internal sealed class WholeStop(SimCluster cluster, SwarmOptions options, Cluste
     /// <summary>Plays one, until all but one of the servers are started again.</summary>
     public async Task PlayAsync()
     {
-        // Who leaves by plan is not started again, and has yet to hand over what it holds.
-        if (!IsDue || !probe.RegisterStandsWithout() || probe.Leaving.Any(cluster.Runs))
+        // Who leaves by plan is not started again, and has yet to hand over what it holds, even if it stands still just now (seed 14701).
+        if (!IsDue || !probe.RegisterStandsWithout() || probe.Leaving.Any(server => !cluster.Servers[server].IsDead))
         {
             return;
         }
