@@ -170,6 +170,19 @@ internal static class ServeCommand
         }
     }
 
+    // Which address a server has is known once it listens: only then does it show that the options do not fit it.
+    private static async Task<WeirServer> StartAsync(ServeOptions options, StandardErrorLog loggers, CancellationToken cancellation)
+    {
+        try
+        {
+            return await WeirHost.ServeAsync(options, loggers, cancellation);
+        }
+        catch (ArgumentException wrong)
+        {
+            throw new ToolException(wrong.Message.Split(" (Parameter")[0], wrong);
+        }
+    }
+
     /// <summary>Runs a server until it is told to leave.</summary>
     public static async Task<int> RunAsync(
         ServeOptions options, string? reportPath, long leaveMs, bool withParent, LogLevel level, ToolConsole console, StopSignals signals, CancellationToken cancellation)
@@ -182,7 +195,7 @@ internal static class ServeCommand
         }
 
         using var loggers = new StandardErrorLog(console.Error, level);
-        await using WeirServer server = await WeirHost.ServeAsync(options, loggers, cancellation);
+        await using WeirServer server = await StartAsync(options, loggers, cancellation);
         if (reportPath is not null)
         {
             JsonFile.Write(reportPath, new ServeReport(server.Id, Environment.ProcessId, server.Address), ReportJson.Default.ServeReport);

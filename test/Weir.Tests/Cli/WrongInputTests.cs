@@ -82,6 +82,16 @@ public sealed class WrongInputTests : IDisposable
         return free.LocalEndpoint.ToString()!;
     }
 
+    [Fact]
+    public async Task A_server_with_an_acceptor_under_another_address_than_the_acceptors_says_so()
+    {
+        string[] acceptors = ["127.0.0.1:7801", "127.0.0.1:7802", "127.0.0.1:7803"];
+        (await ToolRun.Of(
+            "serve", "--listen", "127.0.0.1:0", "--acceptors", string.Join(',', acceptors), "--cluster-number", "7", "--acceptor-folder", _folder["acceptor"], "--acceptor-start", "first",
+            "--log", "error"))
+            .Complains(ExitCode.Failed, $", which is none of the acceptors' addresses: {string.Join(", ", acceptors)}");
+    }
+
     /// <summary>R2: a lone acceptor that forgot cannot be replaced, since there is nobody to learn from; it was advised all the same, after 10 s.</summary>
     [Theory]
     [InlineData(true, "finds no record of cluster 7")]
