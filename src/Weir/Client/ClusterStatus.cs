@@ -31,7 +31,7 @@ public sealed record ClusterStatus(
 
         ServerStatus[] servers = [.. map.Members.Select(member => Server(map, member, nodes))];
         TableStatus[] tables = [.. map.Tables.Select(t => new TableStatus(
-            t.Name, t.Width, t.Rule.Kind.ToString(), nodes.Sum(n => n.Tables.Where(l => l.Table == t.Id).Sum(l => l.Rows))))];
+            t.Name, t.Width, t.Rule.Kind.ToString(), nodes.Sum(n => n.Tables.Where(l => l.Table == t.Id).Sum(l => l.HeadedRows))))];
         WorkerStatus[] workers = [.. map.Jobs.SelectMany(job => job.Workers.Select((worker, index) => new WorkerStatus(
             job.Name,
             index,
@@ -93,7 +93,7 @@ public sealed record ServerStatus(
 /// <param name="Name">Its name.</param>
 /// <param name="Width">Floats a row.</param>
 /// <param name="Rule">Its update rule.</param>
-/// <param name="Rows">Rows over all servers that answered.</param>
+/// <param name="Rows">Its rows, each counted once however many copies there are, of the servers that answered.</param>
 public sealed record TableStatus(string Name, int Width, string Rule, long Rows);
 
 /// <summary>One worker of a job.</summary>

@@ -368,7 +368,13 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
 
     private void Status(LinkId link, in FrameHeader header)
     {
-        TableLoad[] tables = [.. node.Tables.Select(t => new TableLoad(t.Key, t.Value.Rows, t.Value.Bytes))];
+        Dictionary<uint, long> headed = [];
+        foreach (TableSegment table in node.HeadedSegments.SelectMany(segment => segment.Tables))
+        {
+            headed[table.Table.Id] = headed.GetValueOrDefault(table.Table.Id) + table.Rows.Rows;
+        }
+
+        TableLoad[] tables = [.. node.Tables.Select(t => new TableLoad(t.Key, t.Value.Rows, t.Value.Bytes, headed.GetValueOrDefault(t.Key)))];
         List<ClockEntry> clocks = node.Clocks.Entries(node.Map?.Version ?? 0);
         var reply = new StatusReplyBody(
             node.Options.Node, node.Options.ProcessId, node.Budget.Used, node.Budget.Limit, node.Counters, tables, clocks);

@@ -42,8 +42,11 @@ internal record struct NodeCounters
     }
 }
 
-/// <summary>Rows and bytes of one table on one node.</summary>
-internal readonly record struct TableLoad(uint Table, long Rows, long Bytes);
+/// <summary>Rows and bytes of one table on one node, copies for other nodes included, and the rows of the segments that it heads.</summary>
+internal readonly record struct TableLoad(uint Table, long Rows, long Bytes, long HeadedRows)
+{
+    public const int Size = 32;
+}
 
 /// <summary>StatusReply: what one node says of itself, with the clocks it knows.</summary>
 internal readonly struct StatusReplyBody(
@@ -63,7 +66,7 @@ internal readonly struct StatusReplyBody(
 
     public IReadOnlyCollection<ClockEntry> Clocks => clocks;
 
-    public int Bytes => 32 + (NodeCounters.Count * 8) + 8 + (tables.Count * 24) + new ClockBody(clocks).Bytes;
+    public int Bytes => 32 + (NodeCounters.Count * 8) + 8 + (tables.Count * TableLoad.Size) + new ClockBody(clocks).Bytes;
 
     public void Write(ref ByteWriter writer)
     {
@@ -79,6 +82,7 @@ internal readonly struct StatusReplyBody(
             writer.UInt64(table.Table);
             writer.Int64(table.Rows);
             writer.Int64(table.Bytes);
+            writer.Int64(table.HeadedRows);
         }
 
         new ClockBody(clocks).Write(ref writer);
@@ -91,12 +95,12 @@ internal readonly struct StatusReplyBody(
         uint processId = (uint)reader.UInt64();
         long stored = reader.Int64(), limit = reader.Int64();
         NodeCounters counters = NodeCounters.Read(ref reader);
-        int count = reader.Count(24);
+        int count = reader.Count(TableLoad.Size);
         reader.UInt32();
         var tables = new TableLoad[count];
         for (int i = 0; i < count; i++)
         {
-            tables[i] = new TableLoad((uint)reader.UInt64(), reader.Int64(), reader.Int64());
+            tables[i] = new TableLoad((uint)reader.UInt64(), reader.Int64(), reader.Int64(), reader.Int64());
         }
 
         List<ClockEntry> clocks = [];

@@ -1,3 +1,4 @@
+using Weir.Keys;
 using Weir.Placement;
 using Weir.Server;
 using Weir.Tests.Wire;
@@ -129,6 +130,39 @@ public sealed class ChainPlanTests : IDisposable
         Assert.True(IsComplete(2, 0));
         Assert.False(IsComplete(5, 5));
         Assert.True(IsComplete(5, 0));
+    }
+
+    /// <summary>R6: the first of those left must be complete, not just any: it would lead without what others have acknowledged.</summary>
+    [Fact]
+    public void A_silent_head_stays_where_the_next_in_its_chain_is_not_complete()
+    {
+        Adopt(new MapChain(4, [ChainMember.Complete(0), new ChainMember(1, 3), ChainMember.Complete(2)]));
+        ClusterMap map = _node.Map! with { Members = [.. _node.Map!.Members[..2], new MapMember(3, 33, "c", 100, "")] };
+        MapChain waits = MapChanges.RemoveNode(map, 1, 0).Map!.Chains[0];
+        Assert.Equal((true, 0, 3), (waits.IsDown, waits.Head, waits.Members.Length));
+        ClusterMap known = map with { Chains = [map.Chains[0] with { Members = [ChainMember.Complete(0), ChainMember.Complete(1), ChainMember.Complete(2)] }, .. map.Chains[1..]] };
+        MapChain goesOn = MapChanges.RemoveNode(known, 1, 0).Map!.Chains[0];
+        Assert.Equal((false, 2), (goesOn.IsDown, goesOn.Members.Length));
+    }
+
+    /// <summary>R10: nobody else has the parts of an open iteration, so a head that makes way holds none of any table.</summary>
+    [Fact]
+    public void A_head_is_sealed_once_it_holds_no_part_of_an_iteration()
+    {
+        Adopt(new MapChain(4, [ChainMember.Complete(0), ChainMember.Complete(1)]));
+        var chain = new ChainPath(_node);
+        chain.Adopt();
+        Segment segment = _node.Headed(0)!;
+        Aggregation aggregation = _node.TableSegment(segment, _node.Map!.Tables.First(t => t.Aggregate)).Aggregation!;
+        aggregation.Hold(new Contribution(WorkerId.OfJob(1, 0), new Seq(7, 1, 1), [1], [1, 1]));
+        var seals = new SealPath(_node, chain);
+        seals.Seal(0);
+        seals.Tick();
+        Assert.Equal((true, false), (segment.IsSealing, segment.IsSealed));
+        aggregation.Close(7);
+        seals.Tick();
+        Assert.True(segment.IsSealed);
+        chain.Dispose();
     }
 
     private void Adopt(MapChain chain, int segment = 0)

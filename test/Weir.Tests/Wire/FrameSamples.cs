@@ -139,7 +139,7 @@ internal static class FrameSamples
         frames.Add(Frame(FrameKind.SentReply, default(EmptyBody), names));
         frames.Add(Frame(FrameKind.ClockReply, default(EmptyBody), names));
         var counters = new NodeCounters { PushRequests = 1, FramesRefused = 15 };
-        TableLoad[] tables = [new TableLoad(1, 10, 400), new TableLoad(2, 0, 0)];
+        TableLoad[] tables = [new TableLoad(1, 10, 400, 6), new TableLoad(2, 0, 0, 0)];
         frames.Add(Frame(FrameKind.StatusReply, new StatusReplyBody(1, 99, 4096, 1 << 20, counters, tables, Clocks(names)), names));
     }
 
