@@ -56,6 +56,7 @@ internal sealed class ClusterRun : IDisposable
     private WeirTable? _tokens, _own;
     private bool _isCalm;
     private bool _stops;
+    private int _hostsThatCame;
 
     /// <param name="options">What it is.</param>
     /// <param name="pool">Where its frames come from: runs of one thread may use the same one after another. Null for a pool of its own.</param>
@@ -270,7 +271,7 @@ internal sealed class ClusterRun : IDisposable
 
     private async Task HostComesAsync(TrainingWorkload job)
     {
-        WeirClient host = await ConnectAsync($"host {_clients.Count}");
+        WeirClient host = await ConnectAsync($"host {++_hostsThatCame}");
         if (!job.HasEnded)
         {
             job.Host(host);

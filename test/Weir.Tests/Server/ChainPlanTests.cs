@@ -165,6 +165,25 @@ public sealed class ChainPlanTests : IDisposable
         chain.Dispose();
     }
 
+    /// <summary>R15: what a neighbour says by a map older than the epoch may be of a chain that is over, and changes nothing.</summary>
+    [Fact]
+    public void A_frame_of_the_chain_by_a_map_older_than_the_epoch_changes_nothing()
+    {
+        Adopt(new MapChain(4, [ChainMember.Complete(1), ChainMember.Complete(0)]));
+        var chain = new ChainPath(_node);
+        chain.Adopt();
+        Segment segment = _node.Find(0)!;
+        var words = new ChainBody<ConfirmEntry>(Second, 22, [new ConfirmEntry(0, segment.Log.Last, true, true)]);
+        byte[] body = new byte[words.Bytes];
+        var writer = new ByteWriter(body);
+        words.Write(ref writer);
+        Assert.True(chain.Handle(new FrameHeader { Kind = FrameKind.Confirmed, MapVersion = 3 }, body));
+        Assert.False(segment.IsConfirmed);
+        Assert.True(chain.Handle(new FrameHeader { Kind = FrameKind.Confirmed, MapVersion = 4 }, body));
+        Assert.True(segment.IsConfirmed);
+        chain.Dispose();
+    }
+
     private void Adopt(MapChain chain, int segment = 0)
     {
         ClusterMap map = FrameSamples.Map(FrameSamples.Names.Default);
