@@ -31,8 +31,8 @@ public enum Filters
 
     /// <summary>
     /// Floats pushed as updates and floats pulled take two bytes (bfloat16), rounded at random to one of their two neighbours so that the
-    /// expectation is the float: off by less than 2^-7 of it. What is set (<see cref="WeirClient.SetAsync(WeirTable, ReadOnlyMemory{ulong}, ReadOnlyMemory{float}, CancellationToken)"/>)
-    /// and what is scanned is never rounded, nor a request or answer with a value that is not finite.
+    /// expectation is the float: off by less than 2^-7 of it. What is set (<c>SetAsync</c>) and what is scanned is never rounded, nor a part
+    /// of a request or answer with a value that is not finite.
     /// </summary>
     RoundToBFloat16 = 8,
 
