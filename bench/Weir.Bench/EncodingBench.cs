@@ -30,6 +30,8 @@ public class EncodingBench
     private float[] _tenth = [];
     private byte[] _halfShrunk = [];
     private byte[] _tenthShrunk = [];
+    private byte[] _inTwoBytes = [];
+    private byte[] _inAByte = [];
 
     [GlobalSetup]
     public void Draw()
@@ -47,6 +49,7 @@ public class EncodingBench
         _packedIds = Packed(_ids);
         (_dense, _half, _tenth) = (Values(0), Values(50), Values(90));
         (_halfShrunk, _tenthShrunk) = (Shrunk(_half), Shrunk(_tenth));
+        (_inTwoBytes, _inAByte) = (Shrunk(_dense, ValueFilters.BFloat16), Shrunk(_dense, ValueFilters.Int8));
 
         float[] Values(int zeroPercent) =>
             [.. Enumerable.Range(0, 2 * Count).Select(_ => random.Next(100) < zeroPercent ? 0 : random.NextSingle() + 1)];
@@ -84,10 +87,22 @@ public class EncodingBench
     public int ShrinkNineTenths() => Shrink(_tenth);
 
     [Benchmark]
-    public bool ExpandHalfZeros() => ZeroBitmap.TryRead(_halfShrunk, _work);
+    public bool ExpandHalfZeros() => ValueEncodings.TryRead(ValueEncoding.ZeroBitmap, _halfShrunk, _work);
 
     [Benchmark]
-    public bool ExpandNineTenths() => ZeroBitmap.TryRead(_tenthShrunk, _work);
+    public bool ExpandNineTenths() => ValueEncodings.TryRead(ValueEncoding.ZeroBitmap, _tenthShrunk, _work);
+
+    [Benchmark]
+    public int RoundToTwoBytes() => Shrink(_dense, ValueFilters.BFloat16);
+
+    [Benchmark]
+    public int RoundToAByte() => Shrink(_dense, ValueFilters.Int8);
+
+    [Benchmark]
+    public bool ExpandTwoBytes() => ValueEncodings.TryRead(ValueEncoding.BFloat16, _inTwoBytes, _work);
+
+    [Benchmark]
+    public bool ExpandAByte() => ValueEncodings.TryRead(ValueEncoding.Int8, _inAByte, _work);
 
     private byte[] Packed(ulong[] keys)
     {
@@ -95,15 +110,15 @@ public class EncodingBench
         return _packed[..bytes];
     }
 
-    private byte[] Shrunk(float[] values)
+    private byte[] Shrunk(float[] values, ValueFilters filters = ValueFilters.ZeroBitmap)
     {
-        int bytes = Shrink(values);
+        int bytes = Shrink(values, filters);
         return MemoryMarshal.AsBytes(_work.AsSpan())[..bytes].ToArray();
     }
 
-    private int Shrink(float[] values)
+    private int Shrink(float[] values, ValueFilters filters = ValueFilters.ZeroBitmap)
     {
         values.CopyTo(_work, 0);
-        return ZeroBitmap.Shrink(_work);
+        return ValueEncodings.Shrink(_work, filters, 1, out _);
     }
 }

@@ -8,7 +8,8 @@ internal static class FilterOption
 {
     private static readonly (string Word, Filters Filter)[] Words =
     [
-        ("none", Filters.None), ("key-cache", Filters.KeyCache), ("delta-varint", Filters.DeltaVarint), ("zero-bitmap", Filters.ZeroBitmap), ("lossless", Filters.Lossless),
+        ("none", Filters.None), ("key-cache", Filters.KeyCache), ("varint", Filters.DeltaVarint), ("zero", Filters.ZeroBitmap), ("bf16", Filters.RoundToBFloat16), ("int8", Filters.RoundToInt8),
+        ("lossless", Filters.Lossless),
     ];
 
     /// <summary>The option; without it the value is none.</summary>
@@ -26,11 +27,17 @@ internal static class FilterOption
                 int index = Array.FindIndex(Words, known => known.Word == word);
                 if (index < 0 || (index == 0 && words.Length > 1))
                 {
-                    result.AddError($"--filters is '{result.Tokens[0].Value}'; it must be none, or one or more of key-cache, delta-varint, zero-bitmap and lossless, with commas between them");
+                    result.AddError($"--filters is '{result.Tokens[0].Value}'; it must be none, or one or more of key-cache, varint, zero, bf16, int8 and lossless (the first three), with commas between them");
                     return Filters.None;
                 }
 
                 filters |= Words[index].Filter;
+            }
+
+            if (filters.HasFlag(Filters.RoundToBFloat16 | Filters.RoundToInt8))
+            {
+                result.AddError($"--filters is '{result.Tokens[0].Value}'; a float is written in two bytes (bf16) or in one (int8): name one of them");
+                return Filters.None;
             }
 
             return filters;

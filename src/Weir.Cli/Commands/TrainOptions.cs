@@ -150,7 +150,8 @@ internal sealed class TrainOptions
         "--cluster", $"Train on servers started with `weir serve`; gives up after {ClusterConnection.ConnectMs / 1000} s where nobody answers. Default: servers of its own.");
 
     private readonly Option<Filters> _filters = FilterOption.Create(
-        "What makes requests and answers shorter, bit for bit the same. Default none: within a machine bytes are cheaper than the time to leave them out.");
+        "What makes requests and answers shorter: key-cache, varint and zero change no bit; bf16 and int8 round gradients and pulled weights at random, right on the average. "
+        + "Default none: within a machine bytes are cheaper than the time to leave them out.");
 
     private readonly Option<string?> _initFrom = CheckedOption.Text("--init-from", "Begin with the weights of this model file. Default: all weights are 0.", "FILE");
 

@@ -70,6 +70,12 @@ internal sealed class ClientState(ClientOptions options, INetwork network, ITime
 
     public ClientOptions Options { get; } = options;
 
+    /// <summary>What values may be written as.</summary>
+    public ValueFilters ValueFilters { get; } =
+        ((options.Filters & Filters.ZeroBitmap) != 0 ? ValueFilters.ZeroBitmap : 0)
+        | ((options.Filters & Filters.RoundToBFloat16) != 0 ? ValueFilters.BFloat16 : 0)
+        | ((options.Filters & Filters.RoundToInt8) != 0 ? ValueFilters.Int8 : 0);
+
     public INetwork Network { get; } = network;
 
     public ITimers Timers { get; } = timers;

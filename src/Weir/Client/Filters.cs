@@ -1,8 +1,9 @@
 namespace Weir.Client;
 
 /// <summary>
-/// What makes a client's requests and their answers shorter without changing what they say, bit for bit. Each part of a request is written
-/// in the shortest form that the filters allow, and as it is where none is shorter.
+/// What makes a client's requests and their answers shorter. The lossless ones change nothing of what they say, bit for bit; <see cref="RoundToBFloat16"/> and
+/// <see cref="RoundToInt8"/>, of which one at most may be named, round floats. Each part of a request is written in the shortest form that the filters allow,
+/// and as it is where none is shorter.
 /// </summary>
 [Flags]
 public enum Filters
@@ -25,6 +26,19 @@ public enum Filters
     /// <summary>A bit for each float, and only the floats that are not zero. For sparse gradients, and for pulls of models with many zeros.</summary>
     ZeroBitmap = 4,
 
-    /// <summary>All of them.</summary>
+    /// <summary>All that change no bit.</summary>
     Lossless = KeyCache | DeltaVarint | ZeroBitmap,
+
+    /// <summary>
+    /// Floats pushed as updates and floats pulled take two bytes (bfloat16), rounded at random to one of their two neighbours so that the
+    /// expectation is the float: off by less than 2^-7 of it. What is set (<c>SetAsync</c>) and what is scanned is never rounded, nor a part
+    /// of a request or answer with a value that is not finite.
+    /// </summary>
+    RoundToBFloat16 = 8,
+
+    /// <summary>
+    /// The same in a byte and a sixteenth: 64 floats share a step, a 127th of the largest magnitude among them, and each is off by at most one step.
+    /// A worker that redoes an iteration rounds as before, so that a delay bound of 0 gives the same bits again (design R21).
+    /// </summary>
+    RoundToInt8 = 16,
 }

@@ -43,9 +43,14 @@ public sealed record ClientOptions
     public IReadOnlyList<string> Validate()
     {
         List<string> faults = [];
-        if ((Filters & ~Filters.Lossless) != 0)
+        if ((Filters & ~(Filters.Lossless | Filters.RoundToBFloat16 | Filters.RoundToInt8)) != 0)
         {
-            faults.Add($"{nameof(Filters)} is {(int)Filters}; it must be a combination of {nameof(Filters.KeyCache)}, {nameof(Filters.DeltaVarint)} and {nameof(Filters.ZeroBitmap)}");
+            faults.Add($"{nameof(Filters)} is {(int)Filters}; it must be a combination of {nameof(Filters.KeyCache)}, {nameof(Filters.DeltaVarint)}, {nameof(Filters.ZeroBitmap)} and {nameof(Filters.RoundToBFloat16)} or {nameof(Filters.RoundToInt8)}");
+        }
+
+        if (Filters.HasFlag(Filters.RoundToBFloat16 | Filters.RoundToInt8))
+        {
+            faults.Add($"{nameof(Filters)} has both {nameof(Filters.RoundToBFloat16)} and {nameof(Filters.RoundToInt8)}; a float is written as one of them");
         }
 
         foreach ((string name, long value) in (ReadOnlySpan<(string, long)>)[

@@ -74,7 +74,7 @@ internal sealed class PullCall(PullSender sender, WeirTable table, KeySlices sli
         Group = Group,
         Rows = rows,
         Committed = Table.IsCommitted,
-        TakesZeroBitmap = sender.TakesZeroBitmap,
+        Takes = sender.Takes,
     };
 
     /// <summary>From now on the token ends the call, with what <see cref="PushCall.EndBy"/> says.</summary>

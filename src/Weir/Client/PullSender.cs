@@ -32,8 +32,8 @@ internal sealed class PullSender(ClientState state)
 
     public Action<NodeLink, ulong>? MapWanted { get; set; }
 
-    /// <summary>Values of answers may come without their zeros.</summary>
-    public bool TakesZeroBitmap { get; } = (state.Options.Filters & Filters.ZeroBitmap) != 0;
+    /// <summary>What values of answers may come as.</summary>
+    public ValueFilters Takes => state.ValueFilters;
 
     public TaskCreationOptions Completions => state.Completions;
 
@@ -81,6 +81,8 @@ internal sealed class PullSender(ClientState state)
 
         int bits = state.Map!.SegmentBits;
         int most = Math.Max(1, RequestBytes / call.RowBytes);
+        int pieceRows = (Takes & ValueFilters.Lossy) != 0 ? ValueEncodings.PieceRows(call.Table.Width) : 1;
+        most = Math.Max(pieceRows, most - (most % pieceRows));
         for (int from = 0; from < call.Slices.Rows && !call.IsOver;)
         {
             int to = Math.Min(call.Slices.EndOfSegment(from, bits), from + most);
@@ -262,7 +264,7 @@ internal sealed class PullSender(ClientState state)
         }
 
         values = _values.AsSpan(0, (int)floats);
-        return ZeroBitmap.TryRead(bytes, _values.AsSpan(0, (int)floats));
+        return ValueEncodings.TryRead(piece.ValueEncoding, bytes, _values.AsSpan(0, (int)floats));
     }
 
     private Instant RetryAt(PullRequest request) => state.Now.AfterMs(2 * state.Options.RetryMs << request.Timeouts);

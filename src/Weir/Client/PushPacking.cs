@@ -222,8 +222,12 @@ internal sealed class PushPacking(ClientState state)
         {
             Span<float> floats = MemoryMarshal.Cast<byte, float>(values);
             call.Slices.GatherRows(call.Values.Span, call.Table.Width, part.From, part.To, floats);
-            head.ValueBytes = (state.Options.Filters & Filters.ZeroBitmap) != 0 ? ZeroBitmap.Shrink(floats) : values.Length;
-            head.ValueEncoding = head.ValueBytes < values.Length ? ValueEncoding.ZeroBitmap : ValueEncoding.Raw;
+
+            // What is set is meant to the bit; an update is one of many, whose errors cancel out.
+            ValueFilters filters = call.Operation == PartOperation.Update ? state.ValueFilters : state.ValueFilters & ~ValueFilters.Lossy;
+            PushSession session = call.Session;
+            ulong seed = RoundingBits.OfPush(session.Group, session.Group == 0 ? session.Id : session.Worker, head.Table, head.Segment, part.Seq);
+            head.ValueBytes = ValueEncodings.Shrink(floats, filters, seed, out head.ValueEncoding);
         }
 
         return WriteHead(part, head, into);

@@ -44,7 +44,8 @@ public sealed class WeirClient : IAsyncDisposable
     }
 
     /// <summary>Finds the cluster at any of the addresses and reads its map.</summary>
-    /// <exception cref="WeirException">Unreachable: nobody answered in time, the message names every address and why.</exception>
+    /// <exception cref="WeirException">Unreachable: nobody answered in time, the message names every address and why. Conflict: a server does not know an
+    /// encoding that the client's filters use, the message names both.</exception>
     internal static async Task<WeirClient> OpenAsync(ClientCore core, IReadOnlyList<string> addresses, Func<ValueTask> closeNetwork, CancellationToken cancellation)
     {
         var client = new WeirClient(core, closeNetwork);
@@ -62,6 +63,7 @@ public sealed class WeirClient : IAsyncDisposable
                     core.Adopt(map);
                 }
 
+                await client.AgreeAsync(addresses[Array.IndexOf(asked, answered)], map, cancellation);
                 return client;
             }
         }
@@ -70,6 +72,49 @@ public sealed class WeirClient : IAsyncDisposable
         cancellation.ThrowIfCancellationRequested();
         string reasons = string.Join("; ", asked.Select(a => a.Exception?.InnerException?.Message ?? "its answer makes no sense"));
         throw new WeirException(Status.Unreachable, $"no cluster found within {core.State.Options.ConnectMs / 1000.0:0.#} s: {reasons}", addresses[0]);
+    }
+
+    /// <summary>
+    /// Asks the servers whether they know the encodings that came after the first release, where this client will use one: a frame with one that they do
+    /// not know they would refuse whole. The one that gave the map has to answer; others may be down, and are asked for a second.
+    /// </summary>
+    private async Task AgreeAsync(string first, ClusterMap map, CancellationToken cancellation)
+    {
+        KnownEncodings used = ((State.ValueFilters & ValueFilters.BFloat16) != 0 ? KnownEncodings.BFloat16 : 0)
+            | ((State.ValueFilters & ValueFilters.Int8) != 0 ? KnownEncodings.Int8 : 0);
+        if (used == KnownEncodings.None)
+        {
+            return;
+        }
+
+        const int OthersMs = 1000;
+        var hello = new HelloBody(State.Process, State.Incarnation, FrameHeader.Version, FrameHeader.Version, used, "");
+        string[] addresses = [first, .. map.Members.Select(member => member.Address).Where(address => address != first)];
+        Task<byte[]>[] asked = [.. addresses.Select(address => _core.AskAsync(
+            address, FrameKind.Hello, FrameKind.HelloReply, hello, address == first ? State.Options.ConnectMs : Math.Min(OthersMs, State.Options.ConnectMs), cancellation))];
+        try
+        {
+            for (int i = 0; i < asked.Length; i++)
+            {
+                try
+                {
+                    if (!HelloBody.TryRead(await asked[i], out HelloBody reply) || (reply.Encodings & used) != used)
+                    {
+                        throw new WeirException(
+                            Status.Conflict, $"server {addresses[i]} does not know the encoding {used}, which this client's filters use; start it with this release of Weir, or connect without that filter", addresses[i]);
+                    }
+                }
+                catch (WeirException silent) when (silent.Status == Status.Unreachable && i > 0)
+                {
+                    // It is down, or still unknown to the network: what it would refuse fails with its own words.
+                }
+            }
+        }
+        catch
+        {
+            await DisposeAsync();
+            throw;
+        }
     }
 
     /// <summary>Opens a table, creating it where the cluster has none of this name.</summary>

@@ -157,6 +157,14 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
             return true;
         }
 
+        if ((hello.Encodings & ~KnownEncodings.All) != 0)
+        {
+            node.Outbox.SendStatus(
+                link, node.Reply(FrameKind.Error, header), Keys.Status.Conflict,
+                $"this node does not know the encodings {hello.Encodings & ~KnownEncodings.All} that the peer will use; it knows {KnownEncodings.All}");
+            return true;
+        }
+
         ServerOptions options = node.Options;
         var reply = new HelloBody(options.Node, options.Incarnation, FrameHeader.Version, FrameHeader.Version, KnownEncodings.All, options.Address);
         node.Outbox.Send(link, node.Reply(FrameKind.HelloReply, header), reply);

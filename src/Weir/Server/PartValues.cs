@@ -27,6 +27,6 @@ internal static class PartValues
         }
 
         values = buffer.AsSpan(0, floats);
-        return ZeroBitmap.TryRead(bytes, buffer.AsSpan(0, floats));
+        return ValueEncodings.TryRead(part.ValueEncoding, bytes, buffer.AsSpan(0, floats));
     }
 }

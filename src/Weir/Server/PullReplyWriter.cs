@@ -31,7 +31,10 @@ internal struct PullReplyWriter(NodeState node, LinkId link, FrameHeader request
             }
 
             int left = keys.Length - first;
-            int fits = RowsThatFit(rowBytes, left);
+            bool isRounded = (item.Takes & ValueFilters.Lossy) != 0;
+            int wanted = isRounded ? Math.Min(left, ValueEncodings.PieceRows(width)) : left;
+            int fits = RowsThatFit(rowBytes, wanted);
+            fits = isRounded && fits < wanted ? 0 : fits;
             if (fits == 0 && left > 0)
             {
                 Finish();
@@ -48,7 +51,7 @@ internal struct PullReplyWriter(NodeState node, LinkId link, FrameHeader request
                 MinimumClock = item.Group == 0 ? -1 : node.Clocks.Minimum(item.Group),
                 Text = "",
             };
-            Write(ref piece, keys.Slice(first, fits), rows, width, item.TakesZeroBitmap);
+            Write(ref piece, keys.Slice(first, fits), rows, width, item);
             first += fits;
         }
         while (first < keys.Length);
@@ -86,7 +89,7 @@ internal struct PullReplyWriter(NodeState node, LinkId link, FrameHeader request
         _items = 0;
     }
 
-    private void Write(ref PullReplyItem piece, ReadOnlySpan<ulong> keys, TableSegment rows, int width, bool zeroBitmap)
+    private void Write(ref PullReplyItem piece, ReadOnlySpan<ulong> keys, TableSegment rows, int width, in PullItem item)
     {
         Reserve(Bytes(keys.Length, width * sizeof(float)));
         Span<byte> at = _frame!.Whole[_position..];
@@ -95,8 +98,9 @@ internal struct PullReplyWriter(NodeState node, LinkId link, FrameHeader request
         Span<float> values = MemoryMarshal.Cast<byte, float>(at.Slice(PullReplyItem.Size + piece.FoundBytes, keys.Length * width * sizeof(float)));
         piece.Found = rows.Rows.ReadFound(keys, values, bits);
         int floats = piece.Found * width;
-        piece.ValueBytes = zeroBitmap ? ZeroBitmap.Shrink(values[..floats]) : floats * sizeof(float);
-        piece.ValueEncoding = piece.ValueBytes < floats * sizeof(float) ? ValueEncoding.ZeroBitmap : ValueEncoding.Raw;
+        ulong moment = item.Iteration > 0 ? (ulong)item.Iteration : piece.Stamp.Number;
+        ulong seed = keys.IsEmpty ? 0 : RoundingBits.OfPull(item.Table, item.Segment, moment, keys[0]);
+        piece.ValueBytes = ValueEncodings.Shrink(values[..floats], item.Takes, seed, out piece.ValueEncoding);
         at.Slice(PullReplyItem.Size + piece.FoundBytes + piece.ValueBytes, PartHeader.Pad8(piece.ValueBytes) - piece.ValueBytes).Clear();
         var writer = new ByteWriter(at);
         piece.WriteHead(ref writer);

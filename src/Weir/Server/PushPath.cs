@@ -1,4 +1,3 @@
-using System.Numerics;
 using Weir.Keys;
 using Weir.Placement;
 using Weir.Store;
@@ -195,7 +194,7 @@ internal sealed class PushPath(NodeState node)
         Status status = Status.Acked;
         string text = "";
         long clock = 0;
-        if (!AllFinite(values))
+        if (!ValueEncodings.AllFinite(values))
         {
             status = Status.Failed;
             text = $"a value pushed to table {rows.Table.Name} is not a finite number; nothing of this part was applied";
@@ -284,7 +283,7 @@ internal sealed class PushPath(NodeState node)
             return Reply(part, Status.Gap, receivedN, "");
         }
 
-        if (part.Operation != PartOperation.Update || !AllFinite(values))
+        if (part.Operation != PartOperation.Update || !ValueEncodings.AllFinite(values))
         {
             return Reply(part, Status.Malformed, 0, $"table {rows.Table.Name} aggregates: a worker pushes finite updates to it, nothing else");
         }
@@ -352,37 +351,8 @@ internal sealed class PushPath(NodeState node)
 
         fault = part.ValueEncoding == ValueEncoding.Raw
             ? $"a part of {part.Rows} rows for table {table.Name} (width {table.Width}) has {part.ValueBytes} bytes of values; expected {valueBytes}"
-            : $"a part of {part.Rows} rows for table {table.Name} (width {table.Width}) has values whose bitmap does not fit them";
+            : $"a part of {part.Rows} rows for table {table.Name} (width {table.Width}) has {part.ValueBytes} bytes of values as {part.ValueEncoding}, which do not fit them";
         return false;
-    }
-
-    // x * 0 is 0 for finite x and NaN otherwise; the sum of products is 0 only where all are finite.
-    private static bool AllFinite(ReadOnlySpan<float> values)
-    {
-        int at = 0;
-        if (Vector.IsHardwareAccelerated)
-        {
-            var sum = Vector<float>.Zero;
-            for (; at <= values.Length - Vector<float>.Count; at += Vector<float>.Count)
-            {
-                sum += new Vector<float>(values[at..]) * 0f;
-            }
-
-            if (Vector.Sum(sum) != 0)
-            {
-                return false;
-            }
-        }
-
-        for (; at < values.Length; at++)
-        {
-            if (!float.IsFinite(values[at]))
-            {
-                return false;
-            }
-        }
-
-        return true;
     }
 
     private static PartReply Reply(in PartHeader part, Status status, ulong value, string text) => new()

@@ -29,7 +29,7 @@ internal enum KeyEncoding : byte
     Cached = 4,
 }
 
-/// <summary>How values stand in the frame.</summary>
+/// <summary>How values stand in the frame: how each float is written, and in the lowest bit whether those that are zero are left out.</summary>
 internal enum ValueEncoding : byte
 {
     /// <summary>Four bytes a float.</summary>
@@ -37,9 +37,35 @@ internal enum ValueEncoding : byte
 
     /// <summary>Floats that are not zero, and a bit for each (<see cref="Wire.ZeroBitmap"/>).</summary>
     ZeroBitmap = 1,
+
+    /// <summary>Two bytes a float (<see cref="BFloat16Values"/>).</summary>
+    BFloat16 = 2,
+
+    /// <summary>The same of those that are not zero, and a bit for each.</summary>
+    BFloat16ZeroBitmap = BFloat16 | ZeroBitmap,
+
+    /// <summary>A byte a float, and a scale for each block of them (<see cref="Int8Values"/>).</summary>
+    Int8 = 4,
+
+    /// <summary>The same of those that are not zero, and a bit for each.</summary>
+    Int8ZeroBitmap = Int8 | ZeroBitmap,
 }
 
-/// <summary>The encodings that a Hello says its sender knows, beside Raw.</summary>
+/// <summary>What values may be written as, beside Raw.</summary>
+[Flags]
+internal enum ValueFilters : byte
+{
+    None = 0,
+    ZeroBitmap = 1,
+    BFloat16 = 2,
+    Int8 = 4,
+
+    /// <summary>Those that change values; they exclude each other.</summary>
+    Lossy = BFloat16 | Int8,
+    All = ZeroBitmap | Lossy,
+}
+
+/// <summary>The encodings beside Raw: in a Hello those that its sender will use, in a HelloReply those that its sender knows.</summary>
 [Flags]
 internal enum KnownEncodings : uint
 {
@@ -47,7 +73,9 @@ internal enum KnownEncodings : uint
     CachedKeys = 1,
     PackedKeys = 2,
     ZeroBitmap = 4,
-    All = CachedKeys | PackedKeys | ZeroBitmap,
+    BFloat16 = 8,
+    Int8 = 16,
+    All = CachedKeys | PackedKeys | ZeroBitmap | BFloat16 | Int8,
 }
 
 /// <summary>
@@ -142,8 +170,8 @@ internal struct PullItem
     /// <summary>As in a part.</summary>
     public bool KeepKeys;
 
-    /// <summary>Values of the answer may come as <see cref="ValueEncoding.ZeroBitmap"/>.</summary>
-    public bool TakesZeroBitmap;
+    /// <summary>What values of the answer may come as.</summary>
+    public ValueFilters Takes;
 
     /// <summary>Bytes of keys, or with <see cref="KeyEncoding.OfPart"/> the index of the push part.</summary>
     public int KeyBytes;
@@ -164,7 +192,7 @@ internal struct PullItem
         writer.Byte((byte)KeyEncoding);
         writer.Byte(Committed ? (byte)1 : (byte)0);
         writer.Byte(KeepKeys ? (byte)1 : (byte)0);
-        writer.Byte(TakesZeroBitmap ? (byte)1 : (byte)0);
+        writer.Byte((byte)Takes);
         writer.Int32(KeyBytes);
         writer.UInt32(Since.Generation);
         writer.UInt64(Since.Epoch);
@@ -183,7 +211,7 @@ internal struct PullItem
         item.KeyEncoding = (KeyEncoding)reader.Byte();
         item.Committed = (reader.Byte() & 1) != 0;
         item.KeepKeys = (reader.Byte() & 1) != 0;
-        item.TakesZeroBitmap = (reader.Byte() & 1) != 0;
+        item.Takes = (ValueFilters)reader.Byte() & ValueFilters.All;
         item.KeyBytes = reader.Int32();
         item.Since = new Stamp(reader.UInt32(), reader.UInt64(), reader.UInt64());
         return item;
@@ -268,7 +296,7 @@ internal ref struct DataRequestReader
         bool sound = part.Operation <= PartOperation.Delete
             && part.KeyEncoding != KeyEncoding.OfPart
             && KeysFit(part.KeyEncoding, part.Rows, part.KeyBytes)
-            && part.ValueEncoding <= ValueEncoding.ZeroBitmap
+            && part.ValueEncoding <= ValueEncoding.Int8ZeroBitmap
             && part.ValueBytes >= 0
             && part.N > 0;
         if (!sound)
@@ -295,6 +323,7 @@ internal ref struct DataRequestReader
         _itemsLeft--;
         item = PullItem.Read(ref _reader);
         bool sound = item.DelayBound >= PullItem.NoBound
+            && (item.Takes & ValueFilters.Lossy) != ValueFilters.Lossy
             && (item.KeyEncoding == KeyEncoding.OfPart ? NamesPart(item) : KeysFit(item.KeyEncoding, item.Rows, item.KeyBytes));
         if (!sound)
         {

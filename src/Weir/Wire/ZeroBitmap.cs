@@ -18,40 +18,27 @@ internal static class ZeroBitmap
     /// <summary>Zeros among the samples without which the whole is not looked at: what a sixteenth of zeros saves is hardly worth it.</summary>
     private const int FewestZeros = Samples / 16;
 
-    /// <summary>Packs the floats in place where that is shorter.</summary>
-    /// <returns>The bytes that count now; all of them where nothing was changed.</returns>
-    public static int Shrink(Span<float> values)
-    {
-        int bytes = values.Length * sizeof(float);
-        Span<uint> floats = MemoryMarshal.Cast<float, uint>(values);
-        if (!MayBeSparse(floats))
-        {
-            return bytes;
-        }
+    /// <summary>Words of the bitmap of so many floats.</summary>
+    public static int Words(int floats) => (floats + BitsAWord - 1) / BitsAWord;
 
-        ulong[] rented = ArrayPool<ulong>.Shared.Rent(Words(values.Length));
-        Span<ulong> bitmap = rented.AsSpan(0, Words(values.Length));
-        int packed = PartHeader.Pad8(Mark(floats, bitmap) * sizeof(float));
-        int shorter = packed + (bitmap.Length * sizeof(ulong));
-        if (shorter < bytes)
-        {
-            int kept = Pack(floats, bitmap);
-            Span<byte> rest = MemoryMarshal.AsBytes(values)[(kept * sizeof(float))..];
-            rest[..(packed - (kept * sizeof(float)))].Clear();
-            MemoryMarshal.AsBytes(bitmap).CopyTo(MemoryMarshal.AsBytes(values)[packed..]);
-            bytes = shorter;
-        }
+    /// <summary>Whether a look at some of the floats says that the others are worth one.</summary>
+    public static bool MayBeSparse(ReadOnlySpan<float> values) => MayBeSparse(MemoryMarshal.Cast<float, uint>(values));
 
-        ArrayPool<ulong>.Shared.Return(rented);
-        return bytes;
-    }
+    /// <summary>Sets the bits of what is not zero, in <see cref="Words"/> words; gives how many.</summary>
+    public static int Mark(ReadOnlySpan<float> values, Span<ulong> bitmap) => Mark(MemoryMarshal.Cast<float, uint>(values), bitmap);
+
+    /// <summary>Moves the floats whose bits are set to the front, in their order; gives how many.</summary>
+    public static int Pack(Span<float> values, ReadOnlySpan<ulong> bitmap) => Pack(MemoryMarshal.Cast<float, uint>(values), bitmap);
 
     /// <summary>Reads foreign bytes as <paramref name="values"/>, as many as the part or piece has; false where they make no sense.</summary>
-    public static bool TryRead(ReadOnlySpan<byte> bytes, Span<float> values)
+    /// <param name="numbers">How the floats that are not zero are written.</param>
+    /// <param name="bytes">What came.</param>
+    /// <param name="values">Where they go.</param>
+    public static bool TryRead(ValueEncoding numbers, ReadOnlySpan<byte> bytes, Span<float> values)
     {
         int words = Words(values.Length);
         int packedBytes = bytes.Length - (words * sizeof(ulong));
-        if (packedBytes < 0)
+        if (packedBytes < 0 || packedBytes % sizeof(ulong) != 0)
         {
             return false;
         }
@@ -65,16 +52,25 @@ internal static class ZeroBitmap
 
         int inLast = values.Length % BitsAWord;
         bool beyond = inLast > 0 && bitmap[^1] >> inLast != 0;
-        if (beyond || PartHeader.Pad8(kept * sizeof(float)) != packedBytes)
+        int keptBytes = ValueEncodings.Bytes(numbers, kept);
+        if (beyond || PartHeader.Pad8(keptBytes) != packedBytes)
         {
             return false;
         }
 
-        Unpack(MemoryMarshal.Cast<byte, uint>(bytes[..packedBytes]), bitmap, MemoryMarshal.Cast<float, uint>(values));
-        return true;
-    }
+        if (numbers == ValueEncoding.Raw)
+        {
+            Unpack(MemoryMarshal.Cast<byte, uint>(bytes[..packedBytes]), bitmap, MemoryMarshal.Cast<float, uint>(values));
+            return true;
+        }
 
-    private static int Words(int floats) => (floats + BitsAWord - 1) / BitsAWord;
+        float[] rented = ArrayPool<float>.Shared.Rent(kept);
+        Span<float> packed = rented.AsSpan(0, kept);
+        bool read = ValueEncodings.TryRead(numbers, bytes[..keptBytes], packed);
+        Unpack(MemoryMarshal.Cast<float, uint>(packed), bitmap, MemoryMarshal.Cast<float, uint>(values));
+        ArrayPool<float>.Shared.Return(rented);
+        return read;
+    }
 
     private static bool MayBeSparse(ReadOnlySpan<uint> floats)
     {

@@ -39,6 +39,7 @@ public class AllocationTests
     [InlineData(1, true, Filters.None)]
     [InlineData(1000, true, Filters.None)]
     [InlineData(1000, true, Filters.Lossless)]
+    [InlineData(1000, true, Filters.Lossless | Filters.RoundToInt8)]
     public async Task A_call_allocates_its_task_and_no_more(int keys, bool cancellable, Filters filters)
     {
         CancellationToken stop = TestContext.Current.CancellationToken;

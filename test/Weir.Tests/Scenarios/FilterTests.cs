@@ -1,6 +1,9 @@
 using Weir.Client;
+using Weir.Keys;
 using Weir.Server;
 using Weir.Sim;
+using Weir.Tests.Wire;
+using Weir.Wire;
 
 namespace Weir.Tests.Scenarios;
 
@@ -24,6 +27,116 @@ public class FilterTests
         (long bytes, float[][] read) = PushAndPull(filters, null);
         Assert.Equal(expected, read);
         Assert.InRange(bytes, plain * atMost / 2, plain * atMost);
+    }
+
+    /// <summary>
+    /// Loss, duplicates and reordering, a server that dies, lists of keys that are forgotten: what was pushed is rounded once, whoever holds it and
+    /// however often it was sent, so that all replicas say the same, and it is near what was pushed; what was set is there to the bit.
+    /// </summary>
+    [Theory]
+    [InlineData(Filters.RoundToBFloat16 | Filters.Lossless)]
+    [InlineData(Filters.RoundToInt8 | Filters.Lossless)]
+    [InlineData(Filters.RoundToInt8)]
+    public void Rounded_pushes_and_pulls_stay_near_through_faults_and_the_death_of_a_server(Filters filters)
+    {
+        var limits = new ServerLimits { NodeTimeoutMs = 500, KeyListBytes = 20_000 };
+        using var cluster = new SimCluster(5, servers: 3, replicas: 1, limits: limits);
+        const int Rounds = 16;
+        float[] values = [.. Enumerable.Range(0, 2 * Rows).Select(i => MathF.Sin(i))], pulled = new float[2 * Rows], exact = new float[2 * Rows];
+        cluster.Run(async () =>
+        {
+            WeirClient client = await cluster.ConnectAsync("a", new ClientOptions { Filters = filters, RetryMs = 150 }), plain = await cluster.ConnectAsync("b");
+            WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t", Width = 2 }), set = await client.OpenTableAsync(new TableOptions { Name = "set", Width = 2 });
+            cluster.Network.Faults = new SimFaults { LossPerMille = 20, DuplicatePerMille = 20, ReorderPerMille = 40 };
+            for (int round = 0; round < Rounds; round++)
+            {
+                if (round == Rounds / 2)
+                {
+                    cluster.KillServer(2);
+                }
+
+                await client.PushAsync(table, Spread, values);
+            }
+
+            cluster.Network.Faults = SimFaults.None;
+            await client.SetAsync(set, Spread, values);
+            await client.PullAsync(table, Spread, pulled);
+            await plain.PullAsync(table, Spread, exact);
+            float[] copy = new float[2 * Rows];
+            await plain.PullAsync(set, Spread, copy);
+            Assert.Equal(values, copy);
+        });
+        // Ten standard deviations of a sum of sixteen roundings; they would add up to twice that if all were alike.
+        const double AtMost = 0.16;
+        for (int i = 0; i < exact.Length; i++)
+        {
+            Assert.InRange(Math.Abs(exact[i] - (Rounds * (double)values[i])), 0, AtMost);
+            Assert.InRange(Math.Abs(pulled[i] - exact[i]), 0, AtMost);
+        }
+    }
+
+    [Theory]
+    [InlineData(Filters.RoundToBFloat16, 0.85)]
+    [InlineData(Filters.RoundToInt8, 0.75)]
+    [InlineData(Filters.RoundToInt8 | Filters.Lossless, 0.45)]
+    public void Rounding_takes_bytes_in_both_directions(Filters filters, double atMost)
+    {
+        (long plain, _) = PushAndPull(Filters.None, null);
+        (long bytes, _) = PushAndPull(filters, null);
+        Assert.InRange(bytes, plain * atMost / 2, plain * atMost);
+    }
+
+    [Theory]
+    [InlineData(Filters.RoundToBFloat16)]
+    [InlineData(Filters.RoundToInt8)]
+    public void A_value_that_is_not_finite_is_refused_and_one_near_the_largest_is_not(Filters filters)
+    {
+        using var cluster = new SimCluster(1, servers: 1);
+        cluster.Run(async () =>
+        {
+            WeirClient client = await cluster.ConnectAsync("a", new ClientOptions { Filters = filters });
+            WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t", Width = 2 });
+            foreach (float bad in (float[])[float.NaN, float.PositiveInfinity, float.NegativeInfinity])
+            {
+                float[] values = [.. Dense];
+                values[77] = bad;
+                WeirException refused = await Assert.ThrowsAsync<WeirException>(() => client.PushAsync(table, Ids, values));
+                Assert.Equal(Status.Failed, refused.Status);
+            }
+
+            await client.DeleteAsync(table, Ids);
+            float[] large = [.. Enumerable.Repeat(float.MaxValue, 2 * Rows)], pulled = new float[2 * Rows];
+            await client.PushAsync(table, Ids, large);
+            await client.PullAsync(table, Ids, pulled);
+            Assert.All(pulled, value => Assert.InRange(value, 3.3e38f, float.MaxValue));
+        });
+    }
+
+    /// <summary>A server of the release before says in its HelloReply what it knows, and refuses nothing itself: the client does, before anything is pushed.</summary>
+    [Fact]
+    public void A_server_that_lacks_an_encoding_is_named_when_a_client_connects_that_will_use_it()
+    {
+        using var cluster = new SimCluster(1, servers: 2);
+        cluster.Network.Forge = (from, _, frame) =>
+        {
+            if (from == cluster.Servers[1] && (FrameKind)frame.Span[5] == FrameKind.HelloReply)
+            {
+                HelloBody.TryRead(frame.Span[FrameHeader.Size..], out HelloBody reply);
+                var writer = new ByteWriter(frame.Span[FrameHeader.Size..]);
+                (reply with { Encodings = KnownEncodings.CachedKeys | KnownEncodings.PackedKeys | KnownEncodings.ZeroBitmap | KnownEncodings.BFloat16 }).Write(ref writer);
+                FrameMutator.Reseal(frame.Span);
+            }
+
+            return frame;
+        };
+        cluster.Run(async () =>
+        {
+            WeirException refused = await Assert.ThrowsAsync<WeirException>(() => cluster.ConnectAsync("a", new ClientOptions { Filters = Filters.RoundToInt8 }));
+            Assert.Equal(Status.Conflict, refused.Status);
+            Assert.Contains("does not know the encoding Int8", refused.Message);
+            Assert.Equal(cluster.Servers[1].Address, refused.Node);
+            await cluster.ConnectAsync("b", new ClientOptions { Filters = Filters.RoundToBFloat16 | Filters.Lossless });
+        });
     }
 
     [Theory]
@@ -86,7 +199,11 @@ public class FilterTests
 
     [Fact]
     public void Options_that_name_no_filter_are_refused() =>
-        Assert.Contains("Filters is 8", Assert.Single(new ClientOptions { Filters = (Filters)8 }.Validate()));
+        Assert.Contains("Filters is 32", Assert.Single(new ClientOptions { Filters = (Filters)32 }.Validate()));
+
+    [Fact]
+    public void Two_forms_of_a_float_exclude_each_other() =>
+        Assert.Contains("both RoundToBFloat16 and RoundToInt8", Assert.Single(new ClientOptions { Filters = Filters.RoundToBFloat16 | Filters.RoundToInt8 }.Validate()));
 
     private static (long Hits, long Misses) References(SimCluster cluster) =>
         (cluster.Nodes.Sum(n => n.KeyListReferences.Hits), cluster.Nodes.Sum(n => n.KeyListReferences.Misses));

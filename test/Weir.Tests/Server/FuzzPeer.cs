@@ -48,7 +48,13 @@ internal sealed class FuzzPeer(ServerNode node, FramePool pool, FuzzNetwork netw
             return false;
         }
 
-        _names = _names with { MapVersion = node.Map!.Version };
+        if (node.Map!.Generation != 1)
+        {
+            // A mutated map that was swapped in says that the cluster was restored since: what names the first generation is refused.
+            return false;
+        }
+
+        _names = _names with { MapVersion = node.Map.Version };
         uint id = (uint)Change(FrameKind.OpenTable, new OpenTableBody(table, FrameSamples.Width, UpdateRule.Add, 0, false, 0, KeyLifetime.Default)).First;
         ulong session = Change(FrameKind.OpenSession, new OpenSessionBody(0xABCDEF, 1, 0, 0, 0)).First;
         // Nodes that joined, or a map swapped in by a peer, may have taken segments: the node serves by itself those that it alone holds.

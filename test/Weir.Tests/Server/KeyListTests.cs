@@ -171,7 +171,7 @@ public class KeyListTests
         (ValueEncoding encoding, float[] read) = Pull(node, item);
         Assert.Equal(ValueEncoding.Raw, encoding);
         Assert.Equal(values, read);
-        (encoding, read) = Pull(node, item with { TakesZeroBitmap = true });
+        (encoding, read) = Pull(node, item with { Takes = ValueFilters.ZeroBitmap });
         Assert.Equal(ValueEncoding.ZeroBitmap, encoding);
         Assert.Equal(values, read);
     }
@@ -265,7 +265,7 @@ public class KeyListTests
         }
 
         float[] values = new float[24];
-        Assert.True(ZeroBitmap.TryRead(bytes, values));
+        Assert.True(ValueEncodings.TryRead(piece.ValueEncoding, bytes, values));
         return (piece.ValueEncoding, values);
     }
 

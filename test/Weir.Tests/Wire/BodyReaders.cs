@@ -123,9 +123,9 @@ internal sealed class BodyReaders
         while (reader.NextPart(out PartHeader part, out ReadOnlySpan<byte> keys, out ReadOnlySpan<byte> values))
         {
             touched += Touch(keys) + Touch(values) + Decode(part.KeyEncoding, part.Segment, part.Rows, keys);
-            if (part.ValueEncoding == ValueEncoding.ZeroBitmap)
+            if (part.ValueEncoding != ValueEncoding.Raw)
             {
-                touched += ZeroBitmap.TryRead(values, _floats.AsSpan(0, Math.Min(part.Rows * FrameSamples.Width, _floats.Length))) ? 1UL : 0;
+                touched += ValueEncodings.TryRead(part.ValueEncoding, values, _floats.AsSpan(0, Math.Min(part.Rows * FrameSamples.Width, _floats.Length))) ? 1UL : 0;
             }
         }
 
@@ -170,9 +170,9 @@ internal sealed class BodyReaders
             }
 
             touched += Touch(found) + Touch(values);
-            if (piece.ValueEncoding == ValueEncoding.ZeroBitmap)
+            if (piece.ValueEncoding != ValueEncoding.Raw)
             {
-                touched += ZeroBitmap.TryRead(values, _floats.AsSpan(0, Math.Min(piece.Found * FrameSamples.Width, _floats.Length))) ? 1UL : 0;
+                touched += ValueEncodings.TryRead(piece.ValueEncoding, values, _floats.AsSpan(0, Math.Min(piece.Found * FrameSamples.Width, _floats.Length))) ? 1UL : 0;
             }
         }
 

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Numerics;
 using System.Runtime.InteropServices;
 using Weir.Keys;
 using Weir.Placement;
@@ -101,7 +102,7 @@ internal static class FrameFields
             fields.Add(1, "keyEncoding", item.KeyEncoding);
             fields.Add(1, "committed", item.Committed ? 1 : 0);
             fields.Add(1, "keepKeys", item.KeepKeys ? 1 : 0);
-            fields.Add(1, "takesZeroBitmap", item.TakesZeroBitmap ? 1 : 0);
+            fields.Add(1, "takes", (int)item.Takes);
             fields.Add(4, "keyBytes", item.KeyBytes);
             fields.Add(4, "since.generation", item.Since.Generation);
             fields.Add(8, "since.epoch", item.Since.Epoch);
@@ -506,23 +507,33 @@ internal static class FrameFields
 
     private static void Values(FieldList fields, ValueEncoding encoding, int floats, ReadOnlySpan<byte> bytes)
     {
-        int packed = bytes.Length;
-        if (encoding == ValueEncoding.ZeroBitmap)
-        {
-            float[] values = new float[floats];
-            Assert.True(ZeroBitmap.TryRead(bytes, values));
-            packed = values.Count(v => BitConverter.SingleToUInt32Bits(v) != 0) * sizeof(float);
-        }
-
-        foreach (float value in MemoryMarshal.Cast<byte, float>(bytes[..packed]))
-        {
-            fields.Add(4, "value", value);
-        }
-
+        float[] read = new float[floats];
+        Assert.True(ValueEncodings.TryRead(encoding, bytes, read));
+        ValueEncoding numbers = encoding & ~ValueEncoding.ZeroBitmap;
+        int bitmapBytes = numbers == encoding ? 0 : ZeroBitmap.Words(floats) * sizeof(ulong);
+        int kept = numbers == encoding ? floats : bytes[^bitmapBytes..].ToArray().Sum(b => BitOperations.PopCount(b));
+        int packed = ValueEncodings.Bytes(numbers, kept);
+        Numbers(fields, numbers, kept, bytes[..packed]);
         fields.Padding(PartHeader.Pad8(packed) - packed);
-        foreach (ulong word in MemoryMarshal.Cast<byte, ulong>(bytes[Math.Min(bytes.Length, PartHeader.Pad8(packed))..]))
+        foreach (ulong word in MemoryMarshal.Cast<byte, ulong>(bytes[^bitmapBytes..]))
         {
             fields.Add(8, "bitmap", Convert.ToString((long)word, 2).PadLeft(Math.Min(floats, 64), '0'));
+        }
+    }
+
+    private static void Numbers(FieldList fields, ValueEncoding numbers, int count, ReadOnlySpan<byte> bytes)
+    {
+        float[] read = new float[count];
+        Assert.True(ValueEncodings.TryRead(numbers, bytes, read));
+        for (int i = 0; i < count; i++)
+        {
+            if (numbers == ValueEncoding.Int8 && i % Int8Values.Block == 0)
+            {
+                fields.Add(4, "step", BinaryPrimitives.ReadSingleLittleEndian(bytes[(i / Int8Values.Block * (Int8Values.Block + 4))..]));
+            }
+
+            int at = i + (((i / Int8Values.Block) + 1) * 4);
+            fields.Add(numbers == ValueEncoding.Raw ? 4 : numbers == ValueEncoding.BFloat16 ? 2 : 1, numbers == ValueEncoding.Int8 ? "steps" : "value", numbers == ValueEncoding.Int8 ? (sbyte)bytes[at] : read[i]);
         }
     }
 

@@ -110,13 +110,30 @@ internal static class FrameSamples
         SamplePart named = kept with { N = 2, Seq = new Seq(0, 2, 0), Names = true };
         SamplePart held = Part(names.Aggregating, 7, 1, 1, 9) with { Keys = SpreadKeys(7, 9), Packs = true, Keep = true, Values = Sparse(18) };
         SampleItem ofPart = new(names.Plain, 6, 0, PullItem.NoBound, 0, null, Part: 0);
-        SampleItem pulled = new SampleItem(names.Plain, 6, 0, PullItem.NoBound, 0, kept.Keys) { Keep = true, TakesZeroBitmap = true };
+        SampleItem pulled = new SampleItem(names.Plain, 6, 0, PullItem.NoBound, 0, kept.Keys) { Keep = true, Takes = ValueFilters.ZeroBitmap };
         frames.Add(Frame(FrameKind.Push, new DataBody([kept, held with { Table = names.Plain, Seq = new Seq(0, 1, 0), Keys = SmallKeys(7, 9) }], []), names, names.OwnSession));
-        frames.Add(Frame(FrameKind.PushPull, new DataBody([kept], [ofPart with { TakesZeroBitmap = true }]), names, names.OwnSession));
+        frames.Add(Frame(FrameKind.PushPull, new DataBody([kept], [ofPart with { Takes = ValueFilters.ZeroBitmap }]), names, names.OwnSession));
         frames.Add(Frame(FrameKind.PushPull, new DataBody([named], [ofPart]), names, names.OwnSession));
         frames.Add(Frame(FrameKind.Push, new DataBody([held], []), names, names.WorkerSession));
         frames.Add(Frame(FrameKind.Push, new DataBody([held with { N = 2, Seq = new Seq(1, 2, 0), Names = true }], []), names, names.WorkerSession));
         frames.Add(Frame(FrameKind.Pull, new DataBody([], [pulled, pulled with { Packs = true }, pulled with { Names = true }]), names));
+        AddRounded(frames, names);
+    }
+
+    /// <summary>Values in one and in two bytes, all of them or those that are not zero, and pulls that take such answers.</summary>
+    private static void AddRounded(List<byte[]> frames, Names names)
+    {
+        foreach (ValueFilters rounds in (ValueFilters[])[ValueFilters.BFloat16, ValueFilters.Int8])
+        {
+            SamplePart dense = Part(names.Plain, 8, 1, 0, 12) with { Rounds = rounds };
+            SamplePart sparse = Part(names.Plain, 9, 1, 0, 50) with { Rounds = rounds, Packs = true, Values = Sparse(100) };
+            SampleItem item = new(names.Plain, 8, 0, PullItem.NoBound, 0, dense.Keys);
+            frames.Add(Frame(FrameKind.Push, new DataBody([dense, sparse], []), names, names.OwnSession));
+            frames.Add(Frame(FrameKind.Push, new DataBody([Part(names.Aggregating, 8, 1, 1, 12) with { Rounds = rounds }], []), names, names.WorkerSession));
+            frames.Add(Frame(FrameKind.Pull, new DataBody([], [item with { Takes = rounds }, item with { Takes = rounds | ValueFilters.ZeroBitmap }]), names));
+            frames.Add(Frame(FrameKind.PullReply, new SamplePullReply(3, [true, false, true, true], [1, 2, 3, 4, 5, 6], "") { Rounds = rounds }, names));
+            frames.Add(Frame(FrameKind.PullReply, new SamplePullReply(1, [.. Enumerable.Repeat(true, 50)], Sparse(100), "") { Rounds = rounds }, names));
+        }
     }
 
     private static void AddReplies(List<byte[]> frames, Names names)
@@ -346,6 +363,17 @@ internal static class SampleKeys
     }
 }
 
+/// <summary>How floats are written in the shortest of some forms.</summary>
+internal static class SampleValues
+{
+    public static (ValueEncoding Encoding, byte[] Bytes) Write(float[] values, ValueFilters filters)
+    {
+        float[] work = [.. values];
+        int bytes = ValueEncodings.Shrink(work, filters, 1, out ValueEncoding encoding);
+        return (encoding, MemoryMarshal.AsBytes(work.AsSpan())[..bytes].ToArray());
+    }
+}
+
 /// <summary>One part of a push. Where it packs, keys and values are as short as they get.</summary>
 internal sealed record SamplePart(uint Table, int Segment, ulong N, Seq Seq, PartOperation Operation, ulong[] Keys, float[] Values)
 {
@@ -357,15 +385,10 @@ internal sealed record SamplePart(uint Table, int Segment, ulong N, Seq Seq, Par
 
     public byte[] KeyBytes => SampleKeys.Write(Keys, Segment, Packs, Names).Bytes;
 
-    public byte[] ValueBytes
-    {
-        get
-        {
-            float[] values = [.. Values];
-            int bytes = Packs ? ZeroBitmap.Shrink(values) : values.Length * sizeof(float);
-            return MemoryMarshal.AsBytes(values.AsSpan())[..bytes].ToArray();
-        }
-    }
+    /// <summary>What else its values may be written as.</summary>
+    public ValueFilters Rounds { get; init; }
+
+    public byte[] ValueBytes => SampleValues.Write(Values, Rounds | (Packs ? ValueFilters.ZeroBitmap : 0)).Bytes;
 
     public PartHeader Header => new()
     {
@@ -376,7 +399,7 @@ internal sealed record SamplePart(uint Table, int Segment, ulong N, Seq Seq, Par
         Rows = Keys.Length,
         Operation = Operation,
         KeyEncoding = SampleKeys.Write(Keys, Segment, Packs, Names).Encoding,
-        ValueEncoding = ValueBytes.Length < Values.Length * sizeof(float) ? ValueEncoding.ZeroBitmap : ValueEncoding.Raw,
+        ValueEncoding = SampleValues.Write(Values, Rounds | (Packs ? ValueFilters.ZeroBitmap : 0)).Encoding,
         KeepKeys = Keep,
         KeyBytes = KeyBytes.Length,
         ValueBytes = ValueBytes.Length,
@@ -392,7 +415,7 @@ internal sealed record SampleItem(uint Table, int Segment, long Iteration, int D
 
     public bool Keep { get; init; }
 
-    public bool TakesZeroBitmap { get; init; }
+    public ValueFilters Takes { get; init; }
 
     public byte[] KeyBytes => Keys is null ? [] : SampleKeys.Write(Keys, Segment, Packs, Names).Bytes;
 
@@ -406,7 +429,7 @@ internal sealed record SampleItem(uint Table, int Segment, long Iteration, int D
         Rows = Keys?.Length ?? 0,
         KeyEncoding = Keys is null ? KeyEncoding.OfPart : SampleKeys.Write(Keys, Segment, Packs, Names).Encoding,
         KeepKeys = Keep,
-        TakesZeroBitmap = TakesZeroBitmap,
+        Takes = Takes,
         KeyBytes = Keys is null ? Part : KeyBytes.Length,
     };
 }
@@ -449,7 +472,7 @@ internal readonly record struct SamplePullReply(int Item, bool[] Found, float[] 
         Rows = Found.Length,
         Found = Found.Count(f => f),
         ValueBytes = ValueBytes.Length,
-        ValueEncoding = ValueBytes.Length < Values.Length * sizeof(float) ? ValueEncoding.ZeroBitmap : ValueEncoding.Raw,
+        ValueEncoding = SampleValues.Write(Values, Rounds | ValueFilters.ZeroBitmap).Encoding,
         Status = Text.Length > 0 ? Status.DeadlineExceeded : Status.Acked,
         Stamp = new Stamp(1, 3, 0),
         ClosedIteration = -1,
@@ -457,15 +480,9 @@ internal readonly record struct SamplePullReply(int Item, bool[] Found, float[] 
         Text = Text,
     };
 
-    private byte[] ValueBytes
-    {
-        get
-        {
-            float[] values = [.. Values];
-            int bytes = ZeroBitmap.Shrink(values);
-            return MemoryMarshal.AsBytes(values.AsSpan())[..bytes].ToArray();
-        }
-    }
+    public ValueFilters Rounds { get; init; }
+
+    private byte[] ValueBytes => SampleValues.Write(Values, Rounds | ValueFilters.ZeroBitmap).Bytes;
 
     public int Bytes => PullReplyItem.CountSize + Head.TotalBytes;
 

@@ -16,7 +16,7 @@ public class ZeroBitmapTests
     public void Any_values_come_back_bit_for_bit_and_are_never_longer_than_raw() => Floats.Sample(bits =>
     {
         float[] values = MemoryMarshal.Cast<uint, float>(bits.AsSpan()).ToArray();
-        int bytes = ZeroBitmap.Shrink(values);
+        int bytes = ValueEncodings.Shrink(values, ValueFilters.ZeroBitmap, 0, out _);
         Assert.InRange(bytes, 0, bits.Length * 4);
         Span<byte> written = MemoryMarshal.AsBytes(values.AsSpan())[..bytes];
         if (bytes == bits.Length * 4)
@@ -28,7 +28,7 @@ public class ZeroBitmapTests
         Assert.Equal(Naive(bits), written.ToArray());
         float[] read = new float[bits.Length];
         read.AsSpan().Fill(7);
-        Assert.True(ZeroBitmap.TryRead(written, read));
+        Assert.True(ZeroBitmap.TryRead(ValueEncoding.Raw, written, read));
         Assert.Equal(bits, MemoryMarshal.Cast<float, uint>(read.AsSpan()).ToArray());
     });
 
@@ -36,14 +36,14 @@ public class ZeroBitmapTests
     public void Nine_zeros_in_ten_leave_a_tenth_and_a_bit_each()
     {
         float[] values = [.. Enumerable.Range(0, 6400).Select(i => i % 10 == 3 ? i : 0f)];
-        Assert.Equal((640 * 4) + (6400 / 8), ZeroBitmap.Shrink(values));
+        Assert.Equal((640 * 4) + (6400 / 8), ValueEncodings.Shrink(values, ValueFilters.ZeroBitmap, 0, out _));
     }
 
     [Fact]
     public void Foreign_bytes_are_read_only_where_they_fit_the_values() => Gen.Select(Gen.Byte.Array[0, 64], Gen.Int[0, 200]).Sample((bytes, count) =>
     {
         float[] values = new float[count];
-        if (ZeroBitmap.TryRead(bytes, values))
+        if (ZeroBitmap.TryRead(ValueEncoding.Raw, bytes, values))
         {
             int kept = bytes.Length - (((count + 63) / 64) * 8);
             Assert.InRange(kept, 0, (count * 4) + 4);
@@ -54,10 +54,10 @@ public class ZeroBitmapTests
     public void A_bit_beyond_the_last_value_is_refused()
     {
         byte[] bytes = [0, 0, 128, 63, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
-        Assert.True(ZeroBitmap.TryRead(bytes, new float[5]));
+        Assert.True(ZeroBitmap.TryRead(ValueEncoding.Raw, bytes, new float[5]));
         bytes[8] = 1 << 5;
-        Assert.False(ZeroBitmap.TryRead(bytes, new float[5]));
-        Assert.True(ZeroBitmap.TryRead(bytes, new float[6]));
+        Assert.False(ZeroBitmap.TryRead(ValueEncoding.Raw, bytes, new float[5]));
+        Assert.True(ZeroBitmap.TryRead(ValueEncoding.Raw, bytes, new float[6]));
     }
 
     /// <summary>As docs/protocol.md says it, a float at a time.</summary>
