@@ -2,7 +2,6 @@ using System.Runtime.InteropServices;
 using Weir.Keys;
 using Weir.Placement;
 using Weir.Register;
-using Weir.Store;
 using Weir.Wire;
 using Weir.World;
 
@@ -16,9 +15,6 @@ internal sealed class ServerNode : IMachine, IDisposable
 {
     /// <summary>Claims in one frame: a few hundred KB.</summary>
     private const int MostClaims = 16_384;
-
-    /// <summary>Rows of dropped copies that a turn gives back: some 60 us, each a miss of the cache.</summary>
-    private const int RowsGivenBack = 4096;
 
     private readonly NodeState _state;
     private readonly PushPath _pushes;
@@ -283,10 +279,7 @@ internal sealed class ServerNode : IMachine, IDisposable
             }
 
             _pulls.Serve(_now);
-            foreach (TableRows rows in _state.Tables.Values)
-            {
-                rows.GiveBack(RowsGivenBack);
-            }
+            _state.GiveBackRows();
         }
 
         StopReason ??= _state.Fault ?? _state.Journal?.Fault;
