@@ -107,7 +107,7 @@ internal sealed record MapJob(uint Group, string Name, int Hosts, bool Continues
 {
     /// <summary>
     /// The last iteration that anything is of in the checkpoint that the job was loaded from; 0 for none. It may lie above the clocks that its workers go on
-    /// from: who took part in what is loaded is decided, so nobody joins, leaves or is cut at or below it.
+    /// from: who took part in what is loaded is decided, so nobody joins or leaves at or below it.
     /// </summary>
     public long LoadedThrough { get; init; }
 }

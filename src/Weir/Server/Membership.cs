@@ -314,9 +314,13 @@ internal sealed class Membership(
         Dictionary<ulong, long> begun = _begun.GetValueOrDefault((group, announced)) ?? [];
         if (WorkerChanges.IsAnswered(job, begun))
         {
-            _queued.Add(new Change(m => WorkerChanges.Decide(m, group, begun, node.Clocks.Group(group)), LinkId.None, default));
+            _queued.Add(new Change(m => WorkerChanges.Decide(m, group, begun, node.Clocks.Group(group), Closed(group)), LinkId.None, default));
         }
     }
+
+    /// <summary>The last iteration that has closed in any segment of a group's tables, as far as this node has them.</summary>
+    private long Closed(uint group) =>
+        node.Held.SelectMany(segment => segment.Tables).Where(table => table.Table.Group == group).Max(table => table.Aggregation?.Closed) ?? 0;
 
     private void AnswerRemote(LinkId link, in FrameHeader request, RegisterCell cell, bool swap, in RegisterResult result, Instant now)
     {

@@ -129,7 +129,8 @@ internal static class WorkerChanges
     /// <param name="group">The job.</param>
     /// <param name="begun">Of each session, the last iteration that it has begun, as answered to this announcement.</param>
     /// <param name="clocks">The clocks of the job's workers as all nodes have told them; null where none has.</param>
-    public static Decision Decide(ClusterMap map, uint group, IReadOnlyDictionary<ulong, long> begun, VectorClock? clocks)
+    /// <param name="closed">The last iteration that is known to have closed in any segment of the job's tables: a checkpoint is as of none before.</param>
+    public static Decision Decide(ClusterMap map, uint group, IReadOnlyDictionary<ulong, long> begun, VectorClock? clocks, long closed = 0)
     {
         if (map.Job(group) is not { Change.Announced: not 0 } job || !IsAnswered(job, begun))
         {
@@ -142,8 +143,7 @@ internal static class WorkerChanges
             last = Math.Max(last, worker.IsFinished ? worker.FinishedThrough : begun.GetValueOrDefault(worker.Session));
         }
 
-        long decided = Math.Max(last + MapChange.MarginIterations, job.LoadedThrough);
-        long iteration = Math.Max(job.Change.NotBefore, decided + 1);
+        long iteration = Math.Max(job.Change.NotBefore, Math.Max(last + MapChange.MarginIterations, job.LoadedThrough) + 1);
         foreach (MapWorker leaves in job.Workers.Where(w => w.Through == MapWorker.Undecided))
         {
             iteration = Math.Max(iteration, Math.Max(leaves.From, leaves.FinishedThrough) + 1);
@@ -159,8 +159,10 @@ internal static class WorkerChanges
         MapWorker[] workers = [.. job.Workers.Select(Decided)];
         if (map.Checkpoint is { } checkpoint && checkpoint.IsUndecided(group))
         {
-            // No host has begun an iteration above this one, nor will before it has read of it (R24).
-            MapCut[] cuts = [.. checkpoint.Cuts.Select(c => c.Group == group ? c with { Iteration = decided } : c)];
+            // No host has begun an iteration above this one, nor will before it has read of it (R24). What was loaded may be as of a later one than its workers'
+            // clocks, and cannot be had as of an earlier one; nor of a later one, where nobody hosts the workers.
+            long cut = Math.Max(last + MapChange.MarginIterations, closed);
+            MapCut[] cuts = [.. checkpoint.Cuts.Select(c => c.Group == group ? c with { Iteration = cut } : c)];
             map = map with { Checkpoints = [checkpoint with { Cuts = cuts }] };
         }
 

@@ -23,6 +23,7 @@ internal sealed class WatchedBuffer<T>(int length) : MemoryManager<T>
         return _array;
     }
 
+    // What is watched are the looks of callers; nobody may hold the array beyond one.
     public override MemoryHandle Pin(int elementIndex = 0) => throw new NotSupportedException();
 
     public override void Unpin()

@@ -87,6 +87,8 @@ public class AllocationTests
         {
             long before = GC.GetTotalAllocatedBytes(precise: true);
             var elapsed = Stopwatch.StartNew();
+
+            // What is measured is what the process allocates while nobody does anything, this thread included.
             Thread.Sleep(100);
             least = Math.Min(least, (GC.GetTotalAllocatedBytes(precise: true) - before) / elapsed.Elapsed.TotalMilliseconds);
         }

@@ -18,6 +18,7 @@ internal sealed class RecordingLog : ILogger, ILoggerFactory
 
     public ILogger CreateLogger(string categoryName) => this;
 
+    // It is its own only provider: a test that adds another would look for its lines in the wrong place.
     public void AddProvider(ILoggerProvider provider) => throw new NotSupportedException();
 
     public void Dispose()

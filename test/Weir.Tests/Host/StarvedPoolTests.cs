@@ -123,6 +123,7 @@ public class StarvedPoolTests
         long ends = Environment.TickCount64 + StarvedMs;
         void Hold()
         {
+            // A thread of the pool is to be held, which a wait that gives it back would not do.
             Thread.Sleep((int)Math.Max(0, ends - Environment.TickCount64));
         }
 
