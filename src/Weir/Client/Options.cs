@@ -92,7 +92,8 @@ public sealed record TableOptions
 
     /// <summary>
     /// Pulls see acknowledged pushes alone (design R22): what was seen once is never gone again, as long as no more servers die than there are replicas.
-    /// They are answered by the last server of a segment's chain, and wait a moment where that has just changed. Without it, the default, a pull
+    /// They are answered by the last server of a segment's chain, and wait a moment where that has just changed, and for its journal where the table is
+    /// <see cref="Durable"/>, so that nothing that was seen is gone after a stop of all servers. Without it, the default, a pull
     /// may see a push that is not yet acknowledged, and that vanishes if the first server of the chain dies at once.
     /// <see cref="WeirClient.ScanAsync(WeirTable, CancellationToken)"/> reads the first server in either case.
     /// </summary>

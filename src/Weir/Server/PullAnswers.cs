@@ -13,6 +13,8 @@ namespace Weir.Server;
 /// </summary>
 internal sealed class PullAnswers(NodeState node)
 {
+    private readonly UnflushedAnswers _unflushed = new(node);
+
     // By arrival: who asked first is answered first.
     private readonly List<Unfinished> _unfinished = [];
     private readonly KeyReader _keys = new(node);
@@ -43,11 +45,16 @@ internal sealed class PullAnswers(NodeState node)
         public int Row;
     }
 
-    public int UnfinishedCount => _unfinished.Count;
+    public int UnfinishedCount => _unfinished.Count + _unflushed.Count;
 
     /// <summary>Whether a request is being answered: the same again, a retry, then adds nothing.</summary>
     public bool IsUnderWay(LinkId link, ulong requestId)
     {
+        if (_unflushed.Has(link, requestId))
+        {
+            return true;
+        }
+
         foreach (Unfinished answer in _unfinished)
         {
             if (answer.Link == link && answer.RequestId == requestId)
@@ -91,6 +98,7 @@ internal sealed class PullAnswers(NodeState node)
     /// <summary>At the end of a turn: goes on with the answers whose links have room.</summary>
     public void Resume(Instant now)
     {
+        _roomMade |= _unflushed.Send() && _unfinished.Count > 0;
         if (!_roomMade)
         {
             return;
@@ -116,6 +124,7 @@ internal sealed class PullAnswers(NodeState node)
     /// <summary>A link is gone: nobody reads the rest of what it asked for.</summary>
     public void LinkDown(LinkId link)
     {
+        _unflushed.LinkDown(link);
         for (int i = _unfinished.Count - 1; i >= 0; i--)
         {
             if (_unfinished[i].Link == link)
@@ -128,9 +137,13 @@ internal sealed class PullAnswers(NodeState node)
 
     public void Dispose()
     {
+        _unflushed.Dispose();
         _unfinished.ForEach(GiveUp);
         _unfinished.Clear();
     }
+
+    /// <summary>Begins an answer.</summary>
+    public PullReplyWriter NewReply(LinkId link, in FrameHeader request) => new(node, link, request, _unflushed);
 
     public static PullReplyItem Refusal(int index, Status status, string text) => new() { Item = index, Status = status, Text = text };
 
@@ -159,7 +172,7 @@ internal sealed class PullAnswers(NodeState node)
 
     private void RefuseRest(LinkId link, in FrameHeader header, DataRequestReader reader, Place at)
     {
-        var reply = new PullReplyWriter(node, link, header);
+        var reply = NewReply(link, header);
         for (int index = 0; reader.NextItem(out _, out _); index++)
         {
             if (index >= at.Item)
@@ -175,7 +188,7 @@ internal sealed class PullAnswers(NodeState node)
     private bool Write(LinkId link, in FrameHeader header, FrameBuffer frame, DataRequestReader reader, ReadOnlySpan<PushPath.Outcome> parts, ref Place at)
     {
         ReadOnlySpan<byte> body = frame.Span[FrameHeader.Size..];
-        var reply = new PullReplyWriter(node, link, header);
+        var reply = NewReply(link, header);
         bool hasRoom = true;
         for (int index = 0; hasRoom && reader.NextItem(out PullItem item, out ReadOnlySpan<byte> keyBytes); index++)
         {
@@ -200,9 +213,9 @@ internal sealed class PullAnswers(NodeState node)
                     keyBytes = part.Take(named.KeyBytes);
                 }
 
-                if (Find(item, list, keyBytes, out ReadOnlySpan<ulong> keys, out TableSegment? rows, out Status status, out string text))
+                if (Find(item, list, keyBytes, out ReadOnlySpan<ulong> keys, out TableSegment? rows, out UnflushedAnswers.Read? read, out Status status, out string text))
                 {
-                    hasRoom = reply.TryAdd(index, item, keys, rows, ref at.Row);
+                    hasRoom = reply.TryAdd(index, item, keys, rows, read, ref at.Row);
                 }
                 else
                 {
@@ -221,10 +234,11 @@ internal sealed class PullAnswers(NodeState node)
     }
 
     private bool Find(
-        in PullItem item, in KeyListHead list, ReadOnlySpan<byte> keyBytes, out ReadOnlySpan<ulong> keys, out TableSegment rows, out Status status, out string text)
+        in PullItem item, in KeyListHead list, ReadOnlySpan<byte> keyBytes, out ReadOnlySpan<ulong> keys, out TableSegment rows, out UnflushedAnswers.Read? read, out Status status, out string text)
     {
         keys = default;
         rows = null!;
+        read = null;
         text = "";
         ClusterMap map = node.Map!;
         if (map.IsRestoring)
@@ -275,6 +289,7 @@ internal sealed class PullAnswers(NodeState node)
         }
 
         rows = node.TableSegment(segment, table);
+        read = isCommitted && table.Durable && segment.FlushedHere < segment.LastDurable.Number ? new UnflushedAnswers.Read(segment, segment.LastDurable.Number) : null;
         return true;
     }
 }

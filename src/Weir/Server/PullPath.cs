@@ -152,7 +152,7 @@ internal sealed class PullPath(NodeState node)
     public void Refuse(LinkId link, in FrameHeader header, ref DataRequestReader reader, Status status, string text)
     {
         SkipParts(ref reader);
-        var reply = new PullReplyWriter(node, link, header);
+        PullReplyWriter reply = _answers.NewReply(link, header);
         for (int index = 0; reader.NextItem(out _, out _); index++)
         {
             reply.Refuse(PullAnswers.Refusal(index, status, text));

@@ -9,23 +9,25 @@ namespace Weir.Server;
 /// <summary>
 /// Writes the answer to one pull into as many frames as it takes, each at most 1 MiB: rows go from the store straight into the frame.
 /// </summary>
-internal struct PullReplyWriter(NodeState node, LinkId link, FrameHeader request)
+internal struct PullReplyWriter(NodeState node, LinkId link, FrameHeader request, UnflushedAnswers unflushed)
 {
+    private List<UnflushedAnswers.Read>? _reads;
     private FrameBuffer? _frame;
     private int _position;
     private int _items;
 
     /// <summary>
     /// Appends the rows of an item from <paramref name="first"/> on, cut over frames where they do not fit. False where the link has no room
-    /// for another frame; first then says which row the rest begins with.
+    /// for another frame; first then says which row the rest begins with. The frame waits for the journal where <paramref name="read"/> names an
+    /// entry that it has not flushed.
     /// </summary>
-    public bool TryAdd(int index, in PullItem item, ReadOnlySpan<ulong> keys, TableSegment rows, ref int first)
+    public bool TryAdd(int index, in PullItem item, ReadOnlySpan<ulong> keys, TableSegment rows, UnflushedAnswers.Read? read, ref int first)
     {
         int width = rows.Table.Width;
         int rowBytes = width * sizeof(float);
         do
         {
-            if (_frame is null && !node.Outbox.HasRoom(link))
+            if (_frame is null && (!node.Outbox.HasRoom(link) || (read is not null && unflushed.IsFull)))
             {
                 return false;
             }
@@ -52,6 +54,11 @@ internal struct PullReplyWriter(NodeState node, LinkId link, FrameHeader request
                 Text = "",
             };
             Write(ref piece, keys.Slice(first, fits), rows, width, item);
+            if (read is { } unflushedRead)
+            {
+                (_reads ??= []).Add(unflushedRead);
+            }
+
             first += fits;
         }
         while (first < keys.Length);
@@ -84,7 +91,16 @@ internal struct PullReplyWriter(NodeState node, LinkId link, FrameHeader request
         FrameHeader header = node.Reply(FrameKind.PullReply, request);
         header.Seal(frame.Span);
         node.Counters.PullBytes += frame.Length;
-        node.Outbox.SendBulk(link, frame);
+        if (_reads is not null)
+        {
+            unflushed.Add(link, request.RequestId, frame, [.. _reads]);
+            _reads = null;
+        }
+        else
+        {
+            node.Outbox.SendBulk(link, frame);
+        }
+
         _frame = null;
         _items = 0;
     }
