@@ -232,7 +232,7 @@ internal sealed class ClusterRun : IDisposable
 
     private async Task BeginAsync(WeirClient opener)
     {
-        _tokens = await opener.OpenTableAsync(new TableOptions { Name = "tokens", Durable = _options.Journal is not null });
+        _tokens = await opener.OpenTableAsync(new TableOptions { Name = "tokens", Durable = _options.Journal is not null, Committed = _options.ReadsCommitted });
         _own = await opener.OpenTableAsync(new TableOptions { Name = "own", Durable = _options.Journal is not null });
         for (int i = 0; i < _options.Pushers; i++)
         {

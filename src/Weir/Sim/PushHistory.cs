@@ -72,6 +72,9 @@ internal sealed class PushHistory(SimScheduler scheduler, WeirClient client)
         call.Acknowledged = isAcknowledged ? scheduler.Now : Instant.Never;
     }
 
+    /// <summary>Whether the deletion of a token was begun.</summary>
+    public bool IsDeleted(ulong token) => _deletes.ContainsKey(token);
+
     /// <summary>What must stand of a token once nothing is under way.</summary>
     /// <param name="token">The token.</param>
     /// <param name="loaded">The checkpoint that the cluster went back to meanwhile; null where it never did.</param>

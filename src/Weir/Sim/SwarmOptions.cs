@@ -16,6 +16,9 @@ internal sealed record SwarmOptions
     /// <summary>One of the others in so many has checkpoints.</summary>
     private const int CheckpointsOneIn = 6;
 
+    /// <summary>One of them in so many has its tokens in a committed table.</summary>
+    private const int CommittedOneIn = 4;
+
     /// <summary>One seed in so many has durable tables.</summary>
     private const int DurableOneIn = 6;
 
@@ -79,6 +82,9 @@ internal sealed record SwarmOptions
     /// <summary>What its durable tables are; null where it has none, and no server a journal.</summary>
     public JournalDraw? Journal { get; init; }
 
+    /// <summary>Whether the table of tokens is committed, and who pushes them reads them back all the while.</summary>
+    public bool ReadsCommitted { get; init; }
+
     public bool Has(FaultKind kind) => Array.IndexOf(Kinds, kind) >= 0;
 
     /// <summary>
@@ -88,7 +94,10 @@ internal sealed record SwarmOptions
     public bool MayEndSessions => Replicas == 0 || Checkpoints != CheckpointUse.None || Array.Exists(Kinds, k => k is FaultKind.ProcessDeath or FaultKind.ClientPartition or FaultKind.Partition or FaultKind.OneWayPartition or FaultKind.PairPartition or FaultKind.Pause or FaultKind.RegisterAway);
 
     /// <summary>Draws a run.</summary>
-    public static SwarmOptions Draw(ulong seed) => DrawDurableTables(seed).WithCheckpoints(new Rng(seed ^ 0xC4EC));
+    public static SwarmOptions Draw(ulong seed) => DrawCheckpoints(seed).WithCommittedReads(new Rng(seed ^ 0xC0337));
+
+    /// <summary>Draws a run without committed tables: what found-by-seed tests were drawn by before there were any.</summary>
+    public static SwarmOptions DrawCheckpoints(ulong seed) => DrawDurableTables(seed).WithCheckpoints(new Rng(seed ^ 0xC4EC));
 
     /// <summary>Draws a run without checkpoints: what found-by-seed tests were drawn by before there were any.</summary>
     public static SwarmOptions DrawDurableTables(ulong seed) => DrawPlannedChanges(seed).WithDurableTables(new Rng(seed ^ 0xD15C));
@@ -139,7 +148,8 @@ internal sealed record SwarmOptions
             + $"bounded workers {BoundedWorkers} (bound {(Bound is { } bound ? Number(bound) : "none")}), hosts {Hosts}, iterations {Iterations}, safety {SafetyMs} ms, "
             + $"{(LeavesDead ? "dead stay dead" : "dead come back")}, faults {(Kinds.Length == 0 ? "none" : string.Join(" ", Kinds))}{(Plays is { } plays ? $", plays {plays}" : "")}"
             + (Checkpoints == CheckpointUse.None ? "" : $", checkpoints {Checkpoints}")
-            + (Journal is { } journal ? $", {journal}" : "");
+            + (Journal is { } journal ? $", {journal}" : "")
+            + (ReadsCommitted ? ", committed tokens" : "");
     }
 
     /// <summary>
@@ -168,6 +178,9 @@ internal sealed record SwarmOptions
     /// <summary>Adds an operator who saves checkpoints, drawn apart like the others. A stop of all servers is enough for one run.</summary>
     private SwarmOptions WithCheckpoints(Rng rng) =>
         Plays is null && !Has(FaultKind.WholeStop) && rng.Chance(1, CheckpointsOneIn) ? this with { Checkpoints = CheckpointUse.RestoredAtEnd + rng.Below(3) } : this;
+
+    /// <summary>Has tokens in a committed table, in a part of the seeds, drawn apart like the others.</summary>
+    private SwarmOptions WithCommittedReads(Rng rng) => this with { ReadsCommitted = Plays is null && Pushers > 0 && rng.Chance(1, CommittedOneIn) };
 
     /// <summary>
     /// Adds journals and durable tables, in a part of the seeds, with what disks do; drawn apart as well. Where all servers may stop at once there are

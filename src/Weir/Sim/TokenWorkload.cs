@@ -7,12 +7,14 @@ namespace Weir.Sim;
 /// <summary>
 /// A client without a clock: pushes of unique tokens, several at a time and in no order, deletes of some of them, and rows that it alone sets,
 /// adds to and deletes and reads back. At the end each acknowledged token must stand once, each other one once or not at all, and nothing else
-/// (reliability.md, B2). Not thread-safe.
+/// (reliability.md, B2). Where their table is committed it reads tokens back all the while (design R22). Not thread-safe.
 /// </summary>
 internal sealed class TokenWorkload(SimCluster cluster, WeirClient client, WeirTable tokens, WeirTable own, int number, ulong seed)
 {
     private const int MostOpen = 3;
     private const int OwnRows = 6;
+    private const int LatestTokens = 60;
+    private const int MostReadBack = 6;
 
     private readonly Rng _rng = new(seed);
     private readonly PushHistory _history = new(cluster.Scheduler, client);
@@ -41,6 +43,7 @@ internal sealed class TokenWorkload(SimCluster cluster, WeirClient client, WeirT
     /// <summary>Pushes until it is told to stop, and then until all that it began has ended.</summary>
     public async Task RunAsync(Func<bool> stops)
     {
+        Task readingBack = tokens.IsCommitted ? ReadBackAsync(stops, new Rng(seed ^ 0x5EE7)) : Task.CompletedTask;
         List<Task> open = [];
         while (!stops())
         {
@@ -60,6 +63,7 @@ internal sealed class TokenWorkload(SimCluster cluster, WeirClient client, WeirT
         }
 
         await Task.WhenAll(open);
+        await readingBack;
     }
 
     /// <summary>What the table must say of the key of a token of this client, having been read as <paramref name="value"/>.</summary>
@@ -95,7 +99,7 @@ internal sealed class TokenWorkload(SimCluster cluster, WeirClient client, WeirT
 
     private async Task PushAsync()
     {
-        ulong[] keys = [.. Enumerable.Range(0, 1 + _rng.Below(5)).Select(_ => Mix.Of(((ulong)number << 40) + ++_lastToken))];
+        ulong[] keys = [.. Enumerable.Range(0, 1 + _rng.Below(5)).Select(_ => Token(++_lastToken))];
         float[] ones = new float[keys.Length];
         Array.Fill(ones, 1f);
         Task push = client.PushAsync(tokens, keys, ones);
@@ -118,6 +122,48 @@ internal sealed class TokenWorkload(SimCluster cluster, WeirClient client, WeirT
         _history.End(call, await TryAsync(delete));
     }
 
+    /// <summary>What was acknowledged is read, and what was read once is there until it is deleted.</summary>
+    private async Task ReadBackAsync(Func<bool> stops, Rng rng)
+    {
+        HashSet<ulong> seen = [];
+        uint generation = Generation;
+        ulong ofEarlier = 0;
+        while (!stops())
+        {
+            await cluster.Scheduler.Delay(rng.Below(25L), CancellationToken.None);
+            if (Generation != generation)
+            {
+                // The cluster went back to a checkpoint: of tokens from before nobody knows.
+                (generation, ofEarlier) = (Generation, _lastToken);
+                seen.Clear();
+            }
+
+            ulong least = Math.Max(ofEarlier, _lastToken - Math.Min(_lastToken, LatestTokens));
+            if (least == _lastToken)
+            {
+                continue;
+            }
+
+            ulong[] keys = [.. Enumerable.Range(0, MostReadBack).Select(_ => Token(least + 1 + (ulong)rng.Below((long)(_lastToken - least)))).Distinct()];
+            Presence[] before = [.. keys.Select(key => _history.Of(key, loaded: null))];
+            float[] values = new float[keys.Length];
+            if (!await ReadAsync(tokens, keys, values) || Generation != generation)
+            {
+                continue;
+            }
+
+            for (int i = 0; i < keys.Length; i++)
+            {
+                Presence after = _history.Of(keys[i], loaded: null);
+                bool mustStand = (before[i] == Presence.Once && after == Presence.Once) || (seen.Contains(keys[i]) && !_history.IsDeleted(keys[i]));
+                Invariant.That(
+                    values[i] == 1 ? before[i] != Presence.Not : values[i] == 0 && !mustStand,
+                    $"pusher {number} reads the token {keys[i]:x} {values[i]} times from a committed table, where it was {before[i]} before and is {after} now and was {(seen.Contains(keys[i]) ? "" : "not ")}seen there");
+                _ = values[i] == 1 ? seen.Add(keys[i]) : seen.Remove(keys[i]);
+            }
+        }
+    }
+
     /// <summary>Changes rows that nobody else touches, one change at a time, and reads what must stand.</summary>
     private async Task OwnAsync()
     {
@@ -135,7 +181,7 @@ internal sealed class TokenWorkload(SimCluster cluster, WeirClient client, WeirT
         if (generation != _ownGeneration)
         {
             // The cluster went back to a checkpoint: whatever it holds of these rows is what the next change begins with.
-            bool isRead = await ReadAsync(keys, read) && Generation == generation;
+            bool isRead = await ReadAsync(own, keys, read) && Generation == generation;
             (_own, _ownGeneration) = isRead ? ([.. read], generation) : (_own, _ownGeneration);
             _ownIsOpen = false;
             return;
@@ -175,7 +221,7 @@ internal sealed class TokenWorkload(SimCluster cluster, WeirClient client, WeirT
 
         state.Acknowledged = cluster.Scheduler.Now;
         Invariant.That(!isPushPull || expected.AsSpan().SequenceEqual(read), $"a PushPull of pusher {number} reads its own push, applied once (change {change})");
-        if (!await ReadAsync(keys, read) || Generation != generation)
+        if (!await ReadAsync(own, keys, read) || Generation != generation)
         {
             _ownIsOpen = false;
             return;
@@ -187,6 +233,8 @@ internal sealed class TokenWorkload(SimCluster cluster, WeirClient client, WeirT
     }
 
     private uint Generation => client.State.Map!.Generation;
+
+    private ulong Token(ulong nth) => Mix.Of(((ulong)number << 40) + nth);
 
     private ulong OwnKey(int row) => Mix.Of(((ulong)number << 40) + (1UL << 39) + (ulong)row);
 
@@ -207,11 +255,11 @@ internal sealed class TokenWorkload(SimCluster cluster, WeirClient client, WeirT
     }
 
     /// <summary>False where the cluster went back to a checkpoint meanwhile.</summary>
-    private async Task<bool> ReadAsync(ulong[] keys, float[] read)
+    private async Task<bool> ReadAsync(WeirTable table, ulong[] keys, float[] read)
     {
         try
         {
-            await client.PullAsync(own, keys, read);
+            await client.PullAsync(table, keys, read);
             return true;
         }
         catch (WeirException restored) when (restored.Status == Status.Restored)
