@@ -126,6 +126,68 @@ public class ChainTests
     }
 
     /// <summary>
+    /// A changed head has none of the parts that the old one held: the clients send them at once, and not when their timers say so. Every member knows afterwards which
+    /// iterations are closed (R19).
+    /// </summary>
+    [Fact]
+    public void Parts_that_a_head_held_when_it_died_go_to_the_next_one_and_every_member_keeps_the_closed_iteration()
+    {
+        using var cluster = new SimCluster(12, servers: 4, replicas: 1, limits: Fast, acceptors: 3);
+        cluster.Run(
+            async () =>
+            {
+                var late = new ClientOptions { RetryMs = 100_000, UnreachableMs = 60_000 };
+                WeirClient early = await cluster.ConnectAsync("a", late), slow = await cluster.ConnectAsync("b", late);
+                Job job = await early.OpenJobAsync(new JobOptions { Name = "j", Workers = 2 });
+                WeirTable table = await early.OpenTableAsync(new TableOptions { Name = "t", Job = job, Aggregate = true });
+                ulong[] keys = [.. Enumerable.Range(0, 500).Select(i => (ulong)i)];
+                float[] ones = [.. keys.Select(_ => 1f)], read = new float[keys.Length];
+                TaskCompletionSource held = new(), goOn = new();
+                Task Body(Worker worker, CancellationToken stop) => WorkAsync(worker, stop);
+                Task hosting = Task.WhenAll(early.HostWorkersAsync(job, Body), slow.HostWorkersAsync(job, Body));
+                await held.Task;
+                await cluster.Scheduler.Delay(100, CancellationToken.None);
+                ClusterMap map = cluster.Nodes[0].Map!;
+                int head = Enumerable.Range(1, 3).First(server => Array.Exists(map.Chains, c => map.Members[c.Head].Node == (ulong)server + 1));
+                Assert.Equal(keys.Length, (int)cluster.Nodes.Sum(n => n.Counters.ValuesPushed));
+                cluster.KillServer(head);
+                await cluster.Scheduler.Delay(1500, CancellationToken.None);
+                Instant since = cluster.Scheduler.Now;
+                goOn.SetResult();
+                await hosting;
+                Assert.InRange(cluster.Scheduler.Now.MsSince(since), 0, 5000);
+                await early.PullAsync(table, keys, read);
+                Assert.All(read, value => Assert.Equal(4, value));
+                await cluster.Scheduler.Delay(500, CancellationToken.None);
+                Assert.All(
+                    cluster.Nodes.Where((_, server) => cluster.Runs(server)).SelectMany(n => n.State.Held).SelectMany(s => s.Tables),
+                    rows => Assert.Equal(2, rows.Aggregation!.Closed));
+
+                async Task WorkAsync(Worker worker, CancellationToken stop)
+                {
+                    while (worker.Clock < 2)
+                    {
+                        bool isLate = worker.Clock == 0 && worker.Index == 1;
+                        if (isLate)
+                        {
+                            await goOn.Task;
+                        }
+
+                        Task push = worker.PushAsync(table, keys, ones, stop);
+                        if (worker.Clock == 0 && !isLate)
+                        {
+                            held.SetResult();
+                        }
+
+                        await worker.ClockAsync(stop);
+                        await push;
+                    }
+                }
+            },
+            limitMs: 200_000);
+    }
+
+    /// <summary>
     /// With the shortest failure timeout, what a user waits for after a kill, in simulated time. No frame of a copy arrives before: whoever served from a copy, and not from the replica
     /// that it has, would serve nothing here (PS-38).
     /// </summary>

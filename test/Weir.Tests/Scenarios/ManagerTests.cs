@@ -155,6 +155,42 @@ public class ManagerTests
         }, limitMs: 20_000);
     }
 
+    /// <summary>What nobody could hear is nobody's silence: a manager that heard no acceptor either may be the deaf one (R6).</summary>
+    [Fact]
+    public void Nobody_is_counted_gone_after_all_were_cut_off_from_each_other_for_longer_than_the_timeout()
+    {
+        for (ulong seed = 0; seed < 8; seed++)
+        {
+            using SimCluster cluster = Cluster(seed);
+            cluster.Run(async () =>
+            {
+                await cluster.ConnectAsync("a");
+                await cluster.Scheduler.Delay(500, CancellationToken.None);
+                ulong[] members = [.. cluster.Nodes[0].Map!.Members.Select(m => m.Incarnation)];
+                CutAll(isCut: true);
+                await cluster.Scheduler.Delay(ServerLimits.FastFailover.NodeTimeoutMs + 150, CancellationToken.None);
+                CutAll(isCut: false);
+                await cluster.Scheduler.Delay(2000, CancellationToken.None);
+                Assert.All(cluster.Nodes, n => Assert.Null(n.StopReason));
+                Assert.All(cluster.Nodes, n => Assert.Equal(members, n.Map!.Members.Select(m => m.Incarnation)));
+            }, limitMs: 20_000);
+
+            void CutAll(bool isCut)
+            {
+                for (int from = 0; from < 4; from++)
+                {
+                    for (int to = 0; to < 4; to++)
+                    {
+                        if (from != to)
+                        {
+                            cluster.CutServers(from, to, isCut);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     [Fact]
     public void A_manager_that_leaves_is_followed_by_another_and_its_node_stops()
     {

@@ -4,6 +4,7 @@ using Weir.Keys;
 using Weir.Placement;
 using Weir.Server;
 using Weir.Sim;
+using Weir.Wire;
 using Weir.World;
 
 namespace Weir.Tests.Scenarios;
@@ -140,6 +141,54 @@ public partial class MoveTests
                 }
             },
             limitMs: 120_000);
+    }
+
+    /// <summary>The words between servers take long, so that pushes are told of seals that last; who paused for one goes on when the map names the next head (decision 0064).</summary>
+    [Fact]
+    public void A_push_that_paused_for_a_head_that_makes_way_goes_on_with_the_map_and_not_after_its_pause()
+    {
+        const int PauseMs = 20_000;
+        using var cluster = new SimCluster(5, servers: 3, replicas: 1, limits: ServerLimits.FastFailover);
+        cluster.Run(
+            async () =>
+            {
+                WeirClient client = await cluster.ConnectAsync("a", new ClientOptions { BackoffMs = PauseMs });
+                WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t" });
+                await client.PushAsync(table, Keys, new float[Keys.Length]);
+                cluster.Network.Faults = new SimFaults { MinDelayUs = 200, MaxDelayUs = 201 };
+                int paused = 0;
+                cluster.Network.Delays = (from, to, frame) => cluster.Servers.Contains(from) && cluster.Servers.Contains(to) ? 20_000 : 0;
+                cluster.Network.Arriving = (_, to, frame) => paused += to == cluster.Clients[client] && IsPaused(frame) ? 1 : 0;
+                cluster.AddServer();
+                long longestMs = 0;
+                List<Task> pushes = [];
+                for (int push = 0; push < 1000; push++)
+                {
+                    pushes.Add(PushAsync(Keys[push]));
+                    await cluster.Scheduler.Delay(2, CancellationToken.None);
+                }
+
+                await Task.WhenAll(pushes);
+                Assert.True(IsSettled(cluster, 4, 1));
+                Assert.True(paused > 0);
+                Assert.InRange(longestMs, 1, PauseMs / 10);
+
+                // A key alone: the answer to several parts waits for those that were taken, and by then the map is there.
+                async Task PushAsync(ulong key)
+                {
+                    Instant begin = cluster.Scheduler.Now;
+                    await client.PushAsync(table, new[] { key }, new float[] { 1 });
+                    longestMs = Math.Max(longestMs, cluster.Scheduler.Now.MsSince(begin));
+                }
+            },
+            limitMs: 120_000);
+
+        static bool IsPaused(FrameBuffer frame)
+        {
+            List<PartReply> replies = [];
+            return FrameHeader.TryRead(frame.Span, out FrameHeader header) == HeaderFault.None && header.Kind == FrameKind.PushReply
+                && PushReplyBody.TryRead(frame.Span[FrameHeader.Size..], replies) && replies.Exists(reply => reply.Status == Status.Moving);
+        }
     }
 
     /// <summary>Found by reading: the entries kept for a newcomer that never came filled the log, and every push was then answered Busy.</summary>
