@@ -477,6 +477,7 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
         tally.Hit(FaultKind.Drain, isChanging);
         HasLostServer = true;
         _drained.Add(server);
+        ulong incarnation = cluster.Nodes[server].Incarnation;
         Trail($"server:{server} is drained");
         // One with an acceptor is not forgotten: that it goes for good is for a planned leave to try, of one at a time.
         int then = rng.Below(server < options.Acceptors ? 2 : 3);
@@ -501,7 +502,12 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
         {
             if (await draining)
             {
-                probe.Leaving.Add(server);
+                // One that was started again meanwhile is another server, and may come in (seed 702724).
+                if (cluster.Nodes[server].Incarnation == incarnation)
+                {
+                    probe.Leaving.Add(server);
+                }
+
                 Trail($"server:{server} is forgotten");
                 if (!await TryAsync(() => client.ForgetServerAsync(cluster.Servers[server].Address)))
                 {

@@ -16,7 +16,7 @@ internal sealed record SwarmOptions
     /// <summary>One of the others in so many has checkpoints.</summary>
     private const int CheckpointsOneIn = 6;
 
-    /// <summary>One of them in so many has its tokens in a committed table.</summary>
+    /// <summary>One of them in so many has its tokens in a committed table; half of those in which all servers stop.</summary>
     private const int CommittedOneIn = 4;
 
     /// <summary>One seed in so many has durable tables.</summary>
@@ -180,7 +180,7 @@ internal sealed record SwarmOptions
         Plays is null && !Has(FaultKind.WholeStop) && rng.Chance(1, CheckpointsOneIn) ? this with { Checkpoints = CheckpointUse.RestoredAtEnd + rng.Below(3) } : this;
 
     /// <summary>Has tokens in a committed table, in a part of the seeds, drawn apart like the others.</summary>
-    private SwarmOptions WithCommittedReads(Rng rng) => this with { ReadsCommitted = Plays is null && Pushers > 0 && rng.Chance(1, CommittedOneIn) };
+    private SwarmOptions WithCommittedReads(Rng rng) => this with { ReadsCommitted = Plays is null && Pushers > 0 && rng.Chance(1, Has(FaultKind.WholeStop) ? 2 : CommittedOneIn) };
 
     /// <summary>
     /// Adds journals and durable tables, in a part of the seeds, with what disks do; drawn apart as well. Where all servers may stop at once there are
