@@ -102,6 +102,9 @@ public sealed record TableOptions
     /// <summary>The job whose workers' clocks govern pulls of the table; null for none.</summary>
     public Job? Job { get; init; }
 
+    /// <summary>The vector or matrix that the rows are blocks of.</summary>
+    internal TableDimensions Dimensions { get; init; }
+
     /// <summary>
     /// The consistency of pulls that name no delay bound of their own (OSDI'14 section 3.5, PS-14): 0 is sequential, above it every iteration before
     /// t - bound of every worker is contained, null, the default, is eventual: pulls wait for nobody. Needs <see cref="Job"/>. The table's first declaration

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Weir.Keys;
 using Weir.Wire;
 using Weir.World;
@@ -10,6 +11,7 @@ internal sealed class PullCall(PullSender sender, WeirTable table, KeySlices sli
 {
     private CancellationTokenRegistration _cancellation;
     private bool _sliced = true;
+    private List<(int FirstRow, double Value)>? _reduced;
 
     public WeirTable Table { get; } = table;
 
@@ -36,6 +38,12 @@ internal sealed class PullCall(PullSender sender, WeirTable table, KeySlices sli
     public long MinimumClock { get; set; } = -1;
 
     public bool Mixed { get; set; }
+
+    /// <summary>What is wanted in place of the rows; of the kind None where they are wanted themselves.</summary>
+    public RowReduction Reduction { get; init; }
+
+    /// <summary>Bytes of an item's head on the wire.</summary>
+    public int HeadBytes => PullItem.Size + (Reduction.Kind == ReductionKind.None ? 0 : RowReduction.Size);
 
     public bool IsOver => Task.IsCompleted;
 
@@ -75,6 +83,7 @@ internal sealed class PullCall(PullSender sender, WeirTable table, KeySlices sli
         Rows = rows,
         Committed = Table.IsCommitted,
         Takes = sender.Takes,
+        Reduction = Reduction,
     };
 
     /// <summary>From now on the token ends the call, with what <see cref="PushCall.EndBy"/> says.</summary>
@@ -84,6 +93,13 @@ internal sealed class PullCall(PullSender sender, WeirTable table, KeySlices sli
         {
             _cancellation = cancellation.UnsafeRegister(static (call, token) => ((PullCall)call!).EndNow(token), this);
         }
+    }
+
+    /// <summary>The caller waits no longer.</summary>
+    public void Cancel(CancellationToken cancellation)
+    {
+        TrySetCanceled(cancellation);
+        Release();
     }
 
     public void Fail(Exception failure)
@@ -118,7 +134,11 @@ internal sealed class PullCall(PullSender sender, WeirTable table, KeySlices sli
     /// <summary>Copies one piece of an answer to where the caller wants it; absent rows read as the table's initial value.</summary>
     public void Take(int firstRow, in PullReplyItem piece, ReadOnlySpan<byte> foundBits, ReadOnlySpan<float> packed)
     {
-        if (piece.Found == piece.Rows)
+        if (Reduction.Kind != ReductionKind.None)
+        {
+            (_reduced ??= []).Add((firstRow, MemoryMarshal.Read<double>(MemoryMarshal.AsBytes(packed))));
+        }
+        else if (piece.Found == piece.Rows)
         {
             Slices.ScatterRows(packed, Table.Width, firstRow, firstRow + piece.Rows, Values.Span);
         }
@@ -163,14 +183,25 @@ internal sealed class PullCall(PullSender sender, WeirTable table, KeySlices sli
         }
     }
 
+    /// <summary>The answers over all of its rows, joined. In the rows' order: so it does not depend on who answered first.</summary>
+    public double Reduced()
+    {
+        double joined = Reduction.Nothing;
+        foreach ((_, double value) in (_reduced ?? []).OrderBy(part => part.FirstRow))
+        {
+            joined = Reduction.Join(joined, value);
+        }
+
+        return joined;
+    }
+
     private void EndNow(CancellationToken cancellation)
     {
         lock (sender.Gate)
         {
             if (!IsOver)
             {
-                TrySetCanceled(cancellation);
-                Release();
+                Cancel(cancellation);
             }
         }
     }

@@ -71,7 +71,7 @@ internal sealed class PullRequest
         _items.Add(new AskedRows(segment, from, to) { SendsKeys = sendsKeys });
         _open++;
         BytesLeft += (long)(to - from) * Call.RowBytes;
-        FrameBytes += PullItem.Size + ((to - from) * sizeof(ulong));
+        FrameBytes += Call.HeadBytes + ((to - from) * sizeof(ulong));
     }
 
     /// <summary>Rows of an item have come.</summary>

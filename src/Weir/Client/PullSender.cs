@@ -250,6 +250,13 @@ internal sealed class PullSender(ClientState state)
             return false;
         }
 
+        if (request.Call.Reduction.Kind != ReductionKind.None)
+        {
+            // Two floats' bytes are one double's.
+            values = MemoryMarshal.Cast<byte, float>(bytes);
+            return piece.Rows == item.Rows && piece.Found == 0 && piece.ValueEncoding == ValueEncoding.Raw && bytes.Length == sizeof(double);
+        }
+
         long floats = (long)piece.Found * request.Call.Table.Width;
         if (piece.ValueEncoding == ValueEncoding.Raw)
         {
@@ -396,7 +403,7 @@ internal sealed class PullSender(ClientState state)
 
         // What comes back, or the question itself: with many small segments the items' heads outweigh their rows.
         if (reader.Asking is { } full
-            && Math.Max(full.BytesLeft + ((long)(to - from) * call.RowBytes), full.FrameBytes + PullItem.Size + ((to - from) * sizeof(ulong))) > RequestBytes)
+            && Math.Max(full.BytesLeft + ((long)(to - from) * call.RowBytes), full.FrameBytes + call.HeadBytes + ((to - from) * sizeof(ulong))) > RequestBytes)
         {
             call.Unasked.Enqueue(full);
             reader.Asking = null;
@@ -472,11 +479,11 @@ internal sealed class PullSender(ClientState state)
     {
         PullItem head = request.Call.Head(item.Segment, item.Rows);
         item.Keys = _keys.Write(
-            request.Node, head.Table, head.Segment, request.Call.Slices.Keys.AsSpan(item.From, item.Rows), item.SendsKeys, into[PullItem.Size..]);
+            request.Node, head.Table, head.Segment, request.Call.Slices.Keys.AsSpan(item.From, item.Rows), item.SendsKeys, into[head.HeadBytes..]);
         (head.KeyEncoding, head.KeyBytes, head.KeepKeys) = (item.Keys.Encoding, item.Keys.Bytes, item.Keys.Keep);
         var writer = new ByteWriter(into);
         head.Write(ref writer);
-        into[(PullItem.Size + head.KeyBytes)..head.TotalBytes].Clear();
+        into[(head.HeadBytes + head.KeyBytes)..head.TotalBytes].Clear();
         return head.TotalBytes;
     }
 }

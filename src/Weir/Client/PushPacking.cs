@@ -54,7 +54,7 @@ internal sealed class PushPacking(ClientState state)
 
             PushStream stream = call.Session.Stream(call.Table.Id, (uint)segment, deletes, call.Table.Aggregate);
             PushPart part = _freeParts.TryPop(out PushPart? free) ? free : new PushPart();
-            part.Begin(stream, call, call.Seq with { Piece = (uint)piece }, from, to, PartBytes(to - from, rowBytes));
+            part.Begin(stream, call, call.Seq with { Piece = (uint)piece }, from, to, PartBytes(to - from, call.ValueBytes(to - from)));
             stream.Pending.Add(part);
             Pack(head, part, itemBytes, call);
             call.PartsLeft++;
@@ -186,7 +186,7 @@ internal sealed class PushPacking(ClientState state)
         }
     }
 
-    private static int PartBytes(int rows, int rowBytes) => PartHeader.Size + (rows * sizeof(ulong)) + PartHeader.Pad8(rows * rowBytes);
+    private static int PartBytes(int rows, int valueBytes) => PartHeader.Size + (rows * sizeof(ulong)) + PartHeader.Pad8(valueBytes);
 
     /// <summary>Writes a part into room for all of its bytes; gives how many it took.</summary>
     private int Write(NodeLink node, PushPart part, Span<byte> into)
@@ -207,7 +207,7 @@ internal sealed class PushPacking(ClientState state)
         int rows = part.To - part.From;
         part.Keys = _keys.Write(
             node, part.Stream.Table, part.Stream.Segment, call.Slices.Keys.AsSpan(part.From, rows), part.SendsKeys, into[PartHeader.Size..]);
-        Span<byte> values = into.Slice(PartHeader.Size + PadKeys(part, into), rows * call.RowBytes);
+        Span<byte> values = into.Slice(PartHeader.Size + PadKeys(part, into), call.ValueBytes(rows));
         var head = new PartHeader
         {
             Table = part.Stream.Table,
@@ -218,7 +218,12 @@ internal sealed class PushPacking(ClientState state)
             Operation = call.Operation,
             ValueBytes = values.Length,
         };
-        if (call.RowBytes > 0)
+        if (call.Operation == PartOperation.Arithmetic)
+        {
+            var writer = new ByteWriter(values);
+            call.Arithmetic.Write(ref writer);
+        }
+        else if (call.RowBytes > 0)
         {
             Span<float> floats = MemoryMarshal.Cast<byte, float>(values);
             call.Slices.GatherRows(call.Values.Span, call.Table.Width, part.From, part.To, floats);

@@ -50,9 +50,9 @@ internal sealed class PushSender(ClientState state)
     /// cut later, in the same order.
     /// </summary>
     public PushCall Push(
-        PushSession session, WeirTable table, KeySlices slices, ReadOnlyMemory<float> values, PartOperation operation, Instant deadline, PullCall? pull)
+        PushSession session, WeirTable table, KeySlices slices, ReadOnlyMemory<float> values, PartOperation operation, Instant deadline, PullCall? pull, RowArithmetic arithmetic = default)
     {
-        var call = new PushCall(this, session, table, slices, values, operation, deadline, state.Completions) { Pull = pull };
+        var call = new PushCall(this, session, table, slices, values, operation, deadline, state.Completions) { Pull = pull, Arithmetic = arithmetic };
         if (session.Failure is { } failure)
         {
             call.IsCut = true;

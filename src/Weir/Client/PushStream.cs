@@ -325,8 +325,14 @@ internal sealed class PushCall(
     /// <summary>The other half of a PushPull: it fails with this one.</summary>
     public PullCall? Pull { get; init; }
 
-    /// <summary>Bytes of a row's values on the wire.</summary>
+    /// <summary>What is done to the rows where the operation is Arithmetic.</summary>
+    public RowArithmetic Arithmetic { get; init; }
+
+    /// <summary>Bytes of a row's values, at the server where they do not travel: what bounds a part.</summary>
     public int RowBytes => Operation == PartOperation.Delete ? 0 : Table.Width * sizeof(float);
+
+    /// <summary>Bytes on the wire in place of so many rows' values.</summary>
+    public int ValueBytes(int rows) => Operation == PartOperation.Arithmetic ? RowArithmetic.Size : rows * RowBytes;
 
     /// <summary>From now on the token ends the waiting. Without a closure: a call allocates for it nothing that is not used again.</summary>
     public void EndBy(CancellationToken cancellation)

@@ -130,7 +130,8 @@ public sealed class WeirClient : IAsyncDisposable
             new KeyLifetime(options.ExpireAfterClocks, options.AdmitAfterSightings),
             options.Committed,
             options.Durable,
-            options.DelayBound ?? PullItem.NoBound);
+            options.DelayBound ?? PullItem.NoBound,
+            options.Dimensions);
         AdminReplyBody reply = await ChangeAsync(FrameKind.OpenTable, body, cancellation);
         uint id = (uint)reply.First;
         lock (State.Gate)
@@ -534,9 +535,9 @@ public sealed class WeirClient : IAsyncDisposable
     }
 
     internal Task WriteAsync(
-        PushSession session, WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, PartOperation operation, CancellationToken cancellation)
+        PushSession session, WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, PartOperation operation, CancellationToken cancellation, RowArithmetic arithmetic = default)
     {
-        CheckShape(table, keys.Length, values.Length, operation == PartOperation.Delete ? 0 : table.Width, nameof(values));
+        CheckShape(table, keys.Length, values.Length, operation is PartOperation.Delete or PartOperation.Arithmetic ? 0 : table.Width, nameof(values));
         if (cancellation.IsCancellationRequested)
         {
             return Task.FromCanceled(cancellation);
@@ -546,7 +547,7 @@ public sealed class WeirClient : IAsyncDisposable
         PushCall call;
         lock (State.Gate)
         {
-            call = _core.Pushes.Push(session, table, slices, values, operation, State.Now.AfterMs(State.Options.DeadlineMs), null);
+            call = _core.Pushes.Push(session, table, slices, values, operation, State.Now.AfterMs(State.Options.DeadlineMs), null, arithmetic);
             call.EndBy(cancellation);
         }
 
@@ -558,19 +559,32 @@ public sealed class WeirClient : IAsyncDisposable
         PushSession? worker, WeirTable table, ReadOnlyMemory<ulong> keys, Memory<float> values, int? delayBound, CancellationToken cancellation)
     {
         CheckShape(table, keys.Length, values.Length, table.Width, nameof(values));
-        CheckBound(delayBound);
-        if (cancellation.IsCancellationRequested)
-        {
-            return Task.FromCanceled<PullResult>(cancellation);
-        }
+        return Read(worker, table, keys, values, delayBound, default, cancellation).Task;
+    }
 
+    /// <summary>What the servers make of rows, in place of the rows.</summary>
+    internal async Task<double> ReduceAsync(WeirTable table, ReadOnlyMemory<ulong> keys, RowReduction reduction, CancellationToken cancellation)
+    {
+        PullCall call = Read(null, table, keys, default, null, reduction, cancellation);
+        await call.Task;
+        return call.Reduced();
+    }
+
+    private PullCall Read(
+        PushSession? worker, WeirTable table, ReadOnlyMemory<ulong> keys, Memory<float> values, int? delayBound, RowReduction reduction, CancellationToken cancellation)
+    {
+        CheckBound(delayBound);
         KeySlices slices = _cuts.Cut(keys.Span);
         PullCall call;
         lock (State.Gate)
         {
             _core.ThrowIfClosed();
-            call = new PullCall(_core.Pulls, table, slices, values, worker, delayBound ?? PullItem.NoBound, State.Now.AfterMs(State.Options.DeadlineMs));
-            if (worker?.Failure is { } failure)
+            call = new PullCall(_core.Pulls, table, slices, values, worker, delayBound ?? PullItem.NoBound, State.Now.AfterMs(State.Options.DeadlineMs)) { Reduction = reduction };
+            if (cancellation.IsCancellationRequested)
+            {
+                call.Cancel(cancellation);
+            }
+            else if (worker?.Failure is { } failure)
             {
                 call.Fail(failure);
             }
@@ -582,7 +596,7 @@ public sealed class WeirClient : IAsyncDisposable
         }
 
         State.Flush();
-        return call.Task;
+        return call;
     }
 
     internal async Task<PullResult> PushPullAsync(
@@ -672,19 +686,23 @@ public sealed class WeirClient : IAsyncDisposable
         return result;
     }
 
+    /// <summary>Arithmetic with the rows of the keys, at the servers that have them; in the order of this client's pushes, and once.</summary>
+    internal Task ArithmeticAsync(WeirTable table, ReadOnlyMemory<ulong> keys, RowArithmetic arithmetic, CancellationToken cancellation) =>
+        WriteAsync(table, keys, default, PartOperation.Arithmetic, cancellation, arithmetic);
+
     private Task WriteAsync(
-        WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, PartOperation operation, CancellationToken cancellation) =>
+        WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, PartOperation operation, CancellationToken cancellation, RowArithmetic arithmetic = default) =>
         OwnSession is { } session
-            ? WriteAsync(session, table, keys, values, operation, cancellation)
-            : OpenAndWriteAsync(table, keys, values, operation, cancellation);
+            ? WriteAsync(session, table, keys, values, operation, cancellation, arithmetic)
+            : OpenAndWriteAsync(table, keys, values, operation, arithmetic, cancellation);
 
     private async Task<PullResult> OpenAndPushPullAsync(
         WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> pushed, Memory<float> pulled, CancellationToken cancellation) =>
         await PushPullAsync(await OwnSessionAsync(cancellation), table, keys, pushed, pulled, null, cancellation);
 
     private async Task OpenAndWriteAsync(
-        WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, PartOperation operation, CancellationToken cancellation) =>
-        await WriteAsync(await OwnSessionAsync(cancellation), table, keys, values, operation, cancellation);
+        WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, PartOperation operation, RowArithmetic arithmetic, CancellationToken cancellation) =>
+        await WriteAsync(await OwnSessionAsync(cancellation), table, keys, values, operation, cancellation, arithmetic);
 
     /// <summary>The client's own session where it is open and well.</summary>
     private PushSession? OwnSession

@@ -28,6 +28,9 @@ internal sealed record MapTable(
     /// <summary>As <see cref="DelayBound"/>: pulls wait for nobody.</summary>
     public const int NoBound = -1;
 
+    /// <summary>The vector or matrix whose blocks its rows are; none for a table of rows alone.</summary>
+    public TableDimensions Dimensions { get; init; }
+
     /// <summary>
     /// A segment came back from journals, which hold no rows of this table: it is StateLost until it is dropped. It never becomes false again.
     /// </summary>
@@ -35,7 +38,7 @@ internal sealed record MapTable(
 
     /// <summary>What its declaration asks for beside its name and group, for people.</summary>
     public string Shape =>
-        $"width {Width}, {Rule}, initial value {InitialValue}{(Aggregate ? ", aggregating" : "")}{(IsCommitted ? ", committed" : "")}{(Durable ? ", durable" : "")}"
+        $"{Dimensions}width {Width}, {Rule}, initial value {InitialValue}{(Aggregate ? ", aggregating" : "")}{(IsCommitted ? ", committed" : "")}{(Durable ? ", durable" : "")}"
         + (Lifetime.AdmitAfterSightings > 1 ? $", rows with push {Lifetime.AdmitAfterSightings}" : "")
         + (Lifetime.ExpireAfterClocks is { } clocks ? $", for {clocks} clocks" : "");
 

@@ -27,7 +27,7 @@ internal static class MapParts
             m => m.Tables,
             (m, tables) => m with { Tables = tables },
             24 + UpdateRule.EncodedBytes + KeyLifetime.EncodedBytes + TextBytes,
-            t => 24 + UpdateRule.EncodedBytes + KeyLifetime.EncodedBytes + ByteWriter.TextBytes(t.Name),
+            t => 24 + UpdateRule.EncodedBytes + KeyLifetime.EncodedBytes + (t.Dimensions.IsNone ? 0 : TableDimensions.EncodedBytes) + ByteWriter.TextBytes(t.Name),
             WriteTable,
             ReadTable),
         new MapList<MapJob>(
@@ -72,7 +72,7 @@ internal static class MapParts
 
     // The flags of a member, and of a table.
     private const uint IsDraining = 2;
-    private const uint Aggregates = 1, IsCommitted = 2, IsDurable = 4, IsLost = 8;
+    private const uint Aggregates = 1, IsCommitted = 2, IsDurable = 4, IsLost = 8, HasDimensions = 16;
 
     private static void WriteMember(ref ByteWriter writer, MapMember member)
     {
@@ -102,11 +102,16 @@ internal static class MapParts
         writer.UInt32(table.Id);
         writer.Int32(table.Width);
         writer.Single(table.InitialValue);
-        writer.UInt32((table.Aggregate ? Aggregates : 0) | (table.IsCommitted ? IsCommitted : 0) | (table.Durable ? IsDurable : 0) | (table.IsLost ? IsLost : 0));
+        writer.UInt32((table.Aggregate ? Aggregates : 0) | (table.IsCommitted ? IsCommitted : 0) | (table.Durable ? IsDurable : 0) | (table.IsLost ? IsLost : 0) | (table.Dimensions.IsNone ? 0 : HasDimensions));
         writer.UInt32(table.Group);
         table.Rule.Write(ref writer);
         table.Lifetime.Write(ref writer);
         writer.Int32(table.DelayBound);
+        if (!table.Dimensions.IsNone)
+        {
+            table.Dimensions.Write(ref writer);
+        }
+
         writer.Text(table.Name);
     }
 
@@ -116,17 +121,19 @@ internal static class MapParts
         int width = reader.Int32();
         float initial = reader.Single();
         uint flags = reader.UInt32(), group = reader.UInt32();
-        if ((flags & ~(Aggregates | IsCommitted | IsDurable | IsLost)) != 0 | !UpdateRule.TryRead(ref reader, out UpdateRule rule) | !KeyLifetime.TryRead(ref reader, out KeyLifetime lifetime))
+        if ((flags & ~(Aggregates | IsCommitted | IsDurable | IsLost | HasDimensions)) != 0 | !UpdateRule.TryRead(ref reader, out UpdateRule rule) | !KeyLifetime.TryRead(ref reader, out KeyLifetime lifetime))
         {
             reader.Fail();
         }
 
         int delayBound = reader.Int32();
+        TableDimensions dimensions = (flags & HasDimensions) != 0 ? TableDimensions.Read(ref reader) : default;
         return new MapTable(id, reader.Text(), width, rule, initial, (flags & Aggregates) != 0, group, lifetime, (flags & IsCommitted) != 0)
         {
             Durable = (flags & IsDurable) != 0,
             IsLost = (flags & IsLost) != 0,
             DelayBound = delayBound,
+            Dimensions = dimensions,
         };
     }
 

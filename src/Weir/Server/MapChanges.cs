@@ -271,6 +271,7 @@ internal static class MapChanges
         {
             Durable = body.Durable,
             DelayBound = body.DelayBound,
+            Dimensions = body.Dimensions,
         };
         if (Array.Find(map.Tables, t => t.Name == body.Name) is { } known)
         {

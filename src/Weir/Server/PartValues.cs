@@ -11,7 +11,7 @@ internal static class PartValues
     public static long Bytes(in PartHeader part, int width) => part.Operation == PartOperation.Delete ? 0 : (long)part.Rows * width * sizeof(float);
 
     /// <summary>Reads the values; false where they are not those of the part's rows. The caller bounds the rows.</summary>
-    public static bool TryRead(in PartHeader part, ReadOnlySpan<byte> bytes, int width, ref float[] buffer, out ReadOnlySpan<float> values)
+    public static bool TryRead(scoped in PartHeader part, ReadOnlySpan<byte> bytes, int width, ref float[] buffer, out ReadOnlySpan<float> values)
     {
         long expected = Bytes(part, width);
         if (part.ValueEncoding == ValueEncoding.Raw)

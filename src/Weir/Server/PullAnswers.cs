@@ -18,6 +18,7 @@ internal sealed class PullAnswers(NodeState node)
     // By arrival: who asked first is answered first.
     private readonly List<Unfinished> _unfinished = [];
     private readonly KeyReader _keys = new(node);
+    private readonly RowArithmeticPath _arithmetic = new(node);
     private long _unfinishedBytes;
     private bool _roomMade;
 
@@ -215,7 +216,7 @@ internal sealed class PullAnswers(NodeState node)
 
                 if (Find(item, list, keyBytes, out ReadOnlySpan<ulong> keys, out TableSegment? rows, out UnflushedAnswers.Read? read, out Status status, out string text))
                 {
-                    hasRoom = reply.TryAdd(index, item, keys, rows, read, ref at.Row);
+                    hasRoom = item.Reduction.Kind == ReductionKind.None ? reply.TryAdd(index, item, keys, rows, read, ref at.Row) : TryReduce(ref reply, index, item, keys, rows, read);
                 }
                 else
                 {
@@ -231,6 +232,26 @@ internal sealed class PullAnswers(NodeState node)
 
         reply.Finish();
         return hasRoom;
+    }
+
+    private bool TryReduce(ref PullReplyWriter reply, int index, in PullItem item, ReadOnlySpan<ulong> keys, TableSegment rows, UnflushedAnswers.Read? read)
+    {
+        if (!reply.HasRoom(read))
+        {
+            return false;
+        }
+
+        Status status = _arithmetic.Reduce(node.Find(item.Segment)!, rows, item.Reduction, keys, out double value, out string text);
+        if (status == Status.Acked)
+        {
+            reply.Add(index, item, rows, read, value);
+        }
+        else
+        {
+            reply.Refuse(Refusal(index, status, text));
+        }
+
+        return true;
     }
 
     private bool Find(

@@ -27,7 +27,7 @@ internal struct PullReplyWriter(NodeState node, LinkId link, FrameHeader request
         int rowBytes = width * sizeof(float);
         do
         {
-            if (_frame is null && (!node.Outbox.HasRoom(link) || (read is not null && unflushed.IsFull)))
+            if (!HasRoom(read))
             {
                 return false;
             }
@@ -43,26 +43,32 @@ internal struct PullReplyWriter(NodeState node, LinkId link, FrameHeader request
                 continue;
             }
 
-            var piece = new PullReplyItem
-            {
-                Item = index,
-                FirstRow = first,
-                Rows = fits,
-                Stamp = new Stamp(node.Map!.Generation, node.Map.Chains[item.Segment].Epoch, node.Find(item.Segment)?.Acknowledged ?? 0),
-                ClosedIteration = rows.Aggregation?.Closed ?? -1,
-                MinimumClock = item.Group == 0 ? -1 : node.Clocks.Minimum(item.Group),
-                Text = "",
-            };
+            PullReplyItem piece = Piece(index, item, rows, first, fits);
             Write(ref piece, keys.Slice(first, fits), rows, width, item);
-            if (read is { } unflushedRead)
-            {
-                (_reads ??= []).Add(unflushedRead);
-            }
-
+            Await(read);
             first += fits;
         }
         while (first < keys.Length);
         return true;
+    }
+
+    /// <summary>Whether anything may be appended now: into the frame begun, or a new one.</summary>
+    public readonly bool HasRoom(UnflushedAnswers.Read? read) => _frame is not null || (node.Outbox.HasRoom(link) && (read is null || !unflushed.IsFull));
+
+    /// <summary>Appends the number that an item's rows were reduced to: no row is found, and the number stands in place of values.</summary>
+    public void Add(int index, in PullItem item, TableSegment rows, UnflushedAnswers.Read? read, double value)
+    {
+        PullReplyItem piece = Piece(index, item, rows, 0, item.Rows);
+        piece.ValueBytes = sizeof(double);
+        Reserve(piece.TotalBytes);
+        Span<byte> at = _frame!.Whole[_position..];
+        var writer = new ByteWriter(at);
+        piece.WriteHead(ref writer);
+        at.Slice(PullReplyItem.Size, piece.FoundBytes).Clear();
+        BinaryPrimitives.WriteDoubleLittleEndian(at[(PullReplyItem.Size + piece.FoundBytes)..], value);
+        _position += piece.TotalBytes;
+        _items++;
+        Await(read);
     }
 
     /// <summary>Appends an item's refusal.</summary>
@@ -123,6 +129,25 @@ internal struct PullReplyWriter(NodeState node, LinkId link, FrameHeader request
         node.Counters.ValuesPulled += floats;
         _position += piece.TotalBytes;
         _items++;
+    }
+
+    private readonly PullReplyItem Piece(int index, in PullItem item, TableSegment rows, int first, int count) => new()
+    {
+        Item = index,
+        FirstRow = first,
+        Rows = count,
+        Stamp = new Stamp(node.Map!.Generation, node.Map.Chains[item.Segment].Epoch, node.Find(item.Segment)?.Acknowledged ?? 0),
+        ClosedIteration = rows.Aggregation?.Closed ?? -1,
+        MinimumClock = item.Group == 0 ? -1 : node.Clocks.Minimum(item.Group),
+        Text = "",
+    };
+
+    private void Await(UnflushedAnswers.Read? read)
+    {
+        if (read is { } unflushedRead)
+        {
+            (_reads ??= []).Add(unflushedRead);
+        }
     }
 
     private readonly int RowsThatFit(int rowBytes, int rows)

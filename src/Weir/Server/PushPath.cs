@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Weir.Keys;
 using Weir.Placement;
 using Weir.Store;
@@ -18,6 +19,7 @@ internal sealed class PushPath(NodeState node)
     private readonly List<PartReply> _replies = [];
     private readonly List<(Segment Segment, ulong Number, bool IsDurable)> _awaited = [];
     private readonly KeyReader _keys = new(node);
+    private readonly RowArithmeticPath _arithmetic = new(node);
     private float[] _values = [];
     private long _frameBytes;
 
@@ -139,7 +141,8 @@ internal sealed class PushPath(NodeState node)
             return Reply(part, Status.Busy, 0, "");
         }
 
-        if (!TryReadValues(part, valueBytes, table, out ReadOnlySpan<float> values, out string fault))
+        ReadOnlySpan<float> values = default;
+        if (part.Operation != PartOperation.Arithmetic && !TryReadValues(part, valueBytes, table, out values, out string fault))
         {
             return Reply(part, Status.Malformed, 0, fault);
         }
@@ -163,8 +166,9 @@ internal sealed class PushPath(NodeState node)
     }
 
     private PartReply Plain(
-        in FrameHeader header, in PartHeader part, ReadOnlySpan<ulong> keys, ReadOnlySpan<float> values, ReadOnlySpan<byte> keyBytes, ReadOnlySpan<byte> valueBytes, Segment segment, TableSegment rows, WorkerId worker)
+        in FrameHeader header, in PartHeader asked, ReadOnlySpan<ulong> keys, ReadOnlySpan<float> values, ReadOnlySpan<byte> keyBytes, ReadOnlySpan<byte> valueBytes, Segment segment, TableSegment rows, WorkerId worker)
     {
+        PartHeader part = asked;
         Dictionary<WorkerId, LastPush> lastOf = rows.Last(part.Operation == PartOperation.Delete);
         LastPush last = lastOf.GetValueOrDefault(worker, LastPush.None);
         ulong received = last.NIn(header.Session);
@@ -194,7 +198,25 @@ internal sealed class PushPath(NodeState node)
         Status status = Status.Acked;
         string text = "";
         long clock = 0;
-        if (!ValueEncodings.AllFinite(values))
+        if (part.Operation == PartOperation.Arithmetic)
+        {
+            status = _arithmetic.Compute(segment, rows, part, valueBytes, keys, out keys, out values, out text);
+            if (status > Status.Failed)
+            {
+                return Reply(part, status, 0, text);
+            }
+
+            // What is in the log is what comes of it.
+            keyBytes = MemoryMarshal.AsBytes(keys);
+            valueBytes = MemoryMarshal.AsBytes(values);
+            (part.Operation, part.Rows, part.KeyEncoding, part.ValueEncoding) = (PartOperation.Assign, keys.Length, KeyEncoding.Raw, ValueEncoding.Raw);
+        }
+
+        if (status == Status.Failed)
+        {
+            // Nothing of it is applied.
+        }
+        else if (!ValueEncodings.AllFinite(values))
         {
             status = Status.Failed;
             text = $"a value pushed to table {rows.Table.Name} is not a finite number; nothing of this part was applied";
@@ -231,7 +253,7 @@ internal sealed class PushPath(NodeState node)
         ulong number = node.Entries.Part(segment, worker, header.Session, part, status, clock, keys, keyBytes, valueBytes, rows.Table.Durable);
         lastOf[worker] = new LastPush(header.Session, part.N, part.Seq, number);
         Await(segment, number, rows.Table);
-        return Reply(part, status, 0, text);
+        return Reply(asked, status, 0, text);
     }
 
     /// <summary>The answer to the frame waits for the tail of a segment, or for the journals where the table is durable.</summary>
@@ -332,7 +354,7 @@ internal sealed class PushPath(NodeState node)
     }
 
     /// <summary>The part's floats. What a frame's parts would take as they are fits a frame, however short they were written (design R25).</summary>
-    private bool TryReadValues(in PartHeader part, ReadOnlySpan<byte> bytes, MapTable table, out ReadOnlySpan<float> values, out string fault)
+    private bool TryReadValues(scoped in PartHeader part, ReadOnlySpan<byte> bytes, MapTable table, out ReadOnlySpan<float> values, out string fault)
     {
         fault = "";
         values = default;

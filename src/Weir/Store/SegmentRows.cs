@@ -116,6 +116,34 @@ internal sealed unsafe partial class SegmentRows : IDisposable
         return found;
     }
 
+    /// <summary>Reads rows, those that do not exist as a row that was never changed.</summary>
+    /// <param name="keys">Keys in any order.</param>
+    /// <param name="values">Gets width floats for each key, in the order of the keys.</param>
+    /// <param name="initial">What an absent row has in each of its elements.</param>
+    public void Read(ReadOnlySpan<ulong> keys, Span<float> values, float initial)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        int width = _table.Width;
+        for (int first = 0; first < keys.Length; first += BlockKeys)
+        {
+            ReadOnlySpan<ulong> block = keys[first..Math.Min(keys.Length, first + BlockKeys)];
+            Span<uint> rows = _table.RowBuffer(block.Length);
+            FindRows(block, rows);
+            for (int i = 0; i < rows.Length; i++)
+            {
+                Span<float> into = values.Slice((first + i) * width, width);
+                if (rows[i] == Slot.NoRow)
+                {
+                    into.Fill(initial);
+                }
+                else
+                {
+                    new ReadOnlySpan<float>(_table.Slabs.Values(rows[i]), width).CopyTo(into);
+                }
+            }
+        }
+    }
+
     /// <summary>Moves the rows that exist to the front, in their order, and sets a bit for each of them.</summary>
     private static int KeepFound(Span<uint> rows, Span<byte> foundBits)
     {

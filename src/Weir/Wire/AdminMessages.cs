@@ -135,21 +135,26 @@ internal readonly record struct JoinProcessBody(ulong Process, ulong Incarnation
 
 /// <summary>OpenTable: declares a table; the same declaration again gives the same table.</summary>
 internal readonly record struct OpenTableBody(
-    string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group, KeyLifetime Lifetime, bool IsCommitted = false, bool Durable = false, int DelayBound = PullItem.NoBound) : IBody
+    string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group, KeyLifetime Lifetime, bool IsCommitted = false, bool Durable = false, int DelayBound = PullItem.NoBound, TableDimensions Dimensions = default) : IBody
 {
-    private const uint Aggregates = 1, Committed = 2, IsDurable = 4;
+    private const uint Aggregates = 1, Committed = 2, IsDurable = 4, HasDimensions = 8;
 
-    public int Bytes => 20 + UpdateRule.EncodedBytes + KeyLifetime.EncodedBytes + ByteWriter.TextBytes(Name);
+    public int Bytes => 20 + UpdateRule.EncodedBytes + KeyLifetime.EncodedBytes + (Dimensions.IsNone ? 0 : TableDimensions.EncodedBytes) + ByteWriter.TextBytes(Name);
 
     public void Write(ref ByteWriter writer)
     {
         writer.Int32(Width);
         writer.Single(InitialValue);
-        writer.UInt32((Aggregate ? Aggregates : 0) | (IsCommitted ? Committed : 0) | (Durable ? IsDurable : 0));
+        writer.UInt32((Aggregate ? Aggregates : 0) | (IsCommitted ? Committed : 0) | (Durable ? IsDurable : 0) | (Dimensions.IsNone ? 0 : HasDimensions));
         writer.UInt32(Group);
         Rule.Write(ref writer);
         Lifetime.Write(ref writer);
         writer.Int32(DelayBound);
+        if (!Dimensions.IsNone)
+        {
+            Dimensions.Write(ref writer);
+        }
+
         writer.Text(Name);
     }
 
@@ -161,8 +166,9 @@ internal readonly record struct OpenTableBody(
         uint flags = reader.UInt32(), group = reader.UInt32();
         bool sound = UpdateRule.TryRead(ref reader, out UpdateRule rule) & KeyLifetime.TryRead(ref reader, out KeyLifetime lifetime);
         int delayBound = reader.Int32();
-        message = new OpenTableBody(reader.Text(), width, rule, initial, (flags & Aggregates) != 0, group, lifetime, (flags & Committed) != 0, (flags & IsDurable) != 0, delayBound);
-        return sound && reader.AtEnd && delayBound >= PullItem.NoBound && (flags & ~(Aggregates | Committed | IsDurable)) == 0;
+        TableDimensions dimensions = (flags & HasDimensions) != 0 ? TableDimensions.Read(ref reader) : default;
+        message = new OpenTableBody(reader.Text(), width, rule, initial, (flags & Aggregates) != 0, group, lifetime, (flags & Committed) != 0, (flags & IsDurable) != 0, delayBound, dimensions);
+        return sound && reader.AtEnd && delayBound >= PullItem.NoBound && (flags & ~(Aggregates | Committed | IsDurable | HasDimensions)) == 0;
     }
 }
 

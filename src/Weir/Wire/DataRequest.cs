@@ -8,6 +8,9 @@ internal enum PartOperation : byte
     Update = 0,
     Assign = 1,
     Delete = 2,
+
+    /// <summary>Arithmetic with rows of another table: a <see cref="RowArithmetic"/> stands in place of values. A log has what comes of it, as an Assign.</summary>
+    Arithmetic = 3,
 }
 
 /// <summary>How a part's or item's keys stand in the frame.</summary>
@@ -144,7 +147,7 @@ internal struct PartHeader
 /// <summary>Where a log entry stands: what a copy, a cache or a follower compares (design R22).</summary>
 internal readonly record struct Stamp(uint Generation, ulong Epoch, ulong Number);
 
-/// <summary>The fixed head of one item of a pull: 56 bytes, then keys padded to 8 bytes.</summary>
+/// <summary>The fixed head of one item of a pull: 56 bytes, 16 of a <see cref="RowReduction"/> where it has one, then keys padded to 8 bytes.</summary>
 internal struct PullItem
 {
     public const int Size = 56;
@@ -179,7 +182,14 @@ internal struct PullItem
     /// <summary>Only rows changed after this are wanted; an unknown stamp gets everything.</summary>
     public Stamp Since;
 
-    public readonly int TotalBytes => Size + (KeyEncoding == KeyEncoding.OfPart ? 0 : PartHeader.Pad8(KeyBytes));
+    /// <summary>What is made of the rows; of the kind None where they are wanted themselves.</summary>
+    public RowReduction Reduction;
+
+    private const byte IsCommitted = 1, HasReduction = 2;
+
+    public readonly int HeadBytes => Size + (Reduction.Kind == ReductionKind.None ? 0 : RowReduction.Size);
+
+    public readonly int TotalBytes => HeadBytes + (KeyEncoding == KeyEncoding.OfPart ? 0 : PartHeader.Pad8(KeyBytes));
 
     public readonly void Write(ref ByteWriter writer)
     {
@@ -190,13 +200,17 @@ internal struct PullItem
         writer.UInt32(Group);
         writer.Int32(Rows);
         writer.Byte((byte)KeyEncoding);
-        writer.Byte(Committed ? (byte)1 : (byte)0);
+        writer.Byte((byte)((Committed ? IsCommitted : 0) | (Reduction.Kind == ReductionKind.None ? 0 : HasReduction)));
         writer.Byte(KeepKeys ? (byte)1 : (byte)0);
         writer.Byte((byte)Takes);
         writer.Int32(KeyBytes);
         writer.UInt32(Since.Generation);
         writer.UInt64(Since.Epoch);
         writer.UInt64(Since.Number);
+        if (Reduction.Kind != ReductionKind.None)
+        {
+            Reduction.Write(ref writer);
+        }
     }
 
     public static PullItem Read(ref ByteReader reader)
@@ -209,11 +223,13 @@ internal struct PullItem
         item.Group = reader.UInt32();
         item.Rows = reader.Int32();
         item.KeyEncoding = (KeyEncoding)reader.Byte();
-        item.Committed = (reader.Byte() & 1) != 0;
+        byte flags = reader.Byte();
+        item.Committed = (flags & IsCommitted) != 0;
         item.KeepKeys = (reader.Byte() & 1) != 0;
         item.Takes = (ValueFilters)reader.Byte() & ValueFilters.All;
         item.KeyBytes = reader.Int32();
         item.Since = new Stamp(reader.UInt32(), reader.UInt64(), reader.UInt64());
+        item.Reduction = (flags & HasReduction) != 0 ? RowReduction.Read(ref reader) : default;
         return item;
     }
 }
@@ -293,7 +309,7 @@ internal ref struct DataRequestReader
 
         _partsLeft--;
         part = PartHeader.Read(ref _reader);
-        bool sound = part.Operation <= PartOperation.Delete
+        bool sound = part.Operation <= PartOperation.Arithmetic
             && part.KeyEncoding != KeyEncoding.OfPart
             && KeysFit(part.KeyEncoding, part.Rows, part.KeyBytes)
             && part.ValueEncoding <= ValueEncoding.Int8ZeroBitmap
@@ -324,7 +340,7 @@ internal ref struct DataRequestReader
         item = PullItem.Read(ref _reader);
         bool sound = item.DelayBound >= PullItem.NoBound
             && (item.Takes & ValueFilters.Lossy) != ValueFilters.Lossy
-            && (item.KeyEncoding == KeyEncoding.OfPart ? NamesPart(item) : KeysFit(item.KeyEncoding, item.Rows, item.KeyBytes));
+            && (item.KeyEncoding == KeyEncoding.OfPart ? item.Reduction.Kind == ReductionKind.None && NamesPart(item) : KeysFit(item.KeyEncoding, item.Rows, item.KeyBytes));
         if (!sound)
         {
             _reader.Fail();

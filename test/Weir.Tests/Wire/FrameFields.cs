@@ -83,7 +83,15 @@ internal static class FrameFields
             fields.Add(4, "keyBytes", part.KeyBytes);
             fields.Add(4, "valueBytes", part.ValueBytes);
             Keys(fields, part.KeyEncoding, part.Segment, part.Rows, keys);
-            Values(fields, part.ValueEncoding, part.Rows * WorkedWidth, values);
+            if (part.Operation == PartOperation.Arithmetic)
+            {
+                Arithmetic(fields, values);
+            }
+            else
+            {
+                Values(fields, part.ValueEncoding, part.Rows * WorkedWidth, values);
+            }
+
             part.Write(ref writer);
             writer.Raw(keys);
             writer.PadTo8();
@@ -100,13 +108,21 @@ internal static class FrameFields
             fields.Add(4, "group", item.Group);
             fields.Add(4, "rows", item.Rows);
             fields.Add(1, "keyEncoding", item.KeyEncoding);
-            fields.Add(1, "committed", item.Committed ? 1 : 0);
+            fields.Add(1, "flags", (item.Committed ? 1 : 0) + (item.Reduction.Kind == ReductionKind.None ? 0 : 2));
             fields.Add(1, "keepKeys", item.KeepKeys ? 1 : 0);
             fields.Add(1, "takes", (int)item.Takes);
             fields.Add(4, "keyBytes", item.KeyBytes);
             fields.Add(4, "since.generation", item.Since.Generation);
             fields.Add(8, "since.epoch", item.Since.Epoch);
             fields.Add(8, "since.number", item.Since.Number);
+            if (item.Reduction.Kind != ReductionKind.None)
+            {
+                fields.Add(4, "reduction", item.Reduction.Kind);
+                fields.Add(4, "other", item.Reduction.Other);
+                fields.Add(4, "firstColumn", item.Reduction.FirstColumn);
+                fields.Add(4, "columns", item.Reduction.Columns);
+            }
+
             Keys(fields, item.KeyEncoding, item.Segment, item.Rows, keys);
             item.Write(ref writer);
             writer.Raw(keys);
@@ -115,6 +131,17 @@ internal static class FrameFields
 
         Assert.True(reader.AtEnd);
         return again;
+    }
+
+    private static void Arithmetic(FieldList fields, ReadOnlySpan<byte> bytes)
+    {
+        Assert.True(RowArithmetic.TryRead(bytes, WorkedWidth, out RowArithmetic arithmetic));
+        fields.Add(4, "arithmetic", arithmetic.Kind);
+        fields.Add(4, "source", arithmetic.Source);
+        fields.Add(4, "factor", arithmetic.Factor);
+        fields.Add(4, "own", arithmetic.Own);
+        fields.Add(4, "firstColumn", arithmetic.FirstColumn);
+        fields.Add(4, "columns", arithmetic.Columns);
     }
 
     private static byte[] PushReply(FieldList fields, byte[] body)
@@ -165,7 +192,15 @@ internal static class FrameFields
             fields.Add(8, "closedIteration", piece.ClosedIteration);
             fields.Add(8, "minimumClock", piece.MinimumClock);
             fields.Add(found.Length, "foundBits", Convert.ToString(found[0], 2).PadLeft(piece.Rows, '0'));
-            Values(fields, piece.ValueEncoding, piece.Found * WorkedWidth, values);
+            if (piece.Found == 0 && values.Length == sizeof(double))
+            {
+                fields.Add(8, "number", MemoryMarshal.Read<double>(values));
+            }
+            else
+            {
+                Values(fields, piece.ValueEncoding, piece.Found * WorkedWidth, values);
+            }
+
             piece.WriteHead(ref writer);
             writer.Raw(found.ToArray());
             writer.Raw(values.ToArray());

@@ -98,9 +98,28 @@ internal static class FrameSamples
         frames.Add(Frame(FrameKind.Pull, new DataBody([], [waits with { Iteration = 9 }]), names, 0, deadlineUs: 5_000));
         SampleItem ofPart = new(names.Plain, 3, 0, PullItem.NoBound, 0, null, Part: 0);
         frames.Add(Frame(FrameKind.PushPull, new DataBody([first], [ofPart]), names, names.OwnSession));
+        AddArithmetic(frames, names);
         AddEncoded(frames, names);
         frames.Add(Frame(FrameKind.Scan, new ScanBody(names.Plain, 3, 0), names));
         frames.Add(Frame(FrameKind.Status, default(EmptyBody), names));
+    }
+
+    /// <summary>Every kind of arithmetic and of reduction, some with a table that is not there, and the answer to one.</summary>
+    private static void AddArithmetic(List<byte[]> frames, Names names)
+    {
+        foreach (ArithmeticKind kind in Enum.GetValues<ArithmeticKind>())
+        {
+            SamplePart part = Part(names.Plain, 3, 1, 0, 3, PartOperation.Arithmetic) with { Values = [], Arithmetic = new RowArithmetic(kind, names.Plain, 2, 0.5f, 0, Width) };
+            frames.Add(Frame(FrameKind.Push, new DataBody([part, part with { N = 2, Seq = new Seq(0, 2, 0), Arithmetic = new RowArithmetic(kind, 77, 2, 0.5f, 1, 1) }], []), names, names.OwnSession));
+        }
+
+        SampleItem item = new(names.Plain, 3, 0, PullItem.NoBound, 0, KeysOf(3, 4));
+        foreach (ReductionKind kind in Enum.GetValues<ReductionKind>().Where(k => k != ReductionKind.None))
+        {
+            frames.Add(Frame(FrameKind.Pull, new DataBody([], [item with { Reduction = new RowReduction(kind, names.Plain, 0, Width) }, item with { Reduction = new RowReduction(kind, 77, 1, 1) }, item]), names));
+        }
+
+        frames.Add(Frame(FrameKind.PullReply, new SampleReducedReply(2, 4, 3.5), names));
     }
 
     /// <summary>Keys packed, kept and named again, values with their zeros left out; PushPulls of such parts.</summary>
@@ -388,7 +407,24 @@ internal sealed record SamplePart(uint Table, int Segment, ulong N, Seq Seq, Par
     /// <summary>What else its values may be written as.</summary>
     public ValueFilters Rounds { get; init; }
 
-    public byte[] ValueBytes => SampleValues.Write(Values, Rounds | (Packs ? ValueFilters.ZeroBitmap : 0)).Bytes;
+    /// <summary>What stands in place of values where the operation is Arithmetic.</summary>
+    public RowArithmetic Arithmetic { get; init; }
+
+    public byte[] ValueBytes
+    {
+        get
+        {
+            if (Operation != PartOperation.Arithmetic)
+            {
+                return SampleValues.Write(Values, Rounds | (Packs ? ValueFilters.ZeroBitmap : 0)).Bytes;
+            }
+
+            byte[] bytes = new byte[RowArithmetic.Size];
+            var writer = new ByteWriter(bytes);
+            Arithmetic.Write(ref writer);
+            return bytes;
+        }
+    }
 
     public PartHeader Header => new()
     {
@@ -417,6 +453,8 @@ internal sealed record SampleItem(uint Table, int Segment, long Iteration, int D
 
     public ValueFilters Takes { get; init; }
 
+    public RowReduction Reduction { get; init; }
+
     public byte[] KeyBytes => Keys is null ? [] : SampleKeys.Write(Keys, Segment, Packs, Names).Bytes;
 
     public PullItem Header => new()
@@ -430,6 +468,7 @@ internal sealed record SampleItem(uint Table, int Segment, long Iteration, int D
         KeyEncoding = Keys is null ? KeyEncoding.OfPart : SampleKeys.Write(Keys, Segment, Packs, Names).Encoding,
         KeepKeys = Keep,
         Takes = Takes,
+        Reduction = Reduction,
         KeyBytes = Keys is null ? Part : KeyBytes.Length,
     };
 }
@@ -501,6 +540,32 @@ internal readonly record struct SamplePullReply(int Item, bool[] Found, float[] 
         writer.Raw(ValueBytes);
         writer.PadTo8();
         Head.WriteText(ref writer);
+    }
+}
+
+/// <summary>A PullReply of one piece: the number that so many rows were reduced to.</summary>
+internal readonly record struct SampleReducedReply(int Item, int Rows, double Number) : IBody
+{
+    public PullReplyItem Head => new()
+    {
+        Item = Item,
+        Rows = Rows,
+        ValueBytes = sizeof(double),
+        Stamp = new Stamp(1, 3, 0),
+        ClosedIteration = -1,
+        MinimumClock = -1,
+        Text = "",
+    };
+
+    public int Bytes => PullReplyItem.CountSize + Head.TotalBytes;
+
+    public void Write(ref ByteWriter writer)
+    {
+        writer.Int32(1);
+        writer.Int32(0);
+        Head.WriteHead(ref writer);
+        writer.Raw(new byte[Head.FoundBytes]);
+        writer.UInt64(BitConverter.DoubleToUInt64Bits(Number));
     }
 }
 
