@@ -16,6 +16,9 @@ internal sealed class CopyPath(NodeState node, ChainPath chain)
 
     // By segment and newcomer: an attempt is served once.
     private readonly Dictionary<(int Segment, ulong Incarnation), ulong> _served = [];
+
+    // Of those that have left the map the highest attempt that was served, of any segment: they may come in again under the same incarnation.
+    private readonly Dictionary<ulong, ulong> _servedOfGone = [];
     private readonly List<Segment> _targets = [];
     private readonly List<Segment> _sources = [];
     private ulong _attempts;
@@ -65,7 +68,8 @@ internal sealed class CopyPath(NodeState node, ChainPath chain)
         _sources.RemoveAll(s => s.Copy is null);
         foreach ((int Segment, ulong Incarnation) gone in _served.Keys.Where(k => !Array.Exists(map.Members, m => m.Incarnation == k.Incarnation)).ToArray())
         {
-            _served.Remove(gone);
+            _served.Remove(gone, out ulong attempt);
+            _servedOfGone[gone.Incarnation] = Math.Max(_servedOfGone.GetValueOrDefault(gone.Incarnation), attempt);
         }
     }
 
@@ -225,8 +229,9 @@ internal sealed class CopyPath(NodeState node, ChainPath chain)
             return;
         }
 
+        // One that was not served then, but could have been, is given up for a new one when nothing comes of it.
         (int, ulong) stream = (segment.Index, ask.Incarnation);
-        if (_served.GetValueOrDefault(stream) >= ask.Attempt)
+        if (Math.Max(_served.GetValueOrDefault(stream), _servedOfGone.GetValueOrDefault(ask.Incarnation)) >= ask.Attempt)
         {
             return;
         }

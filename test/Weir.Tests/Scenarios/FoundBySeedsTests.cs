@@ -13,6 +13,17 @@ public class FoundBySeedsTests
     private const int Bits = ClusterMap.MinSegmentBits;
 
     /// <summary>R27: a process that had been cut off pulled for a worker that another had hosted to its end. Everything is in what it read, and it was told -1: nothing.</summary>
+    /// <summary>
+    /// A newcomer was cut off while it waited for its copy, left the map and came in again under the same incarnation: the same attempt was served a second time, the first slice was one
+    /// of before and the last one of now, and what lay between was lost with acknowledged pushes once the copy led (R17).
+    /// </summary>
+    [Fact]
+    public void Seed_29358_an_attempt_at_a_copy_is_served_once_though_the_newcomer_left_the_map_meanwhile()
+    {
+        using var run = new ClusterRun(SwarmOptions.DrawCheckpoints(29358));
+        Assert.Null(run.Run().Violation);
+    }
+
     [Fact]
     public void Seed_9055_what_is_pulled_when_all_have_finished_is_as_fresh_as_can_be()
     {
