@@ -154,10 +154,20 @@ internal static class CheckpointChanges
         return Done(MapChanges.Place(Joined(map, body.Process, body.Incarnation)));
     }
 
+    /// <summary>Nobody hosts the workers yet, and what was announced of them and not decided is as if it had not been asked for: nobody would decide it any more.</summary>
     private static MapJob Unhosted(MapJob job) => job with
     {
         Change = default,
-        Workers = [.. job.Workers.Select(w => w with { Process = 0, Session = 0 })],
+        Workers =
+        [
+            .. job.Workers.Where(w => w.HasFirst).Select(w => w with
+            {
+                Process = 0,
+                Session = 0,
+                Through = w.Through == MapWorker.Undecided ? MapWorker.NoEnd : w.Through,
+                FinishedThrough = w.IsLost ? MapWorker.Working : w.FinishedThrough,
+            }),
+        ],
     };
 
     private static ClusterMap Joined(ClusterMap map, ulong process, ulong incarnation) =>

@@ -28,6 +28,33 @@ public class CheckpointChangesTests
         Assert.All(decision.Map.Members, m => Assert.True(m.HasJournal));
     }
 
+    /// <summary>Found by the fuzz: the map after the restore had changes of workers that nobody was to decide, and every node refused it for that.</summary>
+    [Fact]
+    public void What_was_announced_of_workers_and_not_decided_is_in_no_restored_map()
+    {
+        MapWorker worker = Map.Jobs[0].Workers[0] with { Process = 0, Session = 0, FinishedThrough = MapWorker.Working };
+        ClusterMap recorded = Map with
+        {
+            Checkpoints = [],
+            Sessions = [],
+            Jobs =
+            [
+                Map.Jobs[0] with
+                {
+                    Change = new MapChange { Announced = Map.Version },
+                    ContinuesWithout = true,
+                    Workers = [worker, worker with { Through = MapWorker.Undecided }, worker with { FinishedThrough = MapWorker.Lost }, worker with { From = MapWorker.Undecided }],
+                },
+            ],
+        };
+        Membership.Decision decision = Restore(Map, recorded);
+        Assert.True(decision.Map is not null, decision.Text);
+        ClusterMap restored = decision.Map;
+        Assert.True(MapSoundness.IsSound(restored with { Version = Map.Version + 1 }));
+        Assert.Equal(3, restored.Jobs[0].Workers.Length);
+        Assert.All(restored.Jobs[0].Workers, w => Assert.False(w.IsChanging));
+    }
+
     [Fact]
     public void A_checkpoint_with_a_durable_table_is_not_loaded_where_a_server_has_no_journal()
     {
