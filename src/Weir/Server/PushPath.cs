@@ -219,7 +219,7 @@ internal sealed class PushPath(NodeState node)
         else if (!ValueEncodings.AllFinite(values))
         {
             status = Status.Failed;
-            text = $"a value pushed to table {rows.Table.Name} is not a finite number; nothing of this part was applied";
+            text = $"{(asked.Operation == PartOperation.Arithmetic ? "a result of arithmetic with rows of" : "a value pushed to")} table {rows.Table.Name} is not a finite number; nothing of this part was applied";
         }
         else if (part.Operation == PartOperation.Delete)
         {

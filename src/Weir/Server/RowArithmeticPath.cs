@@ -60,12 +60,6 @@ internal sealed class RowArithmeticPath(NodeState node)
             Span<float> y = own.Slice((row * width) + arithmetic.FirstColumn, arithmetic.Columns);
             y.CopyTo(before);
             Change(arithmetic, y, other.Slice((row * width) + arithmetic.FirstColumn, arithmetic.Columns));
-            if (!ValueEncodings.AllFinite(y))
-            {
-                text = $"arithmetic with rows of table {rows.Table.Name} has a result that is not a finite number; nothing of this part was applied";
-                return Status.Failed;
-            }
-
             if (!y.SequenceEqual(before))
             {
                 own.Slice(row * width, width).CopyTo(own[(kept * width)..]);
