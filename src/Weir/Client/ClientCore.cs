@@ -73,6 +73,7 @@ internal sealed class ClientCore : IMachine, IDisposable
         Pulls = new PullSender(State);
         Clocks = new ClockSender(State, Pushes);
         Changes = new PlannedChanges(State, Pushes);
+        Tasks = new TaskHost(State);
         Pushes.IterationMoved = Clocks.Moved;
         State.WrittenAsSent = Pushes.TryTakeFrame;
         Pushes.MapWanted = WantMap;
@@ -101,6 +102,9 @@ internal sealed class ClientCore : IMachine, IDisposable
     public ClockSender Clocks { get; }
 
     public PlannedChanges Changes { get; }
+
+    /// <summary>The tasks that others have this process run.</summary>
+    public TaskHost Tasks { get; }
 
     public void Receive(LinkId link, FrameBuffer frame, Instant now)
     {
@@ -413,9 +417,12 @@ internal sealed class ClientCore : IMachine, IDisposable
             case FrameKind.Error:
                 Failed(node, header.RequestId, body);
                 break;
+            case FrameKind.Task:
+                Tasks.Receive(node, header.RequestId, body);
+                break;
             default:
-                if (_questions.TryGetValue(header.RequestId, out Question? question) && question.Answer == header.Kind
-                    && !(question.IsForManager && IsRedirected(question, header, body)))
+                if (_questions.TryGetValue(header.RequestId, out Question? question)
+                    && !(question.IsForManager && IsRedirected(question, header, body)) && question.Answer == header.Kind)
                 {
                     _questions.Remove(header.RequestId);
                     question.Answered(body);

@@ -23,8 +23,12 @@ public sealed class WeirClient : IAsyncDisposable
     internal WeirClient(ClientCore core, Func<ValueTask> closeNetwork)
     {
         _core = core;
+        Tasks = new WeirTasks(this);
         _closeNetwork = closeNetwork;
     }
+
+    /// <summary>Tasks of this process and for others (papers PS-10 to PS-13).</summary>
+    public WeirTasks Tasks { get; }
 
     internal ClientCore Core => _core;
 

@@ -15,6 +15,7 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
     private const long JoinRetryMs = 200;
 
     private readonly HashSet<LinkId> _listeners = [];
+    private readonly TaskRouter _tasks = new(node);
 
     // Members that are to be forgotten, drained all of them, by incarnation, each with the map that it has to have read before.
     private readonly Dictionary<ulong, ulong> _toKnow = [];
@@ -46,12 +47,15 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
                 return true;
             case FrameKind.AdminReply:
                 return AdminReply(body, now);
+            case FrameKind.TaskReply when TaskReplyBody.TryRead(body, out TaskReplyBody reply):
+                _tasks.Answer(header, reply);
+                return true;
             case FrameKind.Status:
                 Status(link, header);
                 return true;
             case FrameKind.JoinNode or FrameKind.JoinProcess or FrameKind.OpenTable or FrameKind.SetDelayBound or FrameKind.DropTable or FrameKind.OpenJob or FrameKind.EndJob
                 or FrameKind.AddWorkers or FrameKind.RemoveWorker or FrameKind.Begun or FrameKind.OpenSession or FrameKind.EndSession or FrameKind.Leave or FrameKind.Drain or FrameKind.Forget
-                or FrameKind.RegisterRead or FrameKind.RegisterSwap
+                or FrameKind.RegisterRead or FrameKind.RegisterSwap or FrameKind.ServeTasks or FrameKind.Task
                 or FrameKind.OpenCheckpoint or FrameKind.EndCheckpoint or FrameKind.BeginRestore:
                 return Change(link, header, body, now);
             default:
@@ -84,7 +88,11 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
     }
 
     /// <summary>A link has ended: nobody listens there. A hint that is lost costs a place in a bounded list.</summary>
-    public void Forget(LinkId link) => _listeners.Remove(link);
+    public void Forget(LinkId link)
+    {
+        _listeners.Remove(link);
+        _tasks.LinkDown(link);
+    }
 
     public bool Scan(LinkId link, in FrameHeader header, ReadOnlySpan<byte> body)
     {
@@ -277,6 +285,14 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
                 ulong rows = Role!.Heard.Rows(forgotten);
                 bool knows = !isHeard || KnowsThatItIsDrained(forgotten);
                 membership.Request(link, header, map => knows ? MemberDepartures.Forget(map, forget.Node, isHeard, rows, forget.GivesUp) : MemberDepartures.NotYet(forgotten));
+                return true;
+            case FrameKind.ServeTasks when ServeTasksBody.TryRead(body, out ServeTasksBody serve):
+                string? refusal = _tasks.Serve(link, serve, now);
+                node.Outbox.Send(
+                    link, node.Reply(FrameKind.AdminReply, header), new AdminReplyBody(refusal is null ? Keys.Status.Acked : Keys.Status.Conflict, 0, 0, refusal ?? ""));
+                return true;
+            case FrameKind.Task when TaskBody.TryRead(body, out TaskBody tasks):
+                _tasks.Issue(link, header, tasks, now);
                 return true;
             case FrameKind.OpenCheckpoint when OpenCheckpointBody.TryRead(body, out OpenCheckpointBody open):
                 Role!.Heard.Heard(MemberRole.Process, open.Process, open.Incarnation, now);

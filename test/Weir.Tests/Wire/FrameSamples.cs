@@ -202,7 +202,14 @@ internal static class FrameSamples
         frames.Add(Frame(FrameKind.AddWorkers, new AddWorkersBody(names.Group, 2, 2, 50, 5), names));
         frames.Add(Frame(FrameKind.RemoveWorker, new RemoveWorkerBody(names.Group, 1, 70), names));
         frames.Add(Frame(FrameKind.Begun, new BegunBody(names.Group, 0, names.MapVersion, 12), names, names.WorkerSession));
+        frames.Add(Frame(FrameKind.OpenTable, new OpenTableBody("vector", 4, UpdateRule.Add, 0, false, 0, KeyLifetime.Default, Dimensions: new TableDimensions(1, 1001)), names));
         frames.Add(Frame(FrameKind.SetDelayBound, new SetDelayBoundBody(names.Aggregating, 3), names));
+        SentTask first = new(1, "step", [1, 2, 3], []), second = new(2, "step", [], [new TaskKey(30, 1), new TaskKey(31, 7)]);
+        frames.Add(Frame(FrameKind.ServeTasks, new ServeTasksBody(30, "node 30"), names));
+        frames.Add(Frame(FrameKind.Task, new TaskBody("node 30", 30, [first, second]), names));
+        frames.Add(Frame(FrameKind.Task, new TaskBody("nobody", 31, [first]), names));
+        frames.Add(Frame(FrameKind.TaskReply, new TaskReplyBody(30, Status.Acked, "", [new TaskOutcome(Status.Acked, "", [9]), new TaskOutcome(Status.Failed, "it failed", [])]), names));
+        frames.Add(Frame(FrameKind.TaskReply, new TaskReplyBody(31, Status.Down, "nobody runs tasks", []), names));
         frames.Add(Frame(FrameKind.DropTable, new NumberBody(names.Plain), names));
         frames.Add(Frame(FrameKind.EndJob, new NumberBody(names.Group), names));
         frames.Add(Frame(FrameKind.JoinProcess, new JoinProcessBody(30, 31, names.Group, "host 30"), names));
