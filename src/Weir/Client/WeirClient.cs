@@ -383,6 +383,40 @@ public sealed class WeirClient : IAsyncDisposable
         }
     }
 
+    /// <summary>
+    /// The rows of a table whose keys lie in a range (papers PS-2), in no order. Keys are spread over all segments by their hash, so this goes through the whole table at every server and costs
+    /// as much as <see cref="ScanAsync(WeirTable, CancellationToken)"/>; who knows which keys there are pulls them, and a range of a <see cref="WeirVector"/> is such a list.
+    /// </summary>
+    /// <param name="table">The table.</param>
+    /// <param name="firstKey">The smallest key wanted.</param>
+    /// <param name="lastKey">The largest key wanted.</param>
+    /// <param name="cancellation">Ends the scan.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The last key is below the first.</exception>
+    public async IAsyncEnumerable<RowBatch> ScanAsync(WeirTable table, ulong firstKey, ulong lastKey, [EnumeratorCancellation] CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(table);
+        ArgumentOutOfRangeException.ThrowIfLessThan(lastKey, firstKey);
+        await foreach (RowBatch batch in ScanAsync(table, cancellation))
+        {
+            ulong[] keys = batch.Keys.ToArray();
+            int[] inRange = [.. Enumerable.Range(0, keys.Length).Where(i => keys[i] >= firstKey && keys[i] <= lastKey)];
+            if (inRange.Length == keys.Length)
+            {
+                yield return batch;
+            }
+            else if (inRange.Length > 0)
+            {
+                float[] values = new float[inRange.Length * table.Width];
+                for (int i = 0; i < inRange.Length; i++)
+                {
+                    batch.Values.Span.Slice(inRange[i] * table.Width, table.Width).CopyTo(values.AsSpan(i * table.Width));
+                }
+
+                yield return new RowBatch(inRange.Select(i => keys[i]).ToArray(), values);
+            }
+        }
+    }
+
     /// <summary>What the cluster says of itself: members, tables, jobs and their workers' clocks.</summary>
     public async Task<ClusterStatus> GetStatusAsync(CancellationToken cancellation = default)
     {

@@ -167,6 +167,32 @@ public class VectorTests
     }
 
     [Fact]
+    public void PS02_a_key_range_of_a_sparse_table_is_all_rows_there_and_no_other()
+    {
+        using var cluster = new SimCluster(13, servers: 3);
+        cluster.Run(
+            async () =>
+            {
+                WeirClient client = await cluster.ConnectAsync("a");
+                WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t", Width = 2 });
+                ulong[] keys = [.. Enumerable.Range(0, 500).Select(i => 3 * (ulong)i)];
+                await client.SetAsync(table, keys, keys.SelectMany(k => new[] { (float)k, 1f }).ToArray());
+                Dictionary<ulong, float> rows = [];
+                await foreach (RowBatch batch in client.ScanAsync(table, 100, 200))
+                {
+                    for (int i = 0; i < batch.Keys.Length; i++)
+                    {
+                        rows.Add(batch.Keys.Span[i], batch.Values.Span[2 * i] + batch.Values.Span[(2 * i) + 1] - 1);
+                    }
+                }
+
+                Assert.Equal(keys.Where(k => k is >= 100 and <= 200), rows.Keys.Order());
+                Assert.All(rows, row => Assert.Equal(row.Key, row.Value));
+            },
+            limitMs: 60_000);
+    }
+
+    [Fact]
     public void PS01_a_sparse_matrix_of_this_process_times_a_vector_is_what_double_precision_gives()
     {
         using var cluster = new SimCluster(11, servers: 2);
