@@ -54,6 +54,20 @@ public partial class DocumentTests
         Assert.Equal(ChaosFault.All.Select(fault => fault.Name).Order(), Quoted().Matches(tables).Select(match => match.Groups[1].Value).Distinct().Order());
     }
 
+    [Fact]
+    public void The_tests_and_mutations_that_the_papers_items_name_are_there_and_no_item_is_left_out()
+    {
+        string[] rows = [.. Repository.Lines("docs/papers.md").Where(line => line.StartsWith("| PS-", StringComparison.Ordinal))];
+        string tests = string.Concat(Repository.Files.Where(file => file.StartsWith("test/", StringComparison.Ordinal) && file.EndsWith(".cs", StringComparison.Ordinal)).Select(Repository.Text));
+        Assert.Equal(Enumerable.Range(1, 40).Select(number => $"PS-{number}"), rows.Select(row => row.Split('|')[1].Trim()));
+        foreach (string row in rows)
+        {
+            string[] cells = row.Split('|');
+            Assert.All(InCode().Matches(cells[3]).Select(match => match.Groups[1].Value).Where(name => name.Contains('_', StringComparison.Ordinal)), name => Assert.Contains($" {name}(", tests, StringComparison.Ordinal));
+            Assert.All(InCode().Matches(cells[4]), match => Assert.Contains($"eng/mutations/{match.Groups[1].Value}.mutation", Repository.Files));
+        }
+    }
+
     private static IEnumerable<string> Links(string markdown) =>
         Link().Matches(Fence().Replace(markdown, ""))
             .Select(match => match.Groups[1].Value)
@@ -70,6 +84,9 @@ public partial class DocumentTests
 
     [GeneratedRegex("\"([^\"]+)\"")]
     private static partial Regex Quoted();
+
+    [GeneratedRegex("`([^`]+)`")]
+    private static partial Regex InCode();
 
     // | `Wire` | Keys, World | what it is |
     [GeneratedRegex(@"^\| `(\w+)` \|([^|`]*)\|", RegexOptions.Multiline)]
