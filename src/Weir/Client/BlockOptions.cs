@@ -44,6 +44,7 @@ public sealed record MatrixOptions(string Name, long Rows, long Columns)
 
         // A block is a key, of which there are 2^64.
         ArgumentOutOfRangeException.ThrowIfGreaterThan((ulong)Rows, ulong.MaxValue / BlockRegion.BlocksOf(dimensions, width), nameof(Rows));
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(Rows, long.MaxValue / Columns, nameof(Rows));
         WeirTable table = await client.OpenTableAsync(
             new TableOptions { Name = Name, Width = width, Rule = UpdateRule.Add, Durable = Durable, Committed = Committed, Dimensions = dimensions }, cancellation);
         return new BlockRegion(client, table, dimensions, 0, dimensions.Rows, 0, dimensions.Columns);

@@ -9,9 +9,12 @@ namespace Weir.Client;
 /// </summary>
 internal sealed class BlockRegion
 {
+    /// <summary>Blocks that one call names: their keys take 512 MiB.</summary>
+    private const ulong MostBlocks = 1 << 26;
+
     private readonly ulong _firstRow;
     private readonly ulong _firstColumn;
-    private readonly Group[] _groups;
+    private Group[]? _groups;
 
     /// <summary>Blocks of which the same columns lie in the region.</summary>
     private sealed record Group(int FirstColumn, int Columns, ulong[] Keys, long[] Positions);
@@ -26,7 +29,6 @@ internal sealed class BlockRegion
     public BlockRegion(WeirClient client, WeirTable table, TableDimensions dimensions, ulong firstRow, ulong rows, ulong firstColumn, ulong columns)
     {
         (Client, Table, Dimensions, _firstRow, Rows, _firstColumn, Columns) = (client, table, dimensions, firstRow, rows, firstColumn, columns);
-        _groups = Cut();
     }
 
     public WeirClient Client { get; }
@@ -40,6 +42,9 @@ internal sealed class BlockRegion
     public ulong Columns { get; }
 
     public long Elements => (long)(Rows * Columns);
+
+    // Cut at the first call: of a vector too large for one call ranges are taken.
+    private Group[] Groups => _groups ??= Cut();
 
     /// <summary>Reads the elements, row by row.</summary>
     public Task PullAsync(Memory<float> elements, CancellationToken cancellation)
@@ -65,10 +70,13 @@ internal sealed class BlockRegion
     }
 
     /// <summary>Sets the elements. A block that lies in the region in part is set to zero there and added to: who reads between the two reads zeros.</summary>
-    public Task SetAsync(ReadOnlyMemory<float> elements, CancellationToken cancellation)
+    public async Task SetAsync(ReadOnlyMemory<float> elements, CancellationToken cancellation)
     {
         CheckElements(elements.Length, nameof(elements));
-        return EachAsync(group =>
+
+        // So that of two pushes to a block the first is the first.
+        await Client.OpenOwnSessionAsync(cancellation);
+        await EachAsync(group =>
         {
             float[] blocks = Blocks(group, elements.Span);
             if (group.Columns == Table.Width)
@@ -95,7 +103,12 @@ internal sealed class BlockRegion
     public async Task<double> ReduceAsync(ReductionKind kind, BlockRegion? other, CancellationToken cancellation)
     {
         uint second = other is null ? Table.Id : Operand(other);
-        double[] parts = await Task.WhenAll(_groups.Select(group =>
+        if (other is not null && other.Table.IsCommitted != Table.IsCommitted)
+        {
+            throw new ArgumentException($"{other} and {this} are read together: both must be committed, or neither", nameof(other));
+        }
+
+        double[] parts = await Task.WhenAll(Groups.Select(group =>
             Client.ReduceAsync(Table, group.Keys, new RowReduction(kind, second, group.FirstColumn, group.Columns), cancellation)));
         var whole = new RowReduction(kind, second, 0, 1);
         return parts.Aggregate(whole.Nothing, whole.Join);
@@ -104,7 +117,7 @@ internal sealed class BlockRegion
     private Task ChangeAsync(Group group, ArithmeticKind kind, uint source, float factor, float own, CancellationToken cancellation) =>
         Client.ArithmeticAsync(Table, group.Keys, new RowArithmetic(kind, source, factor, own, group.FirstColumn, group.Columns), cancellation);
 
-    private Task EachAsync(Func<Group, Task> call) => _groups.Length == 1 ? call(_groups[0]) : Task.WhenAll(_groups.Select(call));
+    private Task EachAsync(Func<Group, Task> call) => Groups.Length == 1 ? call(Groups[0]) : Task.WhenAll(Groups.Select(call));
 
     /// <summary>The table of an operand, whose elements must lie where this region's lie.</summary>
     private uint Operand(BlockRegion other)
@@ -138,6 +151,11 @@ internal sealed class BlockRegion
 
     private void CheckElements(int given, string name)
     {
+        if (Groups.Max(group => (long)group.Keys.Length) * Table.Width > Array.MaxLength)
+        {
+            throw new ArgumentException($"{this} has more elements than one call takes, with those that fill its blocks: take ranges of it", name);
+        }
+
         if (given != Elements)
         {
             throw new ArgumentException($"{this} has {Elements} elements, not {given}", name);
@@ -155,6 +173,11 @@ internal sealed class BlockRegion
     private Group[] Cut()
     {
         ulong width = (ulong)Table.Width, blocks = BlocksOf(Dimensions, Table.Width);
+        if (Rows > MostBlocks / blocks && (((_firstColumn + Columns - 1) / width) - (_firstColumn / width) + 1) * Rows > MostBlocks)
+        {
+            throw new InvalidOperationException($"{this} has more blocks than the {MostBlocks} that one call names: take ranges of it");
+        }
+
         Dictionary<(int First, int Columns), (List<ulong> Keys, List<long> Positions)> groups = [];
         ulong firstBlock = _firstColumn / width, endColumn = _firstColumn + Columns, endBlock = (endColumn + width - 1) / width;
         for (ulong row = 0; row < Rows; row++)

@@ -328,7 +328,7 @@ internal sealed class PushCall(
     /// <summary>What is done to the rows where the operation is Arithmetic.</summary>
     public RowArithmetic Arithmetic { get; init; }
 
-    /// <summary>Bytes of a row's values, at the server where they do not travel: what bounds a part.</summary>
+    /// <summary>Bytes of a row's values; where they do not travel, at the server: what bounds a part, and the parts of a frame.</summary>
     public int RowBytes => Operation == PartOperation.Delete ? 0 : Table.Width * sizeof(float);
 
     /// <summary>Bytes on the wire in place of so many rows' values.</summary>

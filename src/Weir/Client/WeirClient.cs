@@ -724,6 +724,9 @@ public sealed class WeirClient : IAsyncDisposable
         return result;
     }
 
+    /// <summary>The client's own session is open when it completes: pushes that follow keep their order though nobody waits for one before the next.</summary>
+    internal async Task OpenOwnSessionAsync(CancellationToken cancellation) => await OwnSessionAsync(cancellation);
+
     /// <summary>Arithmetic with the rows of the keys, at the servers that have them; in the order of this client's pushes, and once.</summary>
     internal Task ArithmeticAsync(WeirTable table, ReadOnlyMemory<ulong> keys, RowArithmetic arithmetic, CancellationToken cancellation) =>
         WriteAsync(table, keys, default, PartOperation.Arithmetic, cancellation, arithmetic);

@@ -15,7 +15,7 @@ public sealed class WeirTask
     public TaskId Id { get; }
 
     /// <summary>Completes with its result once its function has returned and all its subtasks have finished. Fails with a <see cref="WeirException"/> of Failed, with the message of what it threw;
-    /// of Down where no process of that name runs tasks, of Unreachable where it did not finish within the deadline.</summary>
+    /// of Down where no process of that name runs tasks, of Unreachable where it did not finish within <see cref="ClientOptions.DeadlineMs"/>.</summary>
     public Task<ReadOnlyMemory<byte>> Finished { get; }
 }
 

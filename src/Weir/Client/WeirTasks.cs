@@ -15,7 +15,11 @@ public sealed class WeirTasks
     private const long ServeMs = 500;
 
     private readonly WeirClient _client;
+    /// <summary>The latest tasks of which it is known that they failed, among those that have not ended.</summary>
+    private const int MostRemembered = 4096;
+
     private readonly Dictionary<ulong, Task> _open = [];
+    private readonly Queue<ulong> _numbers = [];
     private ulong _issued;
     private string _name = "";
 
@@ -58,7 +62,8 @@ public sealed class WeirTasks
     {
         ArgumentException.ThrowIfNullOrEmpty(node);
         ArgumentException.ThrowIfNullOrEmpty(function);
-        return IssueAll(node, [new SentTask(0, function, arguments.ToArray(), KeysOf(node, after))], [.. after])[0];
+        TaskId[] open = Unfinished(after);
+        return IssueAll(node, [new SentTask(0, function, arguments.ToArray(), [.. open.Where(id => id.Node == node).Select(id => new TaskKey(id.Issuer, id.Number))])], open)[0];
     }
 
     /// <summary>Ships a graph of tasks whole to one node, which runs each when those that it follows have finished (papers PS-13). The results come together.</summary>
@@ -107,18 +112,22 @@ public sealed class WeirTasks
         return [.. numbered.Select((task, i) => Opened(new TaskId(issuer, task.Number, node), ResultAsync(answer, i)))];
     }
 
-    private static TaskKey[] KeysOf(string node, ReadOnlySpan<TaskId> after)
+    /// <summary>Those that may not have finished: of its own this caller knows.</summary>
+    private TaskId[] Unfinished(ReadOnlySpan<TaskId> tasks)
     {
-        List<TaskKey> keys = [];
-        foreach (TaskId id in after)
+        List<TaskId> open = [];
+        lock (_open)
         {
-            if (id.Node == node)
+            foreach (TaskId id in tasks)
             {
-                keys.Add(new TaskKey(id.Issuer, id.Number));
+                if (id.Issuer != _client.State.Process || _open.ContainsKey(id.Number))
+                {
+                    open.Add(id);
+                }
             }
         }
 
-        return [.. keys];
+        return [.. open];
     }
 
     private static async Task<ReadOnlyMemory<byte>> ResultAsync(Task<TaskOutcome[]> answer, int place)
@@ -137,9 +146,10 @@ public sealed class WeirTasks
             throw new WeirException(Status.Malformed, $"the tasks for {node} take {body.Bytes} bytes with their arguments; a frame has {FrameHeader.MaxBodyBytes}. Push what is larger to a table");
         }
 
-        Instant begun = state.Now;
+        Instant begun = state.Now, missedSince = Instant.Never;
         while (true)
         {
+            Instant asked = state.Now;
             byte[] bytes = await _client.Core.AskManagerAsync(FrameKind.Task, FrameKind.TaskReply, body, state.Options.DeadlineMs, CancellationToken.None);
             if (!TaskReplyBody.TryRead(bytes, out TaskReplyBody reply) || (reply.Status == Status.Acked && reply.Outcomes.Length != tasks.Length))
             {
@@ -151,8 +161,9 @@ public sealed class WeirTasks
                 return reply.Outcomes;
             }
 
-            // It may be about to come, and a new manager has yet to hear of it.
-            if (reply.Status == Status.Failed || (reply.Status != Status.Busy && state.Now.MsSince(begun) > state.Options.UnreachableMs))
+            // It may be about to come, and a new manager has yet to hear of it; what was under way until now goes on there.
+            missedSince = missedSince == Instant.Never || state.Now.MsSince(asked) > ServeMs ? state.Now : missedSince;
+            if (reply.Status == Status.Failed || (reply.Status != Status.Busy && state.Now.MsSince(missedSince) > state.Options.UnreachableMs) || state.Now.MsSince(begun) > state.Options.DeadlineMs)
             {
                 throw new WeirException(reply.Status, reply.Text);
             }
@@ -209,9 +220,14 @@ public sealed class WeirTasks
         lock (_open)
         {
             _open.Add(id.Number, finished);
+            _numbers.Enqueue(id.Number);
+            while (_numbers.Count > MostRemembered && _open.TryGetValue(_numbers.Peek(), out Task? oldest) is var isKnown && (!isKnown || oldest!.IsCompleted))
+            {
+                _open.Remove(_numbers.Dequeue());
+            }
         }
 
-        // What has finished well is followed by nobody knowing it; what failed is remembered.
+        // What has finished well need not be followed any more; what failed is remembered for a while.
         _ = finished.ContinueWith(
             _ =>
             {
@@ -277,10 +293,11 @@ public sealed class WeirTasks
                 ReadOnlyMemory<byte> result = await function(call);
                 _ = EndAsync(task, call, result);
             }
-            catch (Exception failure) when (!cancellation.IsCancellationRequested)
+            catch (Exception failure)
             {
                 // Whatever a user's function throws is its task's failure, and not this node's.
                 host.End(task, new TaskOutcome(Status.Failed, failure.Message, []));
+                cancellation.ThrowIfCancellationRequested();
             }
         }
     }

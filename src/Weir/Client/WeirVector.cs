@@ -5,7 +5,8 @@ namespace Weir.Client;
 /// <summary>
 /// A vector of floats on the servers, or a range of one, with the operations of BLAS level 1 (Li et al. OSDI 2014, section 3.1; papers PS-1 to PS-3). An operation runs
 /// where the elements lie: numbers alone cross the network to this process (between replicas the elements do that change). It is applied exactly once, whatever is
-/// sent again, in the order of this client's calls, block by block: who reads meanwhile may see some blocks changed and others not yet. Elements that nobody has set are 0.
+/// sent again, block by block: who reads meanwhile may see some blocks changed and others not yet. Calls that change one vector keep their order; one that reads another vector is to be made when the
+/// calls that change that one have completed. Elements that nobody has set are 0.
 /// Immutable and safe to share among threads.
 /// </summary>
 public sealed class WeirVector
@@ -118,6 +119,11 @@ public sealed class WeirVector
             {
                 blocks.Add(block);
             }
+        }
+
+        if ((long)blocks.Count * width > Array.MaxLength)
+        {
+            throw new ArgumentException($"the columns lie in {blocks.Count} blocks of {width} elements: more than one call takes", nameof(columns));
         }
 
         float[] weights = new float[blocks.Count * width];

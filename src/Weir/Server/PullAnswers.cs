@@ -191,6 +191,7 @@ internal sealed class PullAnswers(NodeState node)
         ReadOnlySpan<byte> body = frame.Span[FrameHeader.Size..];
         var reply = NewReply(link, header);
         bool hasRoom = true;
+        long reduced = 0;
         for (int index = 0; hasRoom && reader.NextItem(out PullItem item, out ReadOnlySpan<byte> keyBytes); index++)
         {
             if (index < at.Item)
@@ -216,7 +217,7 @@ internal sealed class PullAnswers(NodeState node)
 
                 if (Find(item, list, keyBytes, out ReadOnlySpan<ulong> keys, out TableSegment? rows, out UnflushedAnswers.Read? read, out Status status, out string text))
                 {
-                    hasRoom = item.Reduction.Kind == ReductionKind.None ? reply.TryAdd(index, item, keys, rows, read, ref at.Row) : TryReduce(ref reply, index, item, keys, rows, read);
+                    hasRoom = item.Reduction.Kind == ReductionKind.None ? reply.TryAdd(index, item, keys, rows, read, ref at.Row) : TryReduce(ref reply, index, item, keys, rows, read, ref reduced);
                 }
                 else
                 {
@@ -234,12 +235,15 @@ internal sealed class PullAnswers(NodeState node)
         return hasRoom;
     }
 
-    private bool TryReduce(ref PullReplyWriter reply, int index, in PullItem item, ReadOnlySpan<ulong> keys, TableSegment rows, UnflushedAnswers.Read? read)
+    private bool TryReduce(ref PullReplyWriter reply, int index, in PullItem item, ReadOnlySpan<ulong> keys, TableSegment rows, UnflushedAnswers.Read? read, ref long reduced)
     {
-        if (!reply.HasRoom(read))
+        // The first always, then as far as one turn goes.
+        if (!reply.HasRoom(read) || (reduced > 0 && reduced + ((long)keys.Length * rows.Table.Width) > RowArithmeticPath.MostFloats))
         {
             return false;
         }
+
+        reduced += (long)keys.Length * rows.Table.Width;
 
         Status status = _arithmetic.Reduce(node.Find(item.Segment)!, rows, item.Reduction, keys, out double value, out string text);
         if (status == Status.Acked)
@@ -310,7 +314,8 @@ internal sealed class PullAnswers(NodeState node)
         }
 
         rows = node.TableSegment(segment, table);
-        read = isCommitted && table.Durable && segment.FlushedHere < segment.LastDurable.Number ? new UnflushedAnswers.Read(segment, segment.LastDurable.Number) : null;
+        bool isDurable = table.Durable || (item.Reduction.Kind == ReductionKind.Dot && map.Table(item.Reduction.Other) is { Durable: true });
+        read = isCommitted && isDurable && segment.FlushedHere < segment.LastDurable.Number ? new UnflushedAnswers.Read(segment, segment.LastDurable.Number) : null;
         return true;
     }
 }

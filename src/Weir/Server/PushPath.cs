@@ -141,8 +141,7 @@ internal sealed class PushPath(NodeState node)
             return Reply(part, Status.Busy, 0, "");
         }
 
-        ReadOnlySpan<float> values = default;
-        if (part.Operation != PartOperation.Arithmetic && !TryReadValues(part, valueBytes, table, out values, out string fault))
+        if (!TryReadValues(part, valueBytes, table, out ReadOnlySpan<float> values, out string fault))
         {
             return Reply(part, Status.Malformed, 0, fault);
         }
@@ -198,8 +197,18 @@ internal sealed class PushPath(NodeState node)
         Status status = Status.Acked;
         string text = "";
         long clock = 0;
+        if (part.Operation == PartOperation.Arithmetic && rows.Table.Aggregate)
+        {
+            return Reply(part, Status.Malformed, 0, $"table {rows.Table.Name} aggregates: its workers push updates to it, and nobody does arithmetic with its rows");
+        }
+
         if (part.Operation == PartOperation.Arithmetic)
         {
+            if (node.LogBytes.Total > node.Limits.LogBytes)
+            {
+                return Reply(part, Status.Busy, 0, "");
+            }
+
             status = _arithmetic.Compute(segment, rows, part, valueBytes, keys, out keys, out values, out text);
             if (status > Status.Failed)
             {
@@ -216,10 +225,10 @@ internal sealed class PushPath(NodeState node)
         {
             // Nothing of it is applied.
         }
-        else if (!ValueEncodings.AllFinite(values))
+        else if (asked.Operation != PartOperation.Arithmetic && !ValueEncodings.AllFinite(values))
         {
             status = Status.Failed;
-            text = $"{(asked.Operation == PartOperation.Arithmetic ? "a result of arithmetic with rows of" : "a value pushed to")} table {rows.Table.Name} is not a finite number; nothing of this part was applied";
+            text = $"a value pushed to table {rows.Table.Name} is not a finite number; nothing of this part was applied";
         }
         else if (part.Operation == PartOperation.Delete)
         {
@@ -366,7 +375,7 @@ internal sealed class PushPath(NodeState node)
             return false;
         }
 
-        if (PartValues.TryRead(part, bytes, table.Width, ref _values, out values))
+        if (part.Operation == PartOperation.Arithmetic || PartValues.TryRead(part, bytes, table.Width, ref _values, out values))
         {
             return true;
         }

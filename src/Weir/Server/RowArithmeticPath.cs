@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.InteropServices;
 using Weir.Keys;
 using Weir.Placement;
 using Weir.Store;
@@ -12,7 +13,7 @@ namespace Weir.Server;
 /// </summary>
 internal sealed class RowArithmeticPath(NodeState node)
 {
-    /// <summary>Floats of the rows of one part or item: those of the largest frame, so that what one asks for takes no longer than a push.</summary>
+    /// <summary>Floats of the rows of one part or item: those of the largest frame. All parts of a frame have no more together, and items are answered so far in one turn (R25).</summary>
     public const int MostFloats = FrameHeader.MaxBodyBytes / sizeof(float);
 
     private float[] _own = [];
@@ -60,7 +61,14 @@ internal sealed class RowArithmeticPath(NodeState node)
             Span<float> y = own.Slice((row * width) + arithmetic.FirstColumn, arithmetic.Columns);
             y.CopyTo(before);
             Change(arithmetic, y, other.Slice((row * width) + arithmetic.FirstColumn, arithmetic.Columns));
-            if (!y.SequenceEqual(before))
+            if (!ValueEncodings.AllFinite(y))
+            {
+                text = $"a result of arithmetic with rows of table {rows.Table.Name} is not a finite number; nothing of this part was applied";
+                return Status.Failed;
+            }
+
+            // Bit for bit: -0 is another value than 0.
+            if (!MemoryMarshal.Cast<float, uint>(y).SequenceEqual(MemoryMarshal.Cast<float, uint>(before)))
             {
                 own.Slice(row * width, width).CopyTo(own[(kept * width)..]);
                 _keys[kept++] = keys[row];
@@ -124,6 +132,11 @@ internal sealed class RowArithmeticPath(NodeState node)
                 break;
             case ArithmeticKind.Fill:
                 y.Fill(arithmetic.Factor);
+                break;
+            case ArithmeticKind.Linear when arithmetic is { ReadsSource: true, Own: 0 }:
+                // Whatever stood there, a number or not.
+                x.CopyTo(y);
+                RowKernels.Scale(y, arithmetic.Factor);
                 break;
             case ArithmeticKind.Linear when arithmetic.ReadsSource:
                 RowKernels.Linear(y, x, arithmetic.Factor, arithmetic.Own);

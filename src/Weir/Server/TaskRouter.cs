@@ -26,9 +26,17 @@ internal sealed class TaskRouter(NodeState node)
             return $"another process runs tasks as {serve.Name}: each has a name of its own, ClientOptions.Name";
         }
 
-        if (_serving.Count >= MostProcesses)
+        if (_serving.Count >= MostProcesses && !_serving.ContainsKey(serve.Name))
         {
-            return $"{MostProcesses} processes run tasks already";
+            foreach ((string name, _) in _serving.Where(s => IsSilent(s.Value, now)).ToArray())
+            {
+                _serving.Remove(name);
+            }
+
+            if (_serving.Count >= MostProcesses)
+            {
+                return $"{MostProcesses} processes run tasks already";
+            }
         }
 
         _serving[serve.Name] = new Serving(link, serve.Process, now);

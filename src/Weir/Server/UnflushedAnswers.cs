@@ -22,7 +22,7 @@ internal sealed class UnflushedAnswers(NodeState node)
     public int Count => _held.Count;
 
     /// <summary>As much is held as may be: who would add to it waits.</summary>
-    public bool IsFull => _bytes > node.Limits.WaitingBytes;
+    public bool IsFull => _bytes > node.Limits.WaitingBytes || _held.Count >= node.Limits.WaitingPulls;
 
     /// <summary>Whether something of the answer to a request is held.</summary>
     public bool Has(LinkId link, ulong requestId)

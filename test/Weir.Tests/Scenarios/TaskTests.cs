@@ -183,6 +183,74 @@ public class TaskTests
         });
     }
 
+    /// <summary>Found by review: who had waited longer than a node may be out of reach took the first word of a new manager, who had yet to hear of the node, for its end.</summary>
+    [Fact]
+    public void A_task_that_runs_for_long_is_waited_for_though_the_manager_changes_meanwhile()
+    {
+        int runs = 0;
+        Run(6, async cluster =>
+        {
+            WeirClient node = await NodeAsync(cluster, "node"), scheduler = await cluster.ConnectAsync("scheduler", new ClientOptions { UnreachableMs = 3000 });
+            _ = node.Tasks.ServeAsync(new Dictionary<string, Func<TaskCall, Task<ReadOnlyMemory<byte>>>>
+            {
+                ["long"] = async call =>
+                {
+                    runs++;
+                    await cluster.Scheduler.Delay(20_000, call.Cancellation);
+                    return new byte[] { 7 };
+                },
+            });
+            WeirTask task = scheduler.Tasks.Issue("node", "long");
+            await cluster.Scheduler.Delay(15_000, CancellationToken.None);
+            cluster.KillServer(0);
+            Assert.Equal(7, (await task.Finished).Span[0]);
+        });
+        Assert.Equal(1, runs);
+    }
+
+    /// <summary>
+    /// Found by review: a node kept its own finished tasks and dropped others' for them, so that what came again ran again, and what followed a task of long ago waited for ever; and it counted a graph's
+    /// edges as tasks, so that a dense one was never taken.
+    /// </summary>
+    [Fact]
+    public void What_ended_long_ago_is_followed_at_once_and_a_dense_graph_is_taken()
+    {
+        const int Layer = 70;
+        Run(7, async cluster =>
+        {
+            WeirClient node = await NodeAsync(cluster, "node"), scheduler = await cluster.ConnectAsync("scheduler"), other = await cluster.ConnectAsync("other");
+            _ = node.Tasks.ServeAsync(new Dictionary<string, Func<TaskCall, Task<ReadOnlyMemory<byte>>>>
+            {
+                ["fine"] = _ => Task.FromResult<ReadOnlyMemory<byte>>(default),
+                ["busy"] = async call =>
+                {
+                    for (int i = 0; i < 10_000; i++)
+                    {
+                        call.Run(_ => Task.CompletedTask);
+                    }
+
+                    await Task.CompletedTask;
+                    return default;
+                },
+            });
+            WeirTask first = scheduler.Tasks.Issue("node", "fine");
+            await first.Finished;
+            await scheduler.Tasks.Issue("node", "busy").Finished;
+            for (int i = 0; i < 50; i++)
+            {
+                await Task.WhenAll(Enumerable.Range(0, 100).Select(_ => scheduler.Tasks.Issue("node", "fine").Finished));
+            }
+
+            await other.Tasks.Issue("node", "fine", default, first.Id).Finished;
+            await scheduler.Tasks.Issue("node", "fine", default, first.Id).Finished;
+            int[] all = [.. Enumerable.Range(0, Layer)];
+            IReadOnlyList<WeirTask> graph = scheduler.Tasks.IssueGraph("node", [.. all.Select(_ => new GraphTask("fine", default, [])), .. all.Select(_ => new GraphTask("fine", default, all))]);
+            await Task.WhenAll(graph.Select(task => task.Finished));
+            WeirTask tooMany = scheduler.Tasks.IssueGraph("node", [.. Enumerable.Range(0, 5000).Select(_ => new GraphTask("fine", default, []))])[0];
+            Assert.Contains("at most 4096 open", (await Assert.ThrowsAsync<WeirException>(() => tooMany.Finished)).Message, StringComparison.Ordinal);
+        });
+    }
+
     private static Task<WeirClient> NodeAsync(SimCluster cluster, string name) => cluster.ConnectAsync(name, new ClientOptions { UnreachableMs = 60_000 });
 
     private static void Run(ulong seed, Func<SimCluster, Task> scenario)
