@@ -7,7 +7,8 @@ namespace Weir.Learn.ProximalGradient;
 /// <param name="share">Its rows.</param>
 /// <param name="blocks">Which block an iteration works on.</param>
 /// <param name="delayBound">The delay bound tau.</param>
-internal sealed class BlockWork((int Rank, int Workers) place, ColumnShare share, FeatureBlocks blocks, int delayBound)
+/// <param name="curvature">What is pushed as curvature.</param>
+internal sealed class BlockWork((int Rank, int Workers) place, ColumnShare share, FeatureBlocks blocks, int delayBound, CurvatureKind curvature)
 {
     private readonly BlockState _state = new(share);
     private readonly float[] _pulled = new float[2 * share.Columns];
@@ -96,7 +97,7 @@ internal sealed class BlockWork((int Rank, int Workers) place, ColumnShare share
             for (int at = 0; at < count; at++)
             {
                 pushed[2 * at] = (float)_state.Gradient(first + at);
-                pushed[(2 * at) + 1] = share.Curvatures[first + at];
+                pushed[(2 * at) + 1] = curvature == CurvatureKind.Local ? (float)_state.LocalCurvature(first + at) : share.Curvatures[first + at];
             }
 
             push = worker.PushAsync(share.Keys.AsMemory(first, count), pushed.AsMemory(0, 2 * count), cancellation);

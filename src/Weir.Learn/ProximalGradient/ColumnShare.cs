@@ -11,7 +11,7 @@ namespace Weir.Learn.ProximalGradient;
 internal sealed class ColumnShare
 {
     // A curvature of 0 would leave a weight where it is, however small its data: an upper bound may be larger.
-    private const double LeastCurvature = 1e-12;
+    public const double LeastCurvature = 1e-12;
 
     private readonly int[] _blockStarts;
     private readonly int[] _starts;

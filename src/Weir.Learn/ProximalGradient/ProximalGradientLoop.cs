@@ -62,7 +62,7 @@ internal sealed class ProximalGradientLoop(ProximalGradientOptions options, ISpa
             long seen;
             if (work is null || work.Place != place)
             {
-                work = new BlockWork(place, Share(place), _blocks, options.DelayBound);
+                work = new BlockWork(place, Share(place), _blocks, options.DelayBound, options.Curvature);
                 seen = await work.PullAllAsync(worker, iteration, cancellation);
             }
             else

@@ -30,6 +30,9 @@ public sealed record ProximalGradientOptions
     /// </summary>
     public double? Step { get; init; }
 
+    /// <summary>What a worker pushes as the curvature of a coordinate.</summary>
+    public CurvatureKind Curvature { get; init; }
+
     /// <summary>The L1 penalty, at least 0, in units of <see cref="LossScale"/>. Null is a penalty of one row's loss: 1 for a sum, 1 by rows for a mean.</summary>
     public double? L1 { get; init; }
 
@@ -67,6 +70,7 @@ public sealed record ProximalGradientOptions
         Check(Step is null || (Step > 0 && float.IsFinite((float)Step)), $"step {Step} must be a finite number above 0");
         Check(L1 is null || (L1 >= 0 && float.IsFinite((float)L1)), $"l1 {L1} must be a finite number, 0 or above");
         Check(L2 >= 0 && float.IsFinite((float)L2), $"l2 {L2} must be a finite number, 0 or above");
+        Check(Enum.IsDefined(Curvature), $"curvature {Curvature} must be UpperBound or Local");
         Check(Enum.IsDefined(LossScale), $"loss scale {LossScale} must be Sum or Mean");
         if (faults.Count > 0)
         {

@@ -129,8 +129,8 @@ public sealed class ProximalGradientTests : IDisposable
     [Fact]
     public void All_faults_of_the_options_are_told_at_once()
     {
-        var options = new ProximalGradientOptions { Blocks = 0, Passes = 0, DelayBound = -1, Step = 0, L1 = -1, L2 = double.NaN, LossScale = (LossScale)7 };
-        Assert.Equal(7, Assert.Throws<ArgumentException>(options.Validate).Message.Split('\n').Length);
+        var options = new ProximalGradientOptions { Blocks = 0, Passes = 0, DelayBound = -1, Step = 0, L1 = -1, L2 = double.NaN, LossScale = (LossScale)7, Curvature = (CurvatureKind)7 };
+        Assert.Equal(8, Assert.Throws<ArgumentException>(options.Validate).Message.Split('\n').Length);
         var data = new GeneratedRows(10, 5, 2, 1);
         Assert.Contains("BlockLipschitz", Assert.Throws<ArgumentException>(() => new ProximalGradientTraining(new ProximalGradientOptions(), data, data.Scan())).Message, StringComparison.Ordinal);
     }
