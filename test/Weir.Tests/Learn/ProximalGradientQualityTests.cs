@@ -18,7 +18,13 @@ public class ProximalGradientQualityTests
         LibsvmFile file = RealData.File("a9a.libsvm.gz");
         var options = new ProximalGradientOptions
         {
-            Blocks = 32, Passes = 100, DelayBound = 0, L1 = 1, Intercept = false, Step = 1, Curvature = CurvatureKind.Local,
+            Blocks = 32,
+            Passes = 100,
+            DelayBound = 0,
+            L1 = 1,
+            Intercept = false,
+            Step = 1,
+            Curvature = CurvatureKind.Local,
         };
         var loop = new ProximalGradientLoop(options, file, file.Scan(TestContext.Current.CancellationToken));
         IReadOnlyDictionary<ulong, float[]> rows = new Dictionary<ulong, float[]>();
