@@ -5,6 +5,7 @@ using Weir.Cli.Training;
 using Weir.Client;
 using Weir.Learn.Data;
 using Weir.Learn.Logistic;
+using Weir.Learn.ProximalGradient;
 
 namespace Weir.Cli.Commands;
 
@@ -42,7 +43,10 @@ internal static class HostWorkersCommand
 
     private static async Task HostAsync(HostOrder order, PauseGate gate, ToolConsole console, CancellationToken cancellation)
     {
-        var training = new LogisticTraining(order.Learning, TrainingData.Sources(order.Data).Train, order.Summary);
+        ISparseSource rows = TrainingData.Sources(order.Data).Train;
+        ILinearTraining training = order.ProximalGradient is { } options
+            ? new ProximalGradientTraining(options, rows, order.Summary)
+            : new LogisticTraining(order.Learning, rows, order.Summary);
         await using WeirClient client = await ClusterConnection.OpenAsync(order.Addresses, order.Filters, null, cancellation);
         Job job = await client.FindJobAsync(order.Group, cancellation);
         WeirTable table = await client.OpenTableAsync(training.Table(order.Table, job), cancellation);

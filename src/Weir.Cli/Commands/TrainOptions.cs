@@ -8,6 +8,7 @@ using Weir.Client;
 using Weir.Keys;
 using Weir.Learn.Data;
 using Weir.Learn.Logistic;
+using Weir.Learn.ProximalGradient;
 
 namespace Weir.Cli.Commands;
 
@@ -16,6 +17,7 @@ internal sealed class TrainOptions
 {
     private const int MostServers = 1000;
     private const int MostWorkers = 1000;
+    private const string ProximalGradientName = "dbpg";
 
     private static readonly Dictionary<string, UpdateRuleKind> Rules = new()
     {
@@ -48,11 +50,38 @@ internal sealed class TrainOptions
 
     private readonly Option<ulong> _seed = new("--seed")
     {
-        Description = "Draws the generated click log, its true weights and its rows; training itself draws nothing. The default is as good as any.",
+        Description = "Draws the generated click log, its true weights and its rows, and the order of the blocks of dbpg. The default is as good as any.",
         HelpName = "S",
         DefaultValueFactory = _ => 1,
         CustomParser = ParseSeed,
     };
+
+    private readonly Option<string> _method = CheckedOption.Word(
+        "--method",
+        "sgd goes through batches of rows; dbpg, delayed block proximal gradient, through blocks of features, each step with all rows, which have to be in the workers' memory: "
+        + "it ends at the optimum of losses and penalties, where sgd ends near it. Default sgd: it needs a few passes and no memory.",
+        ["sgd", ProximalGradientName], [], "sgd");
+
+    private readonly Option<long?> _blocks = CheckedOption.WholeOrNone(
+        "--blocks", "dbpg: blocks of the features, one an iteration. Default 16: more allow a larger step and cost more messages.", 1, ProximalGradientOptions.MostBlocks, "B");
+
+    private readonly Option<double?> _step = new("--step")
+    {
+        Description = "dbpg: the step, or bound for the largest one for which convergence is known (docs/convergence.md). Default bound. A larger one often does well, and may not converge.",
+        HelpName = "GAMMA|bound",
+        CustomParser = ParseStep,
+    };
+
+    private readonly Option<string> _curvature = CheckedOption.Word(
+        "--curvature",
+        "dbpg: what a gradient is divided by: the largest second derivative that the loss has anywhere (bound) or near the weights (local), which takes longer steps and for which "
+        + "no step is known to converge. Default bound.",
+        ["bound", "local"], [], "bound");
+
+    private readonly Option<string> _lossScale = CheckedOption.Word(
+        "--loss-scale",
+        "dbpg: whether the objective has the sum or the mean of the rows' losses beside the penalties. Default sum, as in the papers and in LIBLINEAR with C = 1.",
+        ["sum", "mean"], [], "sum");
 
     private readonly Option<string> _rule = new("--rule")
     {
@@ -73,12 +102,12 @@ internal sealed class TrainOptions
 
     private readonly Option<double?> _l1 = CheckedOption.Real(
         "--l1",
-        "L1 penalty, for ftrl and proximal. Default for ftrl 5: in units of summed gradient, so that a key seen a few times weighs nothing; for proximal, which "
-        + "takes it off at each push, 0.2.",
+        "L1 penalty, for ftrl, proximal and dbpg. Default for ftrl 5: in units of summed gradient, so that a key seen a few times weighs nothing; for proximal, which "
+        + "takes it off at each push, 0.2; for --method dbpg 1 row's loss, that is 1 for --loss-scale sum.",
         true, "X");
 
     private readonly Option<double?> _l2 = CheckedOption.Real(
-        "--l2", "L2 penalty, for ftrl and proximal. Default for ftrl 1: hardly more than keeps rare keys small; for proximal 0.", true, "X");
+        "--l2", "L2 penalty, for ftrl, proximal and dbpg. Default for ftrl 1: hardly more than keeps rare keys small; for the others 0.", true, "X");
 
     private readonly Option<long> _admitAfter = CheckedOption.Whole(
         "--admit-after",
@@ -92,7 +121,7 @@ internal sealed class TrainOptions
         1, int.MaxValue, "CLOCKS");
 
     private readonly Option<long> _passes = CheckedOption.Whole(
-        "--passes", "Passes over the data. Default 3: a fourth gains less than it costs.", 3, 1, 1_000_000, "P");
+        "--passes", "Passes over the data. Default 3: a fourth gains less than it costs; for --method dbpg 100: each is one step of every weight.", 3, 1, 1_000_000, "P");
 
     private readonly Option<long?> _batch = CheckedOption.WholeOrNone(
         "--batch",
@@ -112,7 +141,7 @@ internal sealed class TrainOptions
     private readonly Option<int?> _delay = new("--delay")
     {
         Description = "How many iterations a worker may be ahead of the slowest; none for no bound; 0 is sequential, sums the workers' gradients "
-            + "and gives the same bits every time. Default 1: the next pull overlaps the computation, at no loss of quality.",
+            + "and gives the same bits every time; dbpg always sums and needs a bound. Default 1: the next pull overlaps the computation, at no loss of quality.",
         HelpName = "T|none",
         DefaultValueFactory = _ => 1,
         CustomParser = ParseDelay,
@@ -187,7 +216,7 @@ internal sealed class TrainOptions
 
     /// <summary>All of them, in the order of the help page.</summary>
     public IEnumerable<Option> All =>
-        [_train, _test, _out, _report, _seed, _rule, _alpha, _beta, _l1, _l2, _admitAfter, _expireAfter, _passes, _batch, _servers, _replicas, _workers, _delay, _aggregate, _noIntercept, _segments,
+        [_train, _test, _out, _report, _seed, _method, _blocks, _step, _curvature, _lossScale, _rule, _alpha, _beta, _l1, _l2, _admitAfter, _expireAfter, _passes, _batch, _servers, _replicas, _workers, _delay, _aggregate, _noIntercept, _segments,
             _processes, _continueWithout, _transport, _cluster, _filters, _initFrom, _evaluateEvery, _checkpoint, _checkpointEvery, _checkpointsKept, _resume,
             _rows, _testRows];
 
@@ -235,6 +264,7 @@ internal sealed class TrainOptions
         }
 
         CheckRule(result);
+        CheckMethod(result);
 
         void Contradict(Option option, Option other, bool needs, string reason)
         {
@@ -269,6 +299,7 @@ internal sealed class TrainOptions
                 Aggregate = parsed.GetValue(_aggregate) ? true : null,
                 Intercept = !parsed.GetValue(_noIntercept),
             },
+            ProximalGradient = parsed.GetValue(_method) == ProximalGradientName ? ReadProximalGradient(parsed) : null,
             Servers = (int)parsed.GetValue(_servers),
             Replicas = (int)parsed.GetValue(_replicas),
             Workers = (int)parsed.GetValue(_workers),
@@ -286,6 +317,48 @@ internal sealed class TrainOptions
             CheckpointsKept = (int)parsed.GetValue(_checkpointsKept),
             Resume = parsed.GetValue(_resume),
         };
+    }
+
+    private ProximalGradientOptions ReadProximalGradient(ParseResult parsed)
+    {
+        var standard = new ProximalGradientOptions();
+        return standard with
+        {
+            Blocks = (int?)parsed.GetValue(_blocks) ?? standard.Blocks,
+            Passes = parsed.GetResult(_passes) is { Implicit: false } ? (int)parsed.GetValue(_passes) : standard.Passes,
+            DelayBound = parsed.GetValue(_delay)!.Value,
+            Step = parsed.GetValue(_step),
+            Curvature = parsed.GetValue(_curvature) == "local" ? CurvatureKind.Local : CurvatureKind.UpperBound,
+            L1 = parsed.GetValue(_l1),
+            L2 = parsed.GetValue(_l2) ?? standard.L2,
+            LossScale = parsed.GetValue(_lossScale) == "mean" ? LossScale.Mean : LossScale.Sum,
+            Intercept = !parsed.GetValue(_noIntercept),
+            Seed = parsed.GetValue(_seed),
+        };
+    }
+
+    /// <summary>Adds an error for every option that the method does not have. It looks at words, since values are not known yet.</summary>
+    private void CheckMethod(CommandResult result)
+    {
+        if (result.GetResult(_method)?.Tokens is not [Token method, ..] || !method.Value.Equals(ProximalGradientName, StringComparison.OrdinalIgnoreCase))
+        {
+            foreach (Option own in ((Option[])[_blocks, _step, _curvature, _lossScale]).Where(own => result.IsGiven(own)))
+            {
+                result.AddError($"{own.Name} needs --method {ProximalGradientName}");
+            }
+
+            return;
+        }
+
+        foreach (Option other in ((Option[])[_rule, _alpha, _beta, _batch, _admitAfter, _expireAfter, _aggregate]).Where(other => result.IsGiven(other)))
+        {
+            result.AddError($"{other.Name} and --method {ProximalGradientName} contradict each other: it has a rule of its own, and sums the gradients of all rows");
+        }
+
+        if (result.GetResult(_delay)?.Tokens is [Token delay, ..] && delay.Value.Equals("none", StringComparison.OrdinalIgnoreCase))
+        {
+            result.AddError($"--delay none and --method {ProximalGradientName} contradict each other: no step is known to converge without a bound of the delay");
+        }
     }
 
     /// <summary>Adds an error for every parameter that the rule does not have. It looks at words, since values are not known yet.</summary>
@@ -358,6 +431,24 @@ internal sealed class TrainOptions
         }
 
         return text;
+    }
+
+    private static double? ParseStep(ArgumentResult result)
+    {
+        string text = result.Tokens[0].Value;
+        if (text.Equals("bound", StringComparison.OrdinalIgnoreCase))
+        {
+            return null;
+        }
+
+        // The rule computes in float, so a step that is none there is out of range.
+        if (double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double step) && (float)step > 0 && float.IsFinite((float)step))
+        {
+            return step;
+        }
+
+        result.AddError($"--step is '{text}'; it must be a number above 0, or bound");
+        return null;
     }
 
     private static int? ParseDelay(ArgumentResult result)

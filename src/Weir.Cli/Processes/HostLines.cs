@@ -4,6 +4,7 @@ using Weir.Cli.Training;
 using Weir.Client;
 using Weir.Learn.Data;
 using Weir.Learn.Logistic;
+using Weir.Learn.ProximalGradient;
 
 namespace Weir.Cli.Processes;
 
@@ -25,8 +26,11 @@ internal sealed record HostOrder
     /// <summary>What the parent's scan counted, so that a child need not scan.</summary>
     public required DataSummary Summary { get; init; }
 
-    /// <summary>The learning options.</summary>
+    /// <summary>The options of learning by mini-batches.</summary>
     public required LogisticOptions Learning { get; init; }
+
+    /// <summary>Those of delayed block proximal gradient, with their step, where it is the method; null for mini-batches.</summary>
+    public ProximalGradientOptions? ProximalGradient { get; init; }
 
     /// <summary>The filters of the child's requests.</summary>
     public required Filters Filters { get; init; }

@@ -4,7 +4,20 @@ using Weir.Cli.Processes;
 namespace Weir.Cli.Reports;
 
 /// <summary>What <c>weir train --report</c> writes. The names are an interface: scripts read them.</summary>
-internal sealed record TrainReport(TrainedRows Train, TestQuality? Test, ModelOfRun Model, ClusterOfRun Cluster, WireOfRun Wire);
+internal sealed record TrainReport(TrainedRows Train, TestQuality? Test, ModelOfRun Model, ClusterOfRun Cluster, WireOfRun Wire)
+{
+    /// <summary>What delayed block proximal gradient minimises, of the model written: the sum or the mean of the training rows' losses in nats, plus the penalties.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? Objective { get; init; }
+
+    /// <summary>Its step.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? Step { get; init; }
+
+    /// <summary>The largest step for which it is known to converge, from the data and the delay; a step above it may do well or not at all.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? StepBound { get; init; }
+}
 
 /// <summary>What was trained on.</summary>
 /// <param name="Rows">Rows of the data.</param>

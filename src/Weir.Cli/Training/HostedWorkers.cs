@@ -12,7 +12,7 @@ namespace Weir.Cli.Training;
 /// <param name="pauses">Iterations after which workers wait, ascending.</param>
 /// <param name="gate">What they wait for.</param>
 /// <param name="report">Called, from any thread, after each iteration and when a worker is taken on.</param>
-internal sealed class HostedWorkers(LogisticTraining training, WeirTable table, IReadOnlyList<long> pauses, PauseGate gate, Action<WorkerStep> report)
+internal sealed class HostedWorkers(ILinearTraining training, WeirTable table, IReadOnlyList<long> pauses, PauseGate gate, Action<WorkerStep> report)
 {
     /// <summary>Runs one worker, on a thread of the pool: computing must not hold up those who take messages.</summary>
     public Task RunAsync(Worker worker, CancellationToken cancellation) => Task.Run(() => RunHereAsync(worker, cancellation), cancellation);
@@ -26,7 +26,7 @@ internal sealed class HostedWorkers(LogisticTraining training, WeirTable table, 
             await gate.PassAsync(pause, cancellation);
         }
 
-        await training.RunAsync(worker, table, Report, cancellation);
+        await training.RunThroughAsync(worker, table, long.MaxValue, Report, cancellation);
     }
 
     private void Report(TrainingStep step) => report(new WorkerStep(step.Worker, step.Iteration, step.Rows, step.LossSum, step.Staleness));

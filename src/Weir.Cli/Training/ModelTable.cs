@@ -18,9 +18,9 @@ internal sealed class ModelTable : IAsyncDisposable
     private const int FarewellMs = 2000;
 
     private readonly WeirClient _client;
-    private readonly LogisticTraining _training;
+    private readonly ILinearTraining _training;
 
-    private ModelTable(WeirClient client, Job job, WeirTable table, LogisticTraining training) =>
+    private ModelTable(WeirClient client, Job job, WeirTable table, ILinearTraining training) =>
         (_client, Job, Table, _training) = (client, job, table, training);
 
     public Job Job { get; }
@@ -32,9 +32,9 @@ internal sealed class ModelTable : IAsyncDisposable
 
     /// <summary>Opens both in the cluster.</summary>
     public static async Task<ModelTable> OpenAsync(
-        WeirClient client, LogisticTraining training, DataSummary data, TrainSettings settings, CancellationToken cancellation)
+        WeirClient client, ILinearTraining training, DataSummary data, TrainSettings settings, CancellationToken cancellation)
     {
-        string name = TrainingName.New(data, training.BatchRows, training.HasIntercept).ToString();
+        string name = TrainingName.New(data, training).ToString();
         var options = new JobOptions
         {
             Name = name,
@@ -48,7 +48,7 @@ internal sealed class ModelTable : IAsyncDisposable
     }
 
     /// <summary>Opens those of a run that goes on from a checkpoint, which was checked and loaded.</summary>
-    public static async Task<ModelTable> ResumeAsync(WeirClient client, LogisticTraining training, ResumePoint resume, CancellationToken cancellation)
+    public static async Task<ModelTable> ResumeAsync(WeirClient client, ILinearTraining training, ResumePoint resume, CancellationToken cancellation)
     {
         Job job = await client.FindJobAsync(resume.Job.Name, cancellation);
         return new ModelTable(client, job, await client.OpenTableAsync(training.Table(resume.Job.Name, job), cancellation), training);
@@ -58,7 +58,8 @@ internal sealed class ModelTable : IAsyncDisposable
     public async Task SetAsync(LinearModel model, CancellationToken cancellation)
     {
         ulong[] keys = model.Keys.ToArray();
-        float[] weights = model.Weights.ToArray();
+        ReadOnlyMemory<float> rows = _training.Rows(model.Weights.ToArray());
+        int width = Table.Width;
         if (model.InterceptKey is { } former && Array.IndexOf(keys, former) is >= 0 and int at)
         {
             keys[at] = LogisticOptions.InterceptKey;
@@ -67,7 +68,7 @@ internal sealed class ModelTable : IAsyncDisposable
         for (int start = 0; start < keys.Length; start += SetRows)
         {
             int count = Math.Min(SetRows, keys.Length - start);
-            await _client.SetAsync(Table, keys.AsMemory(start, count), weights.AsMemory(start, count), cancellation);
+            await _client.SetAsync(Table, keys.AsMemory(start, count), rows.Slice(start * width, count * width), cancellation);
         }
     }
 

@@ -37,17 +37,17 @@ internal sealed record ResumePoint(ICheckpointStore Store, StoredCheckpoint Chec
     /// so may be the delay where gradients are summed in both or in neither.
     /// </summary>
     /// <exception cref="ToolException">It is not, or it has nothing left to do.</exception>
-    public void Check(LogisticTraining training, DataSummary data, int workers)
+    public void Check(ILinearTraining training, DataSummary data, int workers)
     {
         if (Job.Clocks.Count != workers)
         {
             throw new ToolException($"the run to resume has {Job.Clocks.Count} workers, not {workers}: each has its share of the rows. Add --workers {Job.Clocks.Count}");
         }
 
-        TrainingName began = TrainingName.Read(Job.Name)!, now = began with { Rows = data.Rows, Nonzeros = data.Nonzeros, Positives = data.Positives, BatchRows = training.BatchRows, HasIntercept = training.HasIntercept };
+        TrainingName began = TrainingName.Read(Job.Name)!, now = began with { Rows = data.Rows, Nonzeros = data.Nonzeros, Positives = data.Positives, Cut = training.Cut, HasIntercept = training.HasIntercept };
         if (now != began)
         {
-            throw new ToolException($"the run to resume reads {began.Describe()}, and this command line {now.Describe()}: it goes on with the same data, --batch and --no-intercept");
+            throw new ToolException($"the run to resume reads {began.Describe()}, and this command line {now.Describe()}: it goes on with the same data, --method, --batch or --blocks, and --no-intercept");
         }
 
         MapTable declared = Checkpoint.Declarations.Single(t => t.Name == Job.Name);

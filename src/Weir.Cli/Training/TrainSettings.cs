@@ -1,6 +1,7 @@
 using Weir.Cli.Processes;
 using Weir.Client;
 using Weir.Learn.Logistic;
+using Weir.Learn.ProximalGradient;
 
 namespace Weir.Cli.Training;
 
@@ -23,7 +24,17 @@ internal sealed record TrainSettings
     /// <summary>The JSON report's file, or null.</summary>
     public string? Report { get; init; }
 
+    /// <summary>How it learns by mini-batches; not looked at where <see cref="ProximalGradient"/> is given.</summary>
     public required LogisticOptions Learning { get; init; }
+
+    /// <summary>How it learns by delayed block proximal gradient; null for mini-batches.</summary>
+    public ProximalGradientOptions? ProximalGradient { get; init; }
+
+    /// <summary>Passes over the data.</summary>
+    public int Passes => ProximalGradient?.Passes ?? Learning.Passes;
+
+    /// <summary>Whether every row has an intercept.</summary>
+    public bool Intercept => ProximalGradient?.Intercept ?? Learning.Intercept;
 
     /// <summary>Servers to start; not looked at where <see cref="Cluster"/> is given.</summary>
     public required int Servers { get; init; }

@@ -17,7 +17,7 @@ internal readonly record struct TrainingMoment(double Share, long Rows, double R
 /// Sums what the workers' hosts report. A host that died may have reported an iteration that is redone elsewhere, or not have reported one
 /// that is not: rows follow from the clocks and the schedule of the workers alone. Thread-safe.
 /// </summary>
-internal sealed class TrainingMeter(LogisticTraining training, int workers, int passes)
+internal sealed class TrainingMeter(ILinearTraining training, int workers)
 {
     // The loss shown is of about this share of a pass: smooth enough to read, recent enough to see it fall.
     private const double LossMemory = 0.1;
@@ -25,7 +25,7 @@ internal sealed class TrainingMeter(LogisticTraining training, int workers, int 
     private readonly Lock _lock = new();
     private readonly List<Told> _told = [.. Enumerable.Range(0, workers).Select(_ => new Told())];
     private readonly List<(long Iteration, TaskCompletionSource Reached)> _awaited = [];
-    private readonly double _lossRows = Math.Max(1, RowsOf(training, WorkerSchedule.Of(workers)) * LossMemory / passes);
+    private readonly double _lossRows = Math.Max(1, RowsOf(training, WorkerSchedule.Of(workers)) * LossMemory / training.Passes);
     private readonly Stopwatch _since = new();
     private double _recentLoss;
     private double _recentRows;
@@ -156,12 +156,12 @@ internal sealed class TrainingMeter(LogisticTraining training, int workers, int 
             double share = (double)rows / RowsOf(training, _schedule);
             double seconds = Math.Max(Seconds, 1e-9);
             double left = share > 0 ? seconds * (1 - share) / share : 0;
-            int pass = (int)Math.Min(passes, (share * passes) + 1);
+            int pass = (int)Math.Min(training.Passes, (share * training.Passes) + 1);
             return new TrainingMoment(share, rows, rows / seconds, _recentRows > 0 ? _recentLoss / _recentRows : double.NaN, TimeSpan.FromSeconds(left), pass);
         }
     }
 
-    private static long RowsOf(LogisticTraining training, WorkerSchedule schedule)
+    private static long RowsOf(ILinearTraining training, WorkerSchedule schedule)
     {
         long iterations = training.Iterations(schedule);
         return Enumerable.Range(0, schedule.Workers).Sum(worker => training.RowsThrough(worker, schedule, iterations));

@@ -9,6 +9,7 @@ using Weir.Host;
 using Weir.Learn.Data;
 using Weir.Learn.Logistic;
 using Weir.Learn.Metrics;
+using Weir.Learn.ProximalGradient;
 
 namespace Weir.Cli.Training;
 
@@ -25,7 +26,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
     private const int LastModelMs = 30_000;
 
     private readonly IProgressDisplay _display =
-        console.IsTerminal ? new TerminalProgress(console, settings.Learning.Passes) : new PlainProgress(console, settings.Learning.Passes);
+        console.IsTerminal ? new TerminalProgress(console, settings.Passes) : new PlainProgress(console, settings.Passes);
 
     /// <summary>Runs to the end.</summary>
     /// <returns>An exit code.</returns>
@@ -33,7 +34,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
     {
         CancellationToken stop = signals.Token;
         LinearModel? initial = settings.InitFrom is null ? null : ModelFile.Read(settings.InitFrom);
-        if (initial?.InterceptKey is not null && !settings.Learning.Intercept)
+        if (initial?.InterceptKey is not null && !settings.Intercept)
         {
             throw new ToolException($"{settings.InitFrom} is a model with an intercept, and --no-intercept trains one without: its weights do not fit. Leave one of the two out");
         }
@@ -41,11 +42,14 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
         ResumePoint? resume = settings.Resume is null ? null : await ResumePoint.FindAsync(settings.Resume, stop);
         JsonFile.Check(settings.Report);
         TrainingData data = await Task.Run(() => TrainingData.Open(settings.Data, stop), stop);
-        var training = new LogisticTraining(settings.Learning, data.Train, data.Summary);
+        StepChoice? step = settings.ProximalGradient is { } options ? await StepChoice.MakeAsync(options, data, stop) : null;
+        ILinearTraining training = step is not null
+            ? new ProximalGradientTraining(step.Options, data.Train, data.Summary)
+            : new LogisticTraining(settings.Learning, data.Train, data.Summary);
         resume?.Check(training, data.Summary, settings.Workers);
         CheckpointPlace? checkpoints = settings.Checkpoints is null ? null : await CheckpointPlace.ToWriteAsync(settings.Checkpoints, stop);
         using OutputFolder output = OutputFolder.Open(settings.Out);
-        SayData(data, training);
+        SayData(data, training, step);
 
         using var loggers = new StandardErrorLog(console.Error, LogLevel.Warning);
         await using ICluster cluster = await StartClusterAsync(resume?.Checkpoint.SegmentBits ?? settings.SegmentBits, loggers, stop);
@@ -57,11 +61,11 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
         }
 
         var best = new BestModel(data);
-        var meter = new TrainingMeter(training, settings.Workers, settings.Learning.Passes);
+        var meter = new TrainingMeter(training, settings.Workers);
         long[] pauses = Pauses(meter.Iterations);
-        IWorkerHosts hosts = Hosts(cluster, client, table, training, meter, data, pauses);
+        IWorkerHosts hosts = Hosts(cluster, client, table, training, step, meter, data, pauses);
         await using var children = hosts as IAsyncDisposable;
-        SayCluster(cluster, hosts);
+        SayCluster(cluster, hosts, training);
 
         try
         {
@@ -77,7 +81,18 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
         ClusterStatus status = await client.GetStatusAsync(stop);
         meter.Schedule = client.ScheduleOf(table.Job);
         output.Write(best.Model!.Model);
-        TrainReport report = Report(data, meter, best, output.ModelPath, status, wire);
+        TrainReport report = Report(data, training, meter, best, output.ModelPath, status, wire);
+        if (step is not null)
+        {
+            double loss = (await Evaluation.MeasureAsync(data.Train, best.Model.Model.LookupAsync, best.Model.Model.InterceptKey, stop)).LogLoss;
+            report = report with
+            {
+                Objective = ((ProximalGradientTraining)training).Objective(best.Model.Model, loss),
+                Step = step.Options.Step,
+                StepBound = step.Bound,
+            };
+        }
+
         SayResult(report, last, best);
         if (settings.Report is not null)
         {
@@ -87,7 +102,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
         return ExitCode.Done;
     }
 
-    private async Task<ModelTable> TableAsync(WeirClient client, LogisticTraining training, DataSummary data, ResumePoint? resume, CancellationToken stop)
+    private async Task<ModelTable> TableAsync(WeirClient client, ILinearTraining training, DataSummary data, ResumePoint? resume, CancellationToken stop)
     {
         if (resume is null)
         {
@@ -116,7 +131,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
     }
 
     private IWorkerHosts Hosts(
-        ICluster cluster, WeirClient client, ModelTable table, LogisticTraining training, TrainingMeter meter, TrainingData data, long[] pauses)
+        ICluster cluster, WeirClient client, ModelTable table, ILinearTraining training, StepChoice? step, TrainingMeter meter, TrainingData data, long[] pauses)
     {
         if (!settings.Processes)
         {
@@ -133,6 +148,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
             Data = settings.Data,
             Summary = data.Summary,
             Learning = settings.Learning,
+            ProximalGradient = step?.Options,
             Filters = settings.Filters,
             Pauses = pauses,
         };
@@ -147,7 +163,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
             return [];
         }
 
-        double step = Math.Max(1, every * iterations / settings.Learning.Passes);
+        double step = Math.Max(1, every * iterations / settings.Passes);
         return [.. Enumerable.Range(1, (int)Math.Min(1_000_000, iterations / step)).Select(k => (long)Math.Round(k * step)).Where(at => at < iterations).Distinct()];
     }
 
@@ -236,7 +252,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
             }
 
             BinaryQuality quality = (await best.OfferAsync(await table.ReadAsync(cancellation), cancellation))!;
-            double pass = (double)pauses[pause] * settings.Learning.Passes / meter.Iterations;
+            double pass = (double)pauses[pause] * settings.Passes / meter.Iterations;
             _display.Say(string.Create(CultureInfo.InvariantCulture, $"after {pass:0.##} passes: test log-loss {quality.LogLoss:F4}, AUC {quality.Auc:F4}"));
             hosts.Lift(pause + 1);
         }
@@ -260,7 +276,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
         return ExitCode.Failed;
     }
 
-    private TrainReport Report(TrainingData data, TrainingMeter meter, BestModel best, string path, ClusterStatus status, WireOfRun wire)
+    private TrainReport Report(TrainingData data, ILinearTraining training, TrainingMeter meter, BestModel best, string path, ClusterStatus status, WireOfRun wire)
     {
         long rows = 0;
         var workers = new List<WorkerOfRun>();
@@ -274,13 +290,13 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
         }
 
         return new TrainReport(
-            new TrainedRows(data.Summary.Rows, data.Summary.Nonzeros, settings.Learning.Passes, meter.Seconds, rows / meter.Seconds),
+            new TrainedRows(data.Summary.Rows, data.Summary.Nonzeros, settings.Passes, meter.Seconds, rows / meter.Seconds),
             best.Quality is null ? null : QualityText.Of(best.Quality, data.Summary.BaseRate),
             new ModelOfRun(best.Model!.Rows, best.Model.Model.Count, path),
             new ClusterOfRun(
                 [.. status.Servers.Select(server => new ServerOfRun(server.Id, server.ProcessId, server.Address, server.Rows))],
                 workers,
-                settings.Learning.DelayBound,
+                training.DelayBound,
                 status.Segments),
             wire);
     }
@@ -297,20 +313,28 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
         }
     }
 
-    private void SayData(TrainingData data, LogisticTraining training)
+    private void SayData(TrainingData data, ILinearTraining training, StepChoice? step)
     {
         DataSummary summary = data.Summary;
-        console.Say($"training on {data.Train.Name}: {Count(summary.Rows, "row")}, {Count(summary.Nonzeros, "non-zero")}, {Count(settings.Learning.Passes, "pass", "passes")}");
-        if (settings.Learning.BatchRows is null && training.BatchRows < LogisticOptions.LargestDefaultBatchRows)
+        console.Say($"training on {data.Train.Name}: {Count(summary.Rows, "row")}, {Count(summary.Nonzeros, "non-zero")}, {Count(settings.Passes, "pass", "passes")}");
+        if (step is not null)
         {
-            console.Say($"batches of {Count(training.BatchRows, "row")}: the default of {LogisticOptions.LargestDefaultBatchRows} is more than a twentieth of the data; --batch sets another");
+            console.Say(step.Describe());
+            if (step.Warning is { } warning)
+            {
+                console.Complain(warning);
+            }
+        }
+        else if (settings.Learning.BatchRows is null && training.Cut.BatchRows < LogisticOptions.LargestDefaultBatchRows)
+        {
+            console.Say($"batches of {Count(training.Cut.BatchRows, "row")}: the default of {LogisticOptions.LargestDefaultBatchRows} is more than a twentieth of the data; --batch sets another");
         }
     }
 
-    private void SayCluster(ICluster cluster, IWorkerHosts hosts)
+    private void SayCluster(ICluster cluster, IWorkerHosts hosts, ILinearTraining training)
     {
-        string delay = settings.Learning.DelayBound is { } bound ? $"delay {bound}" : "no delay bound";
-        console.Say($"{cluster.Description}; {hosts.Description}; {delay}{(settings.Learning.EffectiveAggregate ? ", gradients summed" : "")}{(settings.Filters == Filters.None ? "" : $", filters {FilterOption.Text(settings.Filters)}")}");
+        string delay = training.DelayBound is { } bound ? $"delay {bound}" : "no delay bound";
+        console.Say($"{cluster.Description}; {hosts.Description}; {delay}{(training.Aggregates ? ", gradients summed" : "")}{(settings.Filters == Filters.None ? "" : $", filters {FilterOption.Text(settings.Filters)}")}");
     }
 
     private void SayResult(TrainReport report, BinaryQuality? last, BestModel best)
@@ -321,6 +345,12 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
         foreach (string line in report.Test is null ? [] : QualityText.Lines(report.Test, "the training set's base rate"))
         {
             console.Say(line);
+        }
+
+        if (report.Objective is { } objective)
+        {
+            string scale = settings.ProximalGradient!.LossScale == LossScale.Sum ? "sum" : "mean";
+            console.Say(string.Create(CultureInfo.InvariantCulture, $"objective {objective:G9} ({scale} of the training losses and penalties)"));
         }
 
         if (last is not null && last.LogLoss > best.Quality!.LogLoss)

@@ -3,8 +3,8 @@ using Weir.Client;
 namespace Weir.Learn.Logistic;
 
 /// <summary>
-/// What a training loop sees of a parameter server: one worker's pushes, pulls and clock on one table of width 1. A value for each key;
-/// keys of a call are distinct.
+/// What a training loop sees of a parameter server: one worker's pushes, pulls and clock on one table. As many values for each key as the
+/// table is wide; keys of a call are distinct.
 /// </summary>
 internal interface ITrainingWorker
 {

@@ -26,6 +26,9 @@ public enum UpdateRuleKind : byte
 
     /// <summary>Proximal gradient descent with L1 and L2 penalties, Duchi and Singer 2009.</summary>
     ProximalSgd = 7,
+
+    /// <summary>The proximal step in the norm of a pushed diagonal, Li et al. 2014 (OSDI), algorithm 3.</summary>
+    DiagonalProximal = 8,
 }
 
 /// <summary>
@@ -106,6 +109,21 @@ public sealed record UpdateRule
         return rule;
     }
 
+    /// <summary>
+    /// The step of delayed block proximal gradient (Li et al. 2014, OSDI, algorithm 3): w = Prox^U_gamma[w - gamma U^-1 g] with U = diag(u)
+    /// and the penalty l1 * |w| + l2 / 2 * w^2, L1, L2 or both (elastic net). Rows are made of pairs, so a table's width is even: a push
+    /// has (g, u) for each pair, gradient and curvature, a row has the weight and beside it a float that pushes leave as it is. Where the
+    /// table aggregates the step is taken once, with the sums of g and of u. Where u is 0 or below the weight stays.
+    /// </summary>
+    /// <param name="gamma">The step, above 0: 1 is Newton's where the curvatures are the Hessian.</param>
+    /// <param name="l1">The L1 penalty, at least 0.</param>
+    /// <param name="l2">The L2 penalty, at least 0.</param>
+    public static UpdateRule DiagonalProximal(float gamma, float l1 = 0, float l2 = 0) =>
+        new(UpdateRuleKind.DiagonalProximal, Positive(gamma, nameof(gamma)), NotNegative(l1, nameof(l1)), NotNegative(l2, nameof(l2)));
+
+    /// <summary>Whether rows of <paramref name="width"/> floats have the parts that the rule works on.</summary>
+    internal bool Fits(int width) => Kind != UpdateRuleKind.DiagonalProximal || width % 2 == 0;
+
     /// <summary>The bytes of a rule in the map: kind (4 bytes), four parameters.</summary>
     internal const int EncodedBytes = 20;
 
@@ -124,7 +142,7 @@ public sealed record UpdateRule
         uint kind = reader.UInt32();
         float a = reader.Single(), b = reader.Single(), c = reader.Single(), d = reader.Single();
         rule = Add;
-        if (reader.Failed || kind > (uint)UpdateRuleKind.ProximalSgd)
+        if (reader.Failed || kind > (uint)UpdateRuleKind.DiagonalProximal)
         {
             return false;
         }
@@ -140,6 +158,7 @@ public sealed record UpdateRule
             UpdateRuleKind.Ftrl => IsPositive(a) && IsNotNegative(b) && IsNotNegative(c) && IsNotNegative(d),
             UpdateRuleKind.Momentum => IsPositive(a) && IsFraction(b) && c == 0 && d == 0,
             UpdateRuleKind.ProximalSgd => IsPositive(a) && IsNotNegative(b) && IsNotNegative(c) && IsNotNegative(a * b) && IsNotNegative(a * c) && d == 0,
+            UpdateRuleKind.DiagonalProximal => IsPositive(a) && IsNotNegative(b) && IsNotNegative(c) && d == 0,
             _ => false,
         };
     }

@@ -235,6 +235,11 @@ internal static class MapChanges
             return Refuse($"table {body.Name} has width {body.Width}; it must be 1 to {limits.MaxWidth}");
         }
 
+        if (!body.Rule.Fits(body.Width))
+        {
+            return Refuse($"table {body.Name} has width {body.Width}; rule {body.Rule.Kind} works on pairs of floats, so it must be even");
+        }
+
         if (!float.IsFinite(body.InitialValue))
         {
             return Refuse($"table {body.Name} has initial value {body.InitialValue}; it must be a finite number");

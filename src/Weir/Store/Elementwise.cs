@@ -6,7 +6,7 @@ using Weir.World;
 namespace Weir.Store;
 
 /// <summary>
-/// One step of a rule on eight floats at once, each lane by itself. A struct, so that the compiler makes one loop for each rule with the
+/// One step of a rule on eight floats at once, each lane by itself, or each two from an even lane on. A struct, so that the compiler makes one loop for each rule with the
 /// step inlined.
 /// </summary>
 internal interface IElementwiseStep
@@ -20,7 +20,7 @@ internal interface IElementwiseStep
 
 /// <summary>
 /// Runs a step over spans of any length. The last one to seven floats go through the same vector code in a padded buffer: one body, and
-/// a float's result cannot depend on where in a run it lies.
+/// a float's result cannot depend on where in a run it lies, but for whether that is even.
 /// </summary>
 internal static unsafe class Elementwise
 {

@@ -1,6 +1,6 @@
 namespace Weir.Store;
 
-/// <summary>A rule whose every float stands for itself: the width of a row does not matter, a run is one long vector.</summary>
+/// <summary>A rule whose every float, or every pair of floats, stands for itself: the width of a row does not matter, a run is one long vector.</summary>
 /// <param name="update">The step of a push.</param>
 /// <param name="assign">The step of an assignment; it has the planes of <paramref name="update"/> or none.</param>
 internal sealed class ElementwiseRule<TUpdate, TAssign>(TUpdate update, TAssign assign) : IUpdateRule

@@ -28,6 +28,8 @@ internal static class UpdateRules
                 return new ElementwiseRule<MomentumStep, StopAndAssignStep>(new MomentumStep(rule.A, rule.B), default);
             case UpdateRuleKind.ProximalSgd:
                 return new ElementwiseRule<ProximalSgdStep, AssignStep>(new ProximalSgdStep(rule.A, rule.B, rule.C), default);
+            case UpdateRuleKind.DiagonalProximal:
+                return new ElementwiseRule<DiagonalProximalStep, AssignStep>(new DiagonalProximalStep(rule.A, rule.B, rule.C), default);
             default:
                 Invariant.Broken("a table's update rule is one that this version knows");
                 return null;

@@ -16,6 +16,17 @@ public class UsageTests
     [InlineData("train --workers 1001", "--workers is '1001'")]
     [InlineData("train --passes 0", "--passes is '0'")]
     [InlineData("train --batch -1", "--batch is '-1'")]
+    [InlineData("train --method lbfgs", "--method is 'lbfgs'; it must be sgd or dbpg")]
+    [InlineData("train --method dbpg --blocks 0", "--blocks is '0'; it must be a whole number from 1 to 65,536")]
+    [InlineData("train --method dbpg --step 0", "--step is '0'; it must be a number above 0, or bound")]
+    [InlineData("train --method dbpg --step fast", "--step is 'fast'")]
+    [InlineData("train --method dbpg --loss-scale median", "--loss-scale is 'median'; it must be sum or mean")]
+    [InlineData("train --method dbpg --delay none", "--delay none and --method dbpg contradict each other")]
+    [InlineData("train --method dbpg --delay -1", "--delay is '-1'")]
+    [InlineData("train --method dbpg --rule ftrl", "--rule and --method dbpg contradict each other")]
+    [InlineData("train --method dbpg --batch 10", "--batch and --method dbpg contradict each other")]
+    [InlineData("train --blocks 4", "--blocks needs --method dbpg")]
+    [InlineData("train --method sgd --step bound", "--step needs --method dbpg")]
     [InlineData("train --alpha 0", "--alpha is '0'; it must be a number above 0")]
     [InlineData("train --l1 NaN", "--l1 is 'NaN'; it must be a number of at least 0")]
     [InlineData("train --l2 1e300", "--l2 is '1e300'")]
@@ -101,7 +112,7 @@ public class UsageTests
         run.IsDone();
         string[] options = [.. run.Output.Split('\n').Where(text => text.StartsWith("  --", StringComparison.Ordinal))];
         Assert.Equal(
-            ["--train", "--test", "--out", "--report", "--seed", "--rule", "--alpha", "--beta", "--l1", "--l2", "--admit-after", "--expire-after", "--passes", "--batch", "--servers", "--replicas", "--workers",
+            ["--train", "--test", "--out", "--report", "--seed", "--method", "--blocks", "--step", "--curvature", "--loss-scale", "--rule", "--alpha", "--beta", "--l1", "--l2", "--admit-after", "--expire-after", "--passes", "--batch", "--servers", "--replicas", "--workers",
                 "--delay", "--aggregate", "--no-intercept", "--segments", "--processes", "--continue-without", "--transport", "--cluster", "--filters", "--init-from", "--evaluate-every",
                 "--checkpoint", "--checkpoint-every", "--checkpoints-kept", "--resume"],
             options.Select(text => text.Trim().Split(' ')[0]));

@@ -21,8 +21,11 @@ public class UpdateRuleTests
 
     public static TheoryData<UpdateRuleKind> Kinds => [.. Enum.GetValues<UpdateRuleKind>()];
 
-    /// <summary>Adam has a step for each row, and so no loop over many.</summary>
-    public static TheoryData<UpdateRuleKind> KindsInPlace => [.. Enum.GetValues<UpdateRuleKind>().Where(kind => kind != UpdateRuleKind.Adam)];
+    /// <summary>A float of the rule on pairs is nothing by itself.</summary>
+    public static TheoryData<UpdateRuleKind> KindsByFloat => [.. Enum.GetValues<UpdateRuleKind>().Where(kind => kind != UpdateRuleKind.DiagonalProximal)];
+
+    /// <summary>Adam has a step for each row, and so no loop over many; a row of the rule on pairs is at least two floats.</summary>
+    public static TheoryData<UpdateRuleKind> KindsInPlace => [.. Enum.GetValues<UpdateRuleKind>().Where(kind => kind is not (UpdateRuleKind.Adam or UpdateRuleKind.DiagonalProximal))];
 
     [Fact]
     public void AddSums() => Follows(UpdateRule.Add, (ref w, _, g, _) => w += g);
@@ -129,7 +132,10 @@ public class UpdateRuleTests
     [InlineData(UpdateRuleKind.ProximalSgd, 0.1f, 0f, float.NaN, 0f)]
     [InlineData(UpdateRuleKind.ProximalSgd, 1e20f, 1e20f, 0f, 0f)]
     [InlineData(UpdateRuleKind.ProximalSgd, 0.1f, 0f, 0f, 1f)]
-    [InlineData((UpdateRuleKind)8, 0.1f, 0f, 0f, 0f)]
+    [InlineData(UpdateRuleKind.DiagonalProximal, 0f, 0f, 0f, 0f)]
+    [InlineData(UpdateRuleKind.DiagonalProximal, 0.1f, 0f, -1f, 0f)]
+    [InlineData(UpdateRuleKind.DiagonalProximal, 0.1f, 0f, 0f, 1f)]
+    [InlineData((UpdateRuleKind)9, 0.1f, 0f, 0f, 0f)]
     public void ForeignBytesThatAreNoRuleAreRefused(UpdateRuleKind kind, float a, float b, float c, float d)
     {
         byte[] bytes = new byte[UpdateRule.EncodedBytes];
@@ -186,7 +192,7 @@ public class UpdateRuleTests
     }
 
     [Theory]
-    [MemberData(nameof(Kinds))]
+    [MemberData(nameof(KindsByFloat))]
     public void ARunOfAnyLengthGivesTheBitsOfEachFloatAlone(UpdateRuleKind kind)
     {
         IUpdateRule rule = UpdateRules.Create(Rule(kind));
@@ -335,6 +341,7 @@ public class UpdateRuleTests
         UpdateRuleKind.Adam => UpdateRule.Adam(),
         UpdateRuleKind.Momentum => UpdateRule.Momentum(Alpha, Beta1),
         UpdateRuleKind.ProximalSgd => UpdateRule.ProximalSgd(Alpha, L1, L2),
+        UpdateRuleKind.DiagonalProximal => UpdateRule.DiagonalProximal(Alpha, L1, L2),
         _ => UpdateRule.Ftrl(Alpha, Beta, L1, L2),
     };
 

@@ -1,0 +1,23 @@
+using Weir.Client;
+
+namespace Weir.Learn.Logistic;
+
+/// <summary>A worker of a cluster as a training loop sees it.</summary>
+/// <param name="worker">The worker.</param>
+/// <param name="table">The table that it trains.</param>
+internal sealed class WorkerOnTable(Worker worker, WeirTable table) : ITrainingWorker
+{
+    public int Index => worker.Index;
+
+    public WorkerSchedule Schedule => worker.Schedule;
+
+    public long Clock => worker.Clock;
+
+    public async Task<long> PullAsync(ReadOnlyMemory<ulong> keys, Memory<float> values, int? delayBound, CancellationToken cancellation) =>
+        (await worker.PullAsync(table, keys, values, delayBound, cancellation)).MinimumClock;
+
+    public Task PushAsync(ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, CancellationToken cancellation) =>
+        worker.PushAsync(table, keys, values, cancellation);
+
+    public Task<bool> ClockAsync(CancellationToken cancellation) => worker.ClockAsync(cancellation);
+}

@@ -1,0 +1,124 @@
+using Weir.Learn.Logistic;
+
+namespace Weir.Learn.ProximalGradient;
+
+/// <summary>What a worker does with one share of the rows: pulls blocks, steps and knows which steps its weights contain. Not thread-safe.</summary>
+/// <param name="place">The share: its rank among how many.</param>
+/// <param name="share">Its rows.</param>
+/// <param name="blocks">Which block an iteration works on.</param>
+/// <param name="delayBound">The delay bound tau.</param>
+/// <param name="curvature">What is pushed as curvature.</param>
+internal sealed class BlockWork((int Rank, int Workers) place, ColumnShare share, FeatureBlocks blocks, int delayBound, CurvatureKind curvature)
+{
+    private readonly BlockState _state = new(share);
+    private readonly float[] _pulled = new float[2 * share.Columns];
+    private readonly Queue<float[]> _spare = new();
+    private long _seen;
+
+    /// <summary>The share.</summary>
+    public (int Rank, int Workers) Place => place;
+
+    /// <summary>Pulls the weights of all columns for an iteration and computes the margins from them.</summary>
+    /// <returns>The last iteration whose step they are known to contain, with all before it.</returns>
+    public async Task<long> PullAllAsync(ITrainingWorker worker, long iteration, CancellationToken cancellation)
+    {
+        long minimum = iteration - 1;
+        if (share.Columns > 0)
+        {
+            minimum = await worker.PullAsync(share.Keys, _pulled, delayBound, cancellation);
+            _state.Adopt(0, _pulled);
+        }
+
+        return _seen = Math.Min(minimum, iteration - 1);
+    }
+
+    /// <summary>Pulls the blocks of the steps that have been taken since, as far as known, and at least of those before iteration - delay bound.</summary>
+    /// <param name="worker">The worker.</param>
+    /// <param name="iteration">The iteration to come.</param>
+    /// <param name="closed">The last iteration that is known to have closed.</param>
+    /// <param name="cancellation">Ends the wait.</param>
+    /// <returns>The last iteration whose step the weights contain, with all before it.</returns>
+    public async Task<long> PullAsync(ITrainingWorker worker, long iteration, long closed, CancellationToken cancellation)
+    {
+        long target = Math.Max(closed, iteration - delayBound - 1);
+        List<int> wanted = [];
+        for (long step = _seen + 1; step <= target; step++)
+        {
+            int block = blocks.At(step);
+            if (share.Block(block).Count > 0 && !wanted.Contains(block))
+            {
+                wanted.Add(block);
+            }
+        }
+
+        long minimum = target;
+        var pulls = new Task<long>[wanted.Count];
+        for (int at = 0; at < pulls.Length; at++)
+        {
+            (int first, int count) = share.Block(wanted[at]);
+            pulls[at] = worker.PullAsync(share.Keys.AsMemory(first, count), _pulled.AsMemory(2 * first, 2 * count), delayBound, cancellation);
+        }
+
+        foreach (long clock in await Task.WhenAll(pulls))
+        {
+            minimum = Math.Min(minimum, clock);
+        }
+
+        foreach (int block in wanted)
+        {
+            (int first, int count) = share.Block(block);
+            _state.Adopt(first, _pulled.AsSpan(2 * first, 2 * count));
+        }
+
+        // A server that has not heard of the last clocks may have answered before the step: then the block is pulled again.
+        return _seen = Math.Max(_seen, minimum);
+    }
+
+    /// <summary>Computes gradient and curvature of the iteration's block, begins to push them and ends the iteration.</summary>
+    /// <param name="worker">The worker.</param>
+    /// <param name="iteration">The iteration under way.</param>
+    /// <param name="seen">The last step that the weights contain.</param>
+    /// <param name="withLoss">Whether the loss is computed: it takes as long as a block.</param>
+    /// <param name="cancellation">Ends both calls.</param>
+    public OpenIteration Step(ITrainingWorker worker, long iteration, long seen, bool withLoss, CancellationToken cancellation)
+    {
+        double loss = withLoss ? _state.Loss() : 0;
+        (int first, int count) = share.Block(blocks.At(iteration));
+        float[] pushed = [];
+        Task push = Task.CompletedTask;
+        if (count > 0)
+        {
+            if (!_spare.TryDequeue(out pushed!) || pushed.Length < 2 * count)
+            {
+                pushed = new float[2 * count];
+            }
+
+            _state.ComputeErrors();
+            for (int at = 0; at < count; at++)
+            {
+                pushed[2 * at] = (float)_state.Gradient(first + at);
+                pushed[(2 * at) + 1] = curvature == CurvatureKind.Local ? (float)_state.LocalCurvature(first + at) : share.Curvatures[first + at];
+            }
+
+            push = worker.PushAsync(share.Keys.AsMemory(first, count), pushed.AsMemory(0, 2 * count), cancellation);
+        }
+
+        // A push that was refused at once must not be followed by a clock that says it was made.
+        Task<bool> clock = push.IsFaulted || push.IsCanceled ? Refused(push) : worker.ClockAsync(cancellation);
+        return new OpenIteration(iteration, push, clock, withLoss ? share.Rows : 0, loss, Math.Max(0, iteration - 1 - seen), () => Return(pushed));
+    }
+
+    private static async Task<bool> Refused(Task push)
+    {
+        await push;
+        return false;
+    }
+
+    private void Return(float[] pushed)
+    {
+        if (pushed.Length > 0)
+        {
+            _spare.Enqueue(pushed);
+        }
+    }
+}
