@@ -40,4 +40,30 @@ internal static class ReadmeExample
         // </readme>
         return learned;
     }
+
+    public static async Task<(double Slope, double Length)> RunVectorsAndTasksAsync()
+    {
+        await using EmbeddedCluster cluster = WeirHost.StartEmbedded(new EmbeddedOptions { Servers = 2 });
+        await using WeirClient client = await cluster.ConnectAsync();
+
+        // <readme>
+        // A million elements on the servers, in blocks. Another process that opens "w" has the same vector.
+        WeirVector w = await WeirVector.OpenAsync(client, new VectorOptions("w", Length: 1_000_000));
+        WeirVector direction = await WeirVector.OpenAsync(client, new VectorOptions("direction", Length: 1_000_000));
+        await direction.FillAsync(0.5f);
+        await w.AddAsync(direction, factor: 2); // w = w + 2 direction, where the elements lie: none of them crosses the network
+        double slope = await w.DotAsync(direction); // 500,000
+        await w.Range(first: 10, length: 3).SetAsync(new float[] { 3, 4, 12 });
+
+        // A process serves functions under its name (ClientOptions.Name), and any process issues tasks to it. Here both are this one.
+        _ = client.Tasks.ServeAsync(new Dictionary<string, Func<TaskCall, Task<ReadOnlyMemory<byte>>>>
+        {
+            ["norm"] = async call => BitConverter.GetBytes(await w.Range(10, 3).NormAsync(call.Cancellation)),
+        });
+        WeirTask doubled = client.Tasks.Run(stop => w.ScaleAsync(2, stop)); // a push, a pull or whatever takes time is a task too
+        WeirTask norm = client.Tasks.Issue("client", "norm", default, doubled.Id); // it begins when that one has finished
+        double length = BitConverter.ToDouble((await norm.Finished).Span); // 26
+        // </readme>
+        return (slope, length);
+    }
 }

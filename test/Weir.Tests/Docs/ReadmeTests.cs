@@ -25,6 +25,10 @@ public partial class ReadmeTests
     public async Task The_example_in_the_readme_does_what_it_says() =>
         Assert.All(await ReadmeExample.RunAsync(), weight => Assert.InRange(weight, 0.3f, 1.1f));
 
+    [Fact]
+    public async Task The_example_of_vectors_and_tasks_in_the_readme_does_what_it_says() =>
+        Assert.Equal((500_000, 26), await ReadmeExample.RunVectorsAndTasksAsync());
+
     private static string Unindent(string text, int spaces) =>
         string.Join('\n', text.Trim('\n').Split('\n').Select(line => line.Length > spaces ? line[spaces..] : ""));
 
