@@ -121,7 +121,7 @@ internal sealed class ChainPath
     public void Flushed(Segment segment)
     {
         BecomeComplete(segment);
-        if (segment.Place < 0 || !segment.IsConfirmed)
+        if (segment.Place < 0 || !segment.IsConfirmed || segment.HasRestarted)
         {
             return;
         }
@@ -171,6 +171,8 @@ internal sealed class ChainPath
                 }
             }
 
+            // What this member and those behind it had flushed says nothing of a journal that may yet lead.
+            segment.Flushed = segment.HasRestarted ? 0 : segment.Flushed;
             segment.IsConfirmed = segment.IsHead;
             segment.IsChainConfirmed = segment is { IsHead: true, IsTail: true };
             segment.Unseal();

@@ -315,6 +315,12 @@ internal sealed class PullAnswers(NodeState node)
 
         rows = node.TableSegment(segment, table);
         bool isDurable = table.Durable || (item.Reduction.Kind == ReductionKind.Dot && map.Table(item.Reduction.Other) is { Durable: true });
+        if (isCommitted && isDurable && segment.HasRestarted)
+        {
+            status = Status.Moving;
+            return false;
+        }
+
         read = isCommitted && isDurable && segment.FlushedHere < segment.LastDurable.Number ? new UnflushedAnswers.Read(segment, segment.LastDurable.Number) : null;
         return true;
     }

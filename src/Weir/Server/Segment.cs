@@ -206,6 +206,12 @@ internal sealed class Segment(int index, LogBytes logBytes) : IDisposable
     /// <summary>The last entry up to which all of durable tables are flushed at this node.</summary>
     public ulong FlushedHere => IsUnwritten ? 0 : JournaledThrough == FlushedThrough ? Log.Last.Number : FlushedThrough;
 
+    /// <summary>
+    /// The map still names a member that was started again on its journal. Should all others be gone it leads, with what it flushed in its former start: until the map has taken it out nothing
+    /// of durable tables is acknowledged, nor shown as acknowledged (docs/decisions/0076, seed 202802).
+    /// </summary>
+    public bool HasRestarted => Array.Exists(Chain.Members, member => member.IsRestarted);
+
     /// <summary>It has something in the group that the journal gathers.</summary>
     public bool IsInGroup { get; set; }
 

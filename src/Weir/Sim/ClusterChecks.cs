@@ -11,7 +11,7 @@ namespace Weir.Sim;
 /// What must hold of a cluster at every moment, or once it is quiet (design section 12: 2, 4, 5, 6, 7). It looks into the machines, which no
 /// client can. Not thread-safe.
 /// </summary>
-internal sealed class ClusterChecks(SimCluster cluster, ClusterProbe probe, ServerLimits limits, bool hasWholeStops = false)
+internal sealed class ClusterChecks(SimCluster cluster, ClusterProbe probe, ServerLimits limits, bool hasJournals = false)
 {
     private readonly Dictionary<ServerNode, ClusterMap> _maps = [];
     private readonly Dictionary<WeirClient, ulong> _clientVersions = [];
@@ -148,9 +148,9 @@ internal sealed class ClusterChecks(SimCluster cluster, ClusterProbe probe, Serv
             return;
         }
 
-        if (hasWholeStops && segment.Flushed < segment.Acknowledged)
+        if (hasJournals && segment.Flushed < segment.Acknowledged)
         {
-            // What is in memory alone is acknowledged to nobody where all tables are durable, and a whole stop may take it: its numbers are given again.
+            // What of durable tables is in memory alone is acknowledged to nobody, and where all who have it in memory are away a journal leads: its numbers are given again (seed 202802).
             return;
         }
 

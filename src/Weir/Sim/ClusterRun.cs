@@ -83,7 +83,7 @@ internal sealed class ClusterRun : IDisposable
         }
 
         _probe = new ClusterProbe(_cluster, options);
-        _checks = new ClusterChecks(_cluster, _probe, limits, options.Has(FaultKind.WholeStop));
+        _checks = new ClusterChecks(_cluster, _probe, limits, options.Journal is not null);
         _watch = new ScheduleWatch(_cluster, options, _probe, _tally);
         _faults = new FaultPlay(_cluster, options, _probe, _watch, _tally, new Rng(_rng.Next())) { Trail = Trail, Mortal = Mortal, ProcessDied = Died };
         _checks.Adopted = _watch.Adopted;

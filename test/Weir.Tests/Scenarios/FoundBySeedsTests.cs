@@ -24,6 +24,17 @@ public class FoundBySeedsTests
         Assert.Null(run.Run().Violation);
     }
 
+    /// <summary>
+    /// A server died with an entry unflushed and came back with its journal. The others acknowledged that entry, since they had flushed it; then they stood still, the manager had not yet taken the one that was
+    /// back out of the chain, and its journal led without the entry (R23, docs/decisions/0076).
+    /// </summary>
+    [Fact]
+    public void Seed_202802_nothing_is_acknowledged_as_flushed_while_a_journal_that_lacks_it_may_still_lead()
+    {
+        using var run = new ClusterRun(SwarmOptions.DrawDurableTables(202802));
+        Assert.Null(run.Run().Violation);
+    }
+
     [Fact]
     public void Seed_9055_what_is_pulled_when_all_have_finished_is_as_fresh_as_can_be()
     {
