@@ -121,7 +121,7 @@ internal sealed class ChainPath
     public void Flushed(Segment segment)
     {
         BecomeComplete(segment);
-        if (segment.Place < 0 || !segment.IsConfirmed || segment.HasRestarted)
+        if (segment.Place < 0 || !segment.IsConfirmed)
         {
             return;
         }
@@ -171,7 +171,7 @@ internal sealed class ChainPath
                 }
             }
 
-            // What this member and those behind it had flushed says nothing of a journal that may yet lead.
+            // What this member and those behind it had flushed says nothing of a journal that may yet lead. Nobody acknowledges for that one, so no more counts until it is taken out.
             segment.Flushed = segment.HasRestarted ? 0 : segment.Flushed;
             segment.IsConfirmed = segment.IsHead;
             segment.IsChainConfirmed = segment is { IsHead: true, IsTail: true };
