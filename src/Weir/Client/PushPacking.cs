@@ -54,7 +54,7 @@ internal sealed class PushPacking(ClientState state)
 
             PushStream stream = call.Session.Stream(call.Table.Id, (uint)segment, deletes, call.Table.Aggregate);
             PushPart part = _freeParts.TryPop(out PushPart? free) ? free : new PushPart();
-            part.Begin(stream, call, call.Seq with { Piece = (uint)piece }, from, to, PartBytes(to - from, (to - from) * rowBytes));
+            part.Begin(stream, call, call.Seq with { Piece = (uint)piece }, from, to, PartBytes(to - from, Math.Max((to - from) * rowBytes, call.ValueBytes(to - from))));
             stream.Pending.Add(part);
             Pack(head, part, itemBytes, call);
             call.PartsLeft++;

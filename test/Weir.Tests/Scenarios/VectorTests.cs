@@ -166,6 +166,23 @@ public class VectorTests
             limitMs: 60_000);
     }
 
+    /// <summary>Found by the property above, in the pipeline: what is done to a row took more bytes than a narrow row has.</summary>
+    [Fact]
+    public void A_single_block_narrower_than_what_names_the_operation_is_changed_too()
+    {
+        using var cluster = new SimCluster(14, servers: 2);
+        cluster.Run(
+            async () =>
+            {
+                WeirClient client = await cluster.ConnectAsync("a");
+                WeirVector w = await WeirVector.OpenAsync(client, new VectorOptions("w", 1) { BlockWidth = 1 });
+                await w.FillAsync(3);
+                await w.ScaleAsync(2);
+                Assert.Equal(6, await w.SumAsync());
+            },
+            limitMs: 60_000);
+    }
+
     [Fact]
     public void PS02_a_key_range_of_a_sparse_table_is_all_rows_there_and_no_other()
     {
