@@ -68,6 +68,12 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
     {
         ServerOptions options = node.Options;
         bool joined = node.Self >= 0;
+        if (node.Map is null && Role?.Address is { } manager)
+        {
+            // Where all that it knows were started again, as it was, the register alone knows where the manager is (seed 320483).
+            follower.Preferred = manager;
+        }
+
         Leaving.Tick(Role, follower);
         if (Membership is null && !joined && (!Leaving.HasBegun || Leaving.ComesBack) && node.Journal is null or { Replay: null } && now >= _nextJoin && follower.Source(_joins) is { } source)
         {

@@ -14,11 +14,8 @@ internal sealed class CopyPath(NodeState node, ChainPath chain)
     private const long StalledMs = 2000;
     private const long UnwantedMs = 5000;
 
-    // By segment and newcomer: an attempt is served once.
+    // By segment and newcomer: an attempt is served once. Who comes in again after it was counted gone is another newcomer.
     private readonly Dictionary<(int Segment, ulong Incarnation), ulong> _served = [];
-
-    // Of those that have left the map the highest attempt that was served, of any segment: they may come in again under the same incarnation.
-    private readonly Dictionary<ulong, ulong> _servedOfGone = [];
     private readonly List<Segment> _targets = [];
     private readonly List<Segment> _sources = [];
     private ulong _attempts;
@@ -68,8 +65,7 @@ internal sealed class CopyPath(NodeState node, ChainPath chain)
         _sources.RemoveAll(s => s.Copy is null);
         foreach ((int Segment, ulong Incarnation) gone in _served.Keys.Where(k => !Array.Exists(map.Members, m => m.Incarnation == k.Incarnation)).ToArray())
         {
-            _served.Remove(gone, out ulong attempt);
-            _servedOfGone[gone.Incarnation] = Math.Max(_servedOfGone.GetValueOrDefault(gone.Incarnation), attempt);
+            _served.Remove(gone);
         }
     }
 
@@ -214,7 +210,7 @@ internal sealed class CopyPath(NodeState node, ChainPath chain)
             node.Outbox.Send(
                 node.Outbox.Open(source.Address),
                 node.Header(kind),
-                new CopyBody(node.Options.Node, node.Options.Incarnation, (uint)segment.Index, target.Attempt, target.SourceIncarnation, target.Position));
+                new CopyBody(node.Options.Node, node.Incarnation, (uint)segment.Index, target.Attempt, target.SourceIncarnation, target.Position));
         }
     }
 
@@ -222,7 +218,7 @@ internal sealed class CopyPath(NodeState node, ChainPath chain)
     private void Serve(in CopyBody ask)
     {
         // Only what is known to stand is copied on: the tail's, confirmed in this epoch and complete (R16, R17).
-        if (node.Map!.Member(ask.Node) is not { } member || member.Incarnation != ask.Incarnation || ask.SourceIncarnation != node.Options.Incarnation
+        if (node.Map!.Member(ask.Node) is not { } member || member.Incarnation != ask.Incarnation || ask.SourceIncarnation != node.Incarnation
             || node.Find(ask.Segment) is not { IsTail: true, IsConfirmed: true, IsDiverged: false } segment || !segment.IsComplete
             || segment.Chain.PlaceOf(node.Map.IndexOf(ask.Node)) >= 0)
         {
@@ -231,7 +227,7 @@ internal sealed class CopyPath(NodeState node, ChainPath chain)
 
         // One that was not served then, but could have been, is given up for a new one when nothing comes of it.
         (int, ulong) stream = (segment.Index, ask.Incarnation);
-        if (Math.Max(_served.GetValueOrDefault(stream), _servedOfGone.GetValueOrDefault(ask.Incarnation)) >= ask.Attempt)
+        if (_served.GetValueOrDefault(stream) >= ask.Attempt)
         {
             return;
         }
@@ -272,7 +268,7 @@ internal sealed class CopyPath(NodeState node, ChainPath chain)
 
     private void Slice(in CopySliceHead head, ref ByteReader reader)
     {
-        if (node.Find(head.Segment) is not { Target: { } target } segment || head.NewcomerIncarnation != node.Options.Incarnation
+        if (node.Find(head.Segment) is not { Target: { } target } segment || head.NewcomerIncarnation != node.Incarnation
             || (head.Node, head.Incarnation, head.Attempt) != (target.Source, target.SourceIncarnation, target.Attempt))
         {
             return;

@@ -122,7 +122,7 @@ internal sealed class CopySource(NodeState node, Segment segment, ulong newcomer
         _frame = null;
         frame.Length = _at;
         var writer = new ByteWriter(frame.Span[FrameHeader.Size..]);
-        new CopySliceHead(node.Options.Node, node.Options.Incarnation, (uint)_segment.Index, isLast, attempt, newcomerIncarnation, _position).Write(ref writer);
+        new CopySliceHead(node.Options.Node, node.Incarnation, (uint)_segment.Index, isLast, attempt, newcomerIncarnation, _position).Write(ref writer);
         node.Header(FrameKind.CopySlice).Seal(frame.Span);
         _sent.Enqueue((_position++, frame));
         _resendAt = node.Now.AfterMs(node.Limits.ResendMs);

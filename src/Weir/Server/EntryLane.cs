@@ -80,7 +80,7 @@ internal sealed class EntryLane(NodeState node, LinkId link)
         {
             frame.Length = _at;
             var writer = new ByteWriter(frame.Span[FrameHeader.Size..]);
-            new ChainSender(node.Options.Node, node.Options.Incarnation, _count).Write(ref writer);
+            new ChainSender(node.Options.Node, node.Incarnation, _count).Write(ref writer);
             node.Header(FrameKind.Entries).Seal(frame.Span);
             node.Outbox.SendBulk(link, frame);
         }

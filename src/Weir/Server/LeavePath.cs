@@ -62,7 +62,7 @@ internal sealed class LeavePath(NodeState node)
             return;
         }
 
-        int self = map.Member(options.Node)?.Incarnation == options.Incarnation ? map.IndexOf(options.Node) : -1;
+        int self = map.IndexOf(node.Options.Node, node.Incarnation);
         if (self < 0)
         {
             // A manager goes on until its lease is given back.
@@ -89,7 +89,7 @@ internal sealed class LeavePath(NodeState node)
 
     private void Ask(ManagerRole? role, MapFollower follower, bool isDrained)
     {
-        (ulong id, ulong incarnation) = (node.Options.Node, node.Options.Incarnation);
+        (ulong id, ulong incarnation) = (node.Options.Node, node.Incarnation);
         if (role?.Membership is { } membership)
         {
             membership.Request(LinkId.None, default, m => Told(isDrained ? MemberDepartures.Leave(m, id) : MemberDepartures.Drain(m, id, incarnation, isTakenBack: false)));

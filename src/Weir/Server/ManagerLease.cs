@@ -46,6 +46,7 @@ internal sealed class ManagerLease(NodeState node, RegisterCalls register)
     private bool _hasResigned;
     private Instant _seen;
     private Instant _nextRenewal;
+    private Instant _nextLook = Instant.Never;
 
     /// <summary>Whether this node holds the lease as far as it knows.</summary>
     public bool IsHeld { get; private set; }
@@ -93,17 +94,23 @@ internal sealed class ManagerLease(NodeState node, RegisterCalls register)
     /// <param name="now">The time.</param>
     /// <param name="patienceMs">Null for a node that may not become the manager.</param>
     /// <param name="lowestTerm">A term to exceed besides the holder's: the map's.</param>
-    public void Tick(Instant now, long? patienceMs, ulong lowestTerm)
+    /// <param name="seeks">Nobody whom this node asks can tell where the manager is: every so often it reads that.</param>
+    public void Tick(Instant now, long? patienceMs, ulong lowestTerm, bool seeks)
     {
-        if (_isAsking || _hasResigned || (!IsHeld && patienceMs is null))
+        if (_isAsking || _hasResigned)
         {
+            return;
+        }
+
+        if (!IsHeld && patienceMs is null)
+        {
+            Look(now, seeks);
             return;
         }
 
         if (_mustRead || !_isKnown)
         {
-            _isAsking = true;
-            register.Read(RegisterCell.Lease, (result, at) => Ended(result, default, at));
+            Read();
         }
         else if (IsHeld)
         {
@@ -116,6 +123,23 @@ internal sealed class ManagerLease(NodeState node, RegisterCalls register)
         {
             Swap(Math.Max(_term, lowestTerm) + 1, now);
         }
+    }
+
+    private void Look(Instant now, bool seeks)
+    {
+        bool isTime = seeks && _nextLook != Instant.Never && now >= _nextLook;
+        if (isTime)
+        {
+            Read();
+        }
+
+        _nextLook = !seeks ? Instant.Never : isTime || _nextLook == Instant.Never ? now.AfterMs(node.Limits.LeaseTimeoutMs) : _nextLook;
+    }
+
+    private void Read()
+    {
+        _isAsking = true;
+        register.Read(RegisterCell.Lease, (result, at) => Ended(result, default, at));
     }
 
     private void Swap(ulong term, Instant now)

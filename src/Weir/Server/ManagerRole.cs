@@ -53,14 +53,14 @@ internal sealed class ManagerRole
             Heard.ForgetStrangers(map);
         }
 
-        bool isMember = map?.Member(_node.Options.Node)?.Incarnation == _node.Options.Incarnation;
+        bool isMember = map?.Member(_node.Options.Node)?.Incarnation == _node.Incarnation;
         if (_lease.IsHeld && map is not null && Membership is { IsReady: true } && !isMember)
         {
             _lease.Resign();
         }
 
         bool mayFound = (map is null && _node.Options.Join is null) || (!isMember && _node.Journal is { HasPast: true } && Membership is null);
-        _lease.Tick(now, isMember ? Patience(map!) : mayFound ? FounderPatience : null, map?.ManagerTerm ?? 0);
+        _lease.Tick(now, isMember ? Patience(map!) : mayFound ? FounderPatience : null, map?.ManagerTerm ?? 0, seeks: map is null);
         if (!IsCutOff(now))
         {
             Membership?.Tick(now);

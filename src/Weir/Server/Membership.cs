@@ -338,7 +338,7 @@ internal sealed class Membership(
     private ClusterMap ComeIn(ClusterMap map)
     {
         ServerOptions options = node.Options;
-        return map.Member(options.Node)?.Incarnation == options.Incarnation
+        return map.Member(options.Node)?.Incarnation == node.Incarnation
             ? map
             : MapChanges.AddNode(map, node.Joining()).Map ?? map;
     }
@@ -385,7 +385,7 @@ internal sealed class Membership(
             ManagerTerm = term,
             ManagerNode = options.Node,
             Acceptors = [.. acceptors],
-            Members = [new MapMember(options.Node, options.Incarnation, options.Address, options.WeightPercent, options.Zone) { Journal = node.Journal?.Number ?? 0 }],
+            Members = [new MapMember(options.Node, node.Incarnation, options.Address, options.WeightPercent, options.Zone) { Journal = node.Journal?.Number ?? 0 }],
             Chains = [.. Enumerable.Repeat(new MapChain(1, [ChainMember.Complete(0)]), segments)],
         };
         Swap();

@@ -39,7 +39,7 @@ internal sealed class NeighbourWords(NodeState node)
         for (int from = 0; from < words.Count; from += SegmentsAFrame)
         {
             List<TWord> some = words.Count <= SegmentsAFrame ? words : words.GetRange(from, Math.Min(SegmentsAFrame, words.Count - from));
-            node.Outbox.Send(link, node.Header(kind), new ChainBody<TWord>(node.Options.Node, node.Options.Incarnation, some));
+            node.Outbox.Send(link, node.Header(kind), new ChainBody<TWord>(node.Options.Node, node.Incarnation, some));
         }
 
         words.Clear();

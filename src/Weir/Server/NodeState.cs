@@ -23,10 +23,17 @@ internal sealed class NodeState : IDisposable
         Outbox = outbox;
         Budget = new MemoryBudget(options.MemoryLimitBytes, options.Memory);
         KeyLists = new KeyListCache(options.Limits.KeyListBytes);
+        Incarnation = options.Incarnation;
         Journal = options.Journal is null ? null : new JournalPath(this, options.Journal);
     }
 
     public ServerOptions Options { get; }
+
+    /// <summary>
+    /// What this node is called as a member, besides its id: its start's at first, and another each time the cluster has counted it gone. What was asked of it or begun
+    /// with it before then is nothing that it holds (design R5).
+    /// </summary>
+    public ulong Incarnation { get; private set; }
 
     public ServerLimits Limits => Options.Limits;
 
@@ -45,7 +52,7 @@ internal sealed class NodeState : IDisposable
     /// <summary>The map this node acts on; null until it has read one that names it.</summary>
     public ClusterMap? Map { get; private set; }
 
-    /// <summary>This very start of the node among the map's members; -1 where it is none (design R5).</summary>
+    /// <summary>The node under its present incarnation among the map's members; -1 where it is none (design R5).</summary>
     public int Self { get; private set; } = -1;
 
     /// <summary>The node's journal; null where it has none.</summary>
@@ -155,7 +162,7 @@ internal sealed class NodeState : IDisposable
     public FrameHeader Header(FrameKind kind) => Reply(kind, default);
 
     /// <summary>How this node asks to come in. Whether it comes back is for the map to say, which names the journal that it had (design R5).</summary>
-    public JoinNodeBody Joining() => new(Options.Node, Options.Incarnation, Options.WeightPercent, Options.Address, Options.Zone) { Journal = Journal?.Number ?? 0 };
+    public JoinNodeBody Joining() => new(Options.Node, Incarnation, Options.WeightPercent, Options.Address, Options.Zone) { Journal = Journal?.Number ?? 0 };
 
     /// <summary>Takes over a newer map: segments, tables and workers that it no longer names are forgotten.</summary>
     /// <param name="map">The map.</param>
@@ -175,7 +182,13 @@ internal sealed class NodeState : IDisposable
             _segments = new Segment?[map.Segments];
         }
 
-        int self = Self = map.IndexOf(Options.Node, Options.Incarnation);
+        int self = Self = map.IndexOf(Options.Node, Incarnation);
+        if (self < 0 && older?.IndexOf(Options.Node, Incarnation) >= 0)
+        {
+            // Any number that it had not: a run that is played again draws the same.
+            Incarnation = Mix.Of(Incarnation) | 1;
+        }
+
         HasDurable = Array.Exists(map.Tables, t => t.Durable);
         int complete = map.Copies;
         for (int index = 0; index < map.Segments; index++)

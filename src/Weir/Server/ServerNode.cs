@@ -97,7 +97,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     /// <summary>What the node holds: for those who check it from outside, in a simulation.</summary>
     public NodeState State => _state;
 
-    public ulong Incarnation => _state.Options.Incarnation;
+    public ulong Incarnation => _state.Incarnation;
 
     /// <summary>The term under which this node decides the map; null where another node does.</summary>
     public ulong? ManagerTerm => _role?.Membership is { IsReady: true } membership ? membership.Term : null;
@@ -314,7 +314,7 @@ internal sealed class ServerNode : IMachine, IDisposable
 
         (_claims, _nextClaims) = (claims, _claims);
         _nextReport = _now.AfterMs(_state.Limits.HeartbeatMs);
-        var sender = new ChainSender(_state.Options.Node, _state.Options.Incarnation, claims.Count);
+        var sender = new ChainSender(_state.Options.Node, _state.Incarnation, claims.Count);
         if (_role?.Membership is { } membership)
         {
             membership.Reported(sender, map.Version, claims);
@@ -654,7 +654,7 @@ internal sealed class ServerNode : IMachine, IDisposable
         }
 
         ClusterMap? older = _state.Map;
-        if (older?.Member(_state.Options.Node) is { IsDraining: true } drained && drained.Incarnation == _state.Options.Incarnation && map.IndexOf(_state.Options.Node) < 0)
+        if (older?.Member(_state.Options.Node) is { IsDraining: true } drained && drained.Incarnation == _state.Incarnation && map.IndexOf(_state.Options.Node) < 0)
         {
             _isDismissed = true;
             StopReason ??= _admin.Leaving.HasBegun ? null : "the cluster has forgotten this server, which was drained: it holds nothing and nobody misses it";
@@ -737,7 +737,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     private void SendHeartbeat(ClusterMap map)
     {
         ServerOptions options = _state.Options;
-        var beat = new HeartbeatBody(MemberRole.Node, options.Node, options.Incarnation, (ulong)StoredBytes, (ulong)StoredRows, _state.Clocks.Entries(map.Version));
+        var beat = new HeartbeatBody(MemberRole.Node, options.Node, _state.Incarnation, (ulong)StoredBytes, (ulong)StoredRows, _state.Clocks.Entries(map.Version));
         IEnumerable<MapMember> told = Succession.Hearers(map);
         if (_role?.Membership is not null)
         {

@@ -10,7 +10,7 @@ internal sealed record ServerOptions
     /// <summary>The node's id: random, not zero, kept for its life.</summary>
     public required ulong Node { get; init; }
 
-    /// <summary>Random at each start: a node that came back without its memory is another (design R5).</summary>
+    /// <summary>Random at each start: a node that came back without its memory is another (design R5). One that goes on after it was counted gone draws others itself.</summary>
     public required ulong Incarnation { get; init; }
 
     /// <summary>Where others reach it.</summary>

@@ -112,6 +112,13 @@ internal static class ServerFaults
         }
 
         await scene.GoesOnAsync(ChaosFault.LongMs, "files");
+        if (victim.HasExited)
+        {
+            // The runtime opens files where it starts a thread, and ends the process where it cannot (docs/decisions/0086).
+            await scene.Cluster.ReplaceAsync(server);
+            return;
+        }
+
         victim.LimitFiles(before);
     }
 

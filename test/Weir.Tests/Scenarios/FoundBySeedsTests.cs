@@ -12,7 +12,6 @@ public class FoundBySeedsTests
 {
     private const int Bits = ClusterMap.MinSegmentBits;
 
-    /// <summary>R27: a process that had been cut off pulled for a worker that another had hosted to its end. Everything is in what it read, and it was told -1: nothing.</summary>
     /// <summary>
     /// A newcomer was cut off while it waited for its copy, left the map and came in again under the same incarnation: the same attempt was served a second time, the first slice was one
     /// of before and the last one of now, and what lay between was lost with acknowledged pushes once the copy led (R17).
@@ -35,6 +34,29 @@ public class FoundBySeedsTests
         Assert.Null(run.Run().Violation);
     }
 
+    /// <summary>
+    /// A head that had been given a segment of a checkpoint was counted gone before the others had it, came in again, and led again, without it: asked whether its chain had all that it had been given, it said
+    /// yes under the name that it had had then (R5, R24).
+    /// </summary>
+    [Fact]
+    public void Seed_308447_a_head_that_was_counted_gone_is_not_the_one_that_a_checkpoint_was_loaded_by()
+    {
+        using var run = new ClusterRun(SwarmOptions.DrawCheckpoints(308447));
+        Assert.Null(run.Run().Violation);
+    }
+
+    /// <summary>
+    /// The three servers with acceptors were started again one after the other while a fourth was the manager: each asked the others where the cluster is, none of them knew, and nobody could come in any more.
+    /// The register knows (design R3).
+    /// </summary>
+    [Fact]
+    public void Seed_320483_servers_that_all_were_started_again_find_the_manager_by_the_register()
+    {
+        using var run = new ClusterRun(SwarmOptions.Draw(320483));
+        Assert.Null(run.Run().Violation);
+    }
+
+    /// <summary>R27: a process that had been cut off pulled for a worker that another had hosted to its end. Everything is in what it read, and it was told -1: nothing.</summary>
     [Fact]
     public void Seed_9055_what_is_pulled_when_all_have_finished_is_as_fresh_as_can_be()
     {

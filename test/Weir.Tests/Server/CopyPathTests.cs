@@ -50,50 +50,6 @@ public sealed class CopyPathTests : IDisposable
         Assert.Equal(1UL, second.Position);
     }
 
-    /// <summary>It may wait for the same attempt still, and would take slices of both (seed 29358). Another attempt is served, of any segment.</summary>
-    [Fact]
-    public void An_attempt_is_served_once_though_the_newcomer_left_the_map_and_came_in_again()
-    {
-        ClusterMap map = _node.Map! with { Chains = [.. _node.Map!.Chains.Select(_ => new MapChain(1, [ChainMember.Complete(0)]))] };
-        MapMember[] members = map.Members;
-        ulong version = map.Version;
-        Adopt(members);
-        foreach (Segment segment in _node.Held)
-        {
-            segment.IsConfirmed = true;
-        }
-
-        Assert.True(IsServed(segment: 0, attempt: 1));
-        Assert.True(IsServed(segment: 1, attempt: 4));
-        Assert.False(IsServed(segment: 1, attempt: 4));
-        Adopt([members[0]]);
-        Adopt(members);
-        Assert.False(IsServed(segment: 1, attempt: 4));
-        Assert.False(IsServed(segment: 0, attempt: 1));
-        Assert.True(IsServed(segment: 0, attempt: 5));
-
-        void Adopt(MapMember[] named)
-        {
-            _node.Adopt(map with { Version = ++version, Members = named }, read: default);
-            foreach (uint segment in (uint[])[0, 1])
-            {
-                _node.Find(segment)!.Adopt(_node.Map!.Chains[segment], 0);
-            }
-
-            _copies.Adopt();
-        }
-
-        bool IsServed(uint segment, ulong attempt)
-        {
-            _node.Find(segment)!.EndCopy();
-            byte[] body = new byte[new CopyBody(2, 22, segment, attempt, 1, 0).Bytes];
-            var writer = new ByteWriter(body);
-            new CopyBody(2, 22, segment, attempt, 1, 0).Write(ref writer);
-            Assert.True(_copies.Handle(new FrameHeader { Kind = FrameKind.CopyBegin }, body));
-            return _node.Find(segment)!.Copy is not null;
-        }
-    }
-
     private void Slice(ulong attempt, ulong position)
     {
         byte[] body = new byte[CopySliceHead.Size];

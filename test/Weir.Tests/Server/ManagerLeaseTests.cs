@@ -63,6 +63,22 @@ public sealed class ManagerLeaseTests : IDisposable
         }
     }
 
+    /// <summary>All whom it knows were started again without a map, as it was: they would ask each other for ever (seed 320483).</summary>
+    [Fact]
+    public void A_node_that_seeks_the_manager_reads_where_it_is_and_takes_nothing_over()
+    {
+        for (long ms = 0; ms <= 2 * LeaseMs; ms += 10)
+        {
+            _standby.Tick(At(ms), patienceMs: null, lowestTerm: 0, seeks: ms >= LeaseMs / 2);
+            _standbyCalls.Advance(At(ms));
+            Assert.False(_standby.IsHeld);
+            Assert.Equal(ms < LeaseMs * 3 / 2 ? null : _holderNode.Options.Address, _standby.Address);
+        }
+
+        Tick(_holder, _holderCalls, At(2 * LeaseMs));
+        Assert.True(_holder.IsHeld);
+    }
+
     public void Dispose()
     {
         _holderNode.Dispose();
@@ -77,7 +93,7 @@ public sealed class ManagerLeaseTests : IDisposable
 
     private void Tick(ManagerLease lease, RegisterCalls calls, Instant now)
     {
-        lease.Tick(now, LeaseMs, 0);
+        lease.Tick(now, LeaseMs, lowestTerm: 0, seeks: false);
         calls.Advance(now);
     }
 }
