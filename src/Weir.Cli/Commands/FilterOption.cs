@@ -1,15 +1,34 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
 using Weir.Client;
 
 namespace Weir.Cli.Commands;
 
+/// <summary>What <c>--filters</c> of <c>weir train</c> names.</summary>
+/// <param name="Wire">What makes the bytes of a row fewer.</param>
+/// <param name="Significant">Above which sum a key's gradients are pushed; null for each.</param>
+/// <param name="TopK">Which part of a batch's keys is pushed; null for all.</param>
+/// <param name="Skip">With which chance a key's gradient is pushed; null for each.</param>
+internal readonly record struct TrainingFilters(Filters Wire, float? Significant, float? TopK, float? Skip);
+
 /// <summary>The option <c>--filters</c>: words, separated by commas.</summary>
 internal static class FilterOption
 {
+    /// <summary>The word for no filter.</summary>
+    public const string None = "none";
+
     private static readonly (string Word, Filters Filter)[] Words =
     [
-        ("none", Filters.None), ("key-cache", Filters.KeyCache), ("varint", Filters.DeltaVarint), ("zero", Filters.ZeroBitmap), ("bf16", Filters.RoundToBFloat16), ("int8", Filters.RoundToInt8),
+        (None, Filters.None), ("key-cache", Filters.KeyCache), ("varint", Filters.DeltaVarint), ("zero", Filters.ZeroBitmap), ("bf16", Filters.RoundToBFloat16), ("int8", Filters.RoundToInt8),
         ("lossless", Filters.Lossless),
+    ];
+
+    private static readonly RowWord[] RowWords =
+    [
+        new("significant", "significant:X", float.MaxValue, filters => filters.Significant, (filters, value) => filters with { Significant = value }),
+        new("top-k", "top-k:F", 1, filters => filters.TopK, (filters, value) => filters with { TopK = value }),
+        new("skip", "skip:Q", 1, filters => filters.Skip, (filters, value) => filters with { Skip = value }),
     ];
 
     /// <summary>The option; without it the value is none.</summary>
@@ -18,34 +37,76 @@ internal static class FilterOption
         Description = help,
         HelpName = string.Join('|', Words.Select(known => known.Word)) + ",...",
         DefaultValueFactory = _ => Filters.None,
-        CustomParser = result =>
-        {
-            Filters filters = Filters.None;
-            string[] words = result.Tokens[0].Value.ToLowerInvariant().Split(',', StringSplitOptions.TrimEntries);
-            foreach (string word in words)
-            {
-                int index = Array.FindIndex(Words, known => known.Word == word);
-                if (index < 0 || (index == 0 && words.Length > 1))
-                {
-                    result.AddError($"--filters is '{result.Tokens[0].Value}'; it must be none, or one or more of key-cache, varint, zero, bf16, int8 and lossless (the first three), with commas between them");
-                    return Filters.None;
-                }
+        CustomParser = result => Parse(result, choosesRows: false).Wire,
+    };
 
-                filters |= Words[index].Filter;
-            }
-
-            if (filters.HasFlag(Filters.RoundToBFloat16 | Filters.RoundToInt8))
-            {
-                result.AddError($"--filters is '{result.Tokens[0].Value}'; a float is written in two bytes (bf16) or in one (int8): name one of them");
-                return Filters.None;
-            }
-
-            return filters;
-        },
+    /// <summary>The option of a training, which may name filters of rows too.</summary>
+    public static Option<TrainingFilters> CreateForTraining(string help) => new("--filters")
+    {
+        Description = help,
+        HelpName = string.Join('|', Words.Select(known => known.Word)) + "|" + string.Join('|', RowWords.Select(known => known.Form)) + ",...",
+        DefaultValueFactory = _ => default,
+        CustomParser = result => Parse(result, choosesRows: true),
     };
 
     /// <summary>The words of a value, as they are written on a command line.</summary>
-    public static string Text(Filters filters) =>
-        Array.Find(Words, known => known.Filter == filters).Word
-        ?? string.Join(',', Words.Where(known => known.Filter is not (Filters.None or Filters.Lossless) && filters.HasFlag(known.Filter)).Select(known => known.Word));
+    public static string Text(Filters filters) => Text(new TrainingFilters(filters, null, null, null));
+
+    /// <summary>The words of a training's value.</summary>
+    public static string Text(TrainingFilters filters)
+    {
+        string[] rows = [.. RowWords.Where(known => known.Get(filters) is not null).Select(known => string.Create(CultureInfo.InvariantCulture, $"{known.Word}:{known.Get(filters)}"))];
+        string wire = Array.Find(Words, known => known.Filter == filters.Wire).Word
+            ?? string.Join(',', Words.Where(known => known.Filter is not (Filters.None or Filters.Lossless) && filters.Wire.HasFlag(known.Filter)).Select(known => known.Word));
+        return rows.Length == 0 ? wire : string.Join(',', wire == None ? rows : [wire, .. rows]);
+    }
+
+    private static TrainingFilters Parse(ArgumentResult result, bool choosesRows)
+    {
+        TrainingFilters filters = default;
+        string text = result.Tokens[0].Value;
+        string[] words = text.ToLowerInvariant().Split(',', StringSplitOptions.TrimEntries);
+        foreach (string word in words)
+        {
+            string[] parts = word.Split(':', 2);
+            int index = Array.FindIndex(Words, known => known.Word == word);
+            RowWord? chooses = choosesRows && parts.Length == 2 ? Array.Find(RowWords, known => known.Word == parts[0]) : null;
+            if (chooses is null && (index < 0 || (index == 0 && words.Length > 1)))
+            {
+                string rows = choosesRows ? $", {string.Join(", ", RowWords.Select(known => known.Form))}" : "";
+                return Refuse($"it must be none, or one or more of key-cache, varint, zero, bf16, int8 and lossless (the first three){rows}, with commas between them");
+            }
+
+            if (chooses is null)
+            {
+                filters = filters with { Wire = filters.Wire | Words[index].Filter };
+                continue;
+            }
+
+            if (chooses.Get(filters) is not null)
+            {
+                return Refuse($"it names {chooses.Word} twice");
+            }
+
+            if (!float.TryParse(parts[1], NumberStyles.Float, CultureInfo.InvariantCulture, out float value) || !float.IsFinite(value) || value <= 0 || value > chooses.Most)
+            {
+                return Refuse($"{chooses.Form} needs a number above 0{(chooses.Most < float.MaxValue ? $" and at most {chooses.Most}" : "")}");
+            }
+
+            filters = chooses.Set(filters, value);
+        }
+
+        return filters.Wire.HasFlag(Filters.RoundToBFloat16 | Filters.RoundToInt8)
+            ? Refuse("a float is written in two bytes (bf16) or in one (int8): name one of them")
+            : filters;
+
+        TrainingFilters Refuse(string fault)
+        {
+            result.AddError($"--filters is '{text}'; {fault}");
+            return default;
+        }
+    }
+
+    /// <summary>A filter of rows and its number.</summary>
+    private sealed record RowWord(string Word, string Form, float Most, Func<TrainingFilters, float?> Get, Func<TrainingFilters, float, TrainingFilters> Set);
 }

@@ -4,7 +4,6 @@ using System.Globalization;
 using System.Numerics;
 using Weir.Cli.Processes;
 using Weir.Cli.Training;
-using Weir.Client;
 using Weir.Keys;
 using Weir.Learn.Data;
 using Weir.Learn.Logistic;
@@ -178,9 +177,10 @@ internal sealed class TrainOptions
     private readonly Option<string[]?> _cluster = CheckedOption.Addresses(
         "--cluster", $"Train on servers started with `weir serve`; gives up after {ClusterConnection.ConnectMs / 1000} s where nobody answers. Default: servers of its own.");
 
-    private readonly Option<Filters> _filters = FilterOption.Create(
-        "What makes requests and answers shorter: key-cache, varint and zero change no bit; bf16 and int8 round gradients and pulled weights at random, right on the average. "
-        + "Default none: within a machine bytes are cheaper than the time to leave them out.");
+    private readonly Option<TrainingFilters> _filters = FilterOption.CreateForTraining(
+        "What makes requests and answers shorter: key-cache, varint and zero change no bit; bf16 and int8 round gradients and pulled weights at random, right on the average; "
+        + "significant:X holds a key's gradients back until they sum up to more than X, top-k:F pushes the part F of a batch's keys with the largest gradients and holds the others back, "
+        + "skip:Q pushes a key's gradient with the chance Q, multiplied by 1/Q, and drops the others. What is held back is pushed in the last pass. Default none: within a machine bytes are cheaper than the time to leave them out.");
 
     private readonly Option<string?> _initFrom = CheckedOption.Text("--init-from", "Begin with the weights of this model file. Default: all weights are 0.", "FILE");
 
@@ -298,6 +298,9 @@ internal sealed class TrainOptions
                 DelayBound = parsed.GetValue(_delay),
                 Aggregate = parsed.GetValue(_aggregate) ? true : null,
                 Intercept = !parsed.GetValue(_noIntercept),
+                SignificantThreshold = parsed.GetValue(_filters).Significant,
+                LargestFraction = parsed.GetValue(_filters).TopK,
+                SendChance = parsed.GetValue(_filters).Skip,
             },
             ProximalGradient = parsed.GetValue(_method) == ProximalGradientName ? ReadProximalGradient(parsed) : null,
             Servers = (int)parsed.GetValue(_servers),
@@ -309,7 +312,7 @@ internal sealed class TrainOptions
             Transport = parsed.GetValue(_transport),
             // The parser's own default for a list is an empty one.
             Cluster = parsed.GetValue(_cluster) is { Length: > 0 } addresses ? addresses : null,
-            Filters = parsed.GetValue(_filters),
+            Filters = parsed.GetValue(_filters).Wire,
             InitFrom = parsed.GetValue(_initFrom),
             EvaluateEveryPasses = parsed.GetValue(_evaluateEvery),
             Checkpoints = parsed.GetValue(_checkpoint),
@@ -353,6 +356,11 @@ internal sealed class TrainOptions
         foreach (Option other in ((Option[])[_rule, _alpha, _beta, _batch, _admitAfter, _expireAfter, _aggregate]).Where(other => result.IsGiven(other)))
         {
             result.AddError($"{other.Name} and --method {ProximalGradientName} contradict each other: it has a rule of its own, and sums the gradients of all rows");
+        }
+
+        if (result.GetResult(_filters)?.Tokens is [Token filters, ..] && filters.Value.Contains(':', StringComparison.Ordinal))
+        {
+            result.AddError($"--filters {filters.Value} and --method {ProximalGradientName} contradict each other: it pushes a curvature with each gradient, and both must be of the same rows");
         }
 
         if (result.GetResult(_delay)?.Tokens is [Token delay, ..] && delay.Value.Equals("none", StringComparison.OrdinalIgnoreCase))

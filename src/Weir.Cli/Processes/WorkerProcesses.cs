@@ -196,6 +196,7 @@ internal sealed class WorkerProcesses : IWorkerHosts, IAsyncDisposable
     private static ClientCounters Sum(ClientCounters a, ClientCounters b) => new(
         a.PushBytes + b.PushBytes,
         a.PullBytes + b.PullBytes,
+        a.UncompressedBytes + b.UncompressedBytes,
         a.Keys + b.Keys,
         a.Values + b.Values,
         a.Requests + b.Requests,

@@ -70,15 +70,25 @@ internal sealed record ServerOfRun(string Id, int Pid, string Address, long Rows
 /// <param name="LastIteration">The last one: where it left, or the end.</param>
 /// <param name="Staleness">The largest of t - 1 - m over its iterations t, where m was the smallest clock of all workers when the weights for t
 /// were read: no bound was broken where it is at most the delay. Null where it pulled nothing.</param>
-internal sealed record WorkerOfRun(int Id, int Pid, long Rows, long Clock, long FirstIteration, long LastIteration, long? Staleness);
+/// <param name="ComputeSeconds">Seconds in which it read rows and computed gradients.</param>
+/// <param name="WaitSeconds">Seconds in which it waited for weights, for its pushes and for slower workers.</param>
+internal sealed record WorkerOfRun(
+    int Id, int Pid, long Rows, long Clock, long FirstIteration, long LastIteration, long? Staleness, double ComputeSeconds, double WaitSeconds);
 
 /// <summary>What the workers' hosts sent and received.</summary>
 /// <param name="PushBytes">Bytes of pushes and their replies, headers included.</param>
 /// <param name="PullBytes">Bytes of pulls and their replies, headers included.</param>
+/// <param name="UncompressedBytes">What both would have been without filters.</param>
 /// <param name="Keys">Keys sent.</param>
 /// <param name="Values">Floats pushed and pulled.</param>
 /// <param name="Filters">What made them shorter, as on the command line.</param>
-internal sealed record WireOfRun(long PushBytes, long PullBytes, long Keys, long Values, string Filters);
+/// <param name="ByPass">Of each pass: until every worker had finished it, as their hosts told.</param>
+internal sealed record WireOfRun(long PushBytes, long PullBytes, long UncompressedBytes, long Keys, long Values, string Filters, IReadOnlyList<WireOfPass> ByPass);
+
+/// <summary>What the workers' hosts sent and received in a pass.</summary>
+/// <param name="PushBytes">Bytes of pushes and their replies, headers included.</param>
+/// <param name="PullBytes">Bytes of pulls and their replies, headers included.</param>
+internal sealed record WireOfPass(long PushBytes, long PullBytes);
 
 /// <summary>What <c>weir serve --report</c> writes once it serves.</summary>
 /// <param name="Id">The node's id.</param>

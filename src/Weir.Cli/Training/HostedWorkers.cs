@@ -19,7 +19,7 @@ internal sealed class HostedWorkers(ILinearTraining training, WeirTable table, I
 
     private async Task RunHereAsync(Worker worker, CancellationToken cancellation)
     {
-        report(new WorkerStep(worker.Index, worker.Clock, 0, 0, -1));
+        report(new WorkerStep(worker.Index, worker.Clock, 0, 0, -1, 0, 0));
         for (int pause = 0; pause < pauses.Count && !(worker.Clock >= worker.LastIteration); pause++)
         {
             await training.RunThroughAsync(worker, table, pauses[pause], Report, cancellation);
@@ -29,5 +29,5 @@ internal sealed class HostedWorkers(ILinearTraining training, WeirTable table, I
         await training.RunThroughAsync(worker, table, long.MaxValue, Report, cancellation);
     }
 
-    private void Report(TrainingStep step) => report(new WorkerStep(step.Worker, step.Iteration, step.Rows, step.LossSum, step.Staleness));
+    private void Report(TrainingStep step) => report(new WorkerStep(step.Worker, step.Iteration, step.Rows, step.LossSum, step.Staleness, step.ComputeSeconds, step.WaitSeconds));
 }

@@ -39,6 +39,10 @@ internal sealed class TrainingMeter(ILinearTraining training, int workers)
         public int Process { get; set; }
 
         public long Staleness { get; set; } = -1;
+
+        public double ComputeSeconds { get; set; }
+
+        public double WaitSeconds { get; set; }
     }
 
     /// <summary>Iterations of all passes, with the workers that are known to take part.</summary>
@@ -103,6 +107,8 @@ internal sealed class TrainingMeter(ILinearTraining training, int workers)
             Told told = Of(step.Worker);
             told.Process = process;
             told.Staleness = Math.Max(told.Staleness, step.Staleness);
+            told.ComputeSeconds += step.ComputeSeconds;
+            told.WaitSeconds += step.WaitSeconds;
             if (step.Iteration <= told.Clock)
             {
                 return;
@@ -132,13 +138,15 @@ internal sealed class TrainingMeter(ILinearTraining training, int workers)
         }
     }
 
-    /// <summary>A worker's last host, the rows it went through, its clock, and the largest staleness of what it pulled, -1 for nothing.</summary>
-    public (int Process, long Rows, long Clock, long Staleness) Worker(int worker)
+    /// <summary>
+    /// A worker's last host, the rows it went through, its clock, the largest staleness of what it pulled, -1 for nothing, and the seconds in which it computed and waited: of what it did twice, as its host died, both times.
+    /// </summary>
+    public (int Process, long Rows, long Clock, long Staleness, double ComputeSeconds, double WaitSeconds) Worker(int worker)
     {
         lock (_lock)
         {
             Told told = Of(worker);
-            return (told.Process, training.RowsThrough(worker, _schedule, told.Clock), told.Clock, told.Staleness);
+            return (told.Process, training.RowsThrough(worker, _schedule, told.Clock), told.Clock, told.Staleness, told.ComputeSeconds, told.WaitSeconds);
         }
     }
 

@@ -65,18 +65,19 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
         long[] pauses = Pauses(meter.Iterations);
         IWorkerHosts hosts = Hosts(cluster, client, table, training, step, meter, data, pauses);
         await using var children = hosts as IAsyncDisposable;
+        var bytes = new PassWire(hosts, meter, settings.Passes);
         SayCluster(cluster, hosts, training);
 
         try
         {
-            await TrainAsync(cluster, client, hosts, table, meter, pauses, best, checkpoints, stop);
+            await TrainAsync(cluster, client, hosts, table, meter, bytes, pauses, best, checkpoints, stop);
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
             return await KeepLastAsync(table, output, meter);
         }
 
-        WireOfRun wire = Wire(hosts.Wire);
+        WireOfRun wire = Wire(hosts.Wire, bytes.ByPass());
         BinaryQuality? last = await best.OfferAsync(await table.ReadAsync(stop), stop);
         ClusterStatus status = await client.GetStatusAsync(stop);
         meter.Schedule = client.ScheduleOf(table.Job);
@@ -168,12 +169,13 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
     }
 
     private async Task TrainAsync(
-        ICluster cluster, WeirClient client, IWorkerHosts hosts, ModelTable table, TrainingMeter meter, long[] pauses, BestModel best, CheckpointPlace? checkpoints, CancellationToken stop)
+        ICluster cluster, WeirClient client, IWorkerHosts hosts, ModelTable table, TrainingMeter meter, PassWire bytes, long[] pauses, BestModel best, CheckpointPlace? checkpoints, CancellationToken stop)
     {
         using var end = CancellationTokenSource.CreateLinkedTokenSource(stop);
         meter.Start();
         Task work = hosts.RunAsync(end.Token);
         Task measuring = MeasureAsync(hosts, work, table, meter, pauses, best, end.Token);
+        Task counting = bytes.RunAsync(end.Token);
         Task following = FollowScheduleAsync(client, table.Job, hosts, meter, end.Token);
         Task saving = checkpoints is not null
             ? new CheckpointSchedule(client, checkpoints.Store, settings.CheckpointEvery, settings.CheckpointsKept).RunAsync(() => meter.LeastClock, _display.Say, _display.Note, end.Token)
@@ -206,6 +208,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
             await end.CancelAsync();
             await Task.WhenAny(all);
             await Task.WhenAny(following);
+            await Task.WhenAny(counting);
             await Task.WhenAny(saving);
         }
     }
@@ -283,10 +286,10 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
         WorkerSchedule schedule = meter.Schedule;
         for (int worker = 0; worker < schedule.Workers; worker++)
         {
-            (int process, long gone, long clock, long staleness) = meter.Worker(worker);
+            (int process, long gone, long clock, long staleness, double compute, double wait) = meter.Worker(worker);
             rows += gone;
             workers.Add(new WorkerOfRun(
-                worker, process, gone, clock, schedule.FirstIteration(worker), Math.Min(clock, schedule.LastIteration(worker)), staleness < 0 ? null : staleness));
+                worker, process, gone, clock, schedule.FirstIteration(worker), Math.Min(clock, schedule.LastIteration(worker)), staleness < 0 ? null : staleness, compute, wait));
         }
 
         return new TrainReport(
@@ -301,8 +304,10 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
             wire);
     }
 
-    private WireOfRun Wire(ClientCounters counters) =>
-        new(counters.PushBytes, counters.PullBytes, counters.Keys, counters.Values, FilterOption.Text(settings.Filters));
+    private WireOfRun Wire(ClientCounters counters, IReadOnlyList<WireOfPass> byPass) =>
+        new(counters.PushBytes, counters.PullBytes, counters.UncompressedBytes, counters.Keys, counters.Values, Filters, byPass);
+
+    private string Filters => FilterOption.Text(new TrainingFilters(settings.Filters, settings.Learning.SignificantThreshold, settings.Learning.LargestFraction, settings.Learning.SendChance));
 
     private static async Task FailureOf(Task task)
     {
@@ -334,7 +339,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
     private void SayCluster(ICluster cluster, IWorkerHosts hosts, ILinearTraining training)
     {
         string delay = training.DelayBound is { } bound ? $"delay {bound}" : "no delay bound";
-        console.Say($"{cluster.Description}; {hosts.Description}; {delay}{(training.Aggregates ? ", gradients summed" : "")}{(settings.Filters == Filters.None ? "" : $", filters {FilterOption.Text(settings.Filters)}")}");
+        console.Say($"{cluster.Description}; {hosts.Description}; {delay}{(training.Aggregates ? ", gradients summed" : "")}{(Filters == FilterOption.None ? "" : $", filters {Filters}")}");
     }
 
     private void SayResult(TrainReport report, BinaryQuality? last, BestModel best)

@@ -17,6 +17,9 @@ internal interface ITrainingWorker
     /// <summary>The last finished iteration, 0 before the first; what lies above it is to be done, or done again after a takeover.</summary>
     long Clock { get; }
 
+    /// <summary>Time from some moment on; where nobody tells it, it stands still.</summary>
+    TimeSpan Elapsed => default;
+
     /// <summary>
     /// Fills <paramref name="values"/> with the weights of the keys, once every worker's clock is at least the current iteration -
     /// <paramref name="delayBound"/> - 1; at once where the bound is null. Gives the smallest clock when they were read, -1 where nothing was.
@@ -28,6 +31,14 @@ internal interface ITrainingWorker
     /// aggregating table when all workers have ended the iteration, so <see cref="ClockAsync"/> is called before that.
     /// </summary>
     Task PushAsync(ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, CancellationToken cancellation);
+
+    /// <summary>Whether filters may hold gradients back from now on; what they have held back of a key goes out with its next push in any case.</summary>
+    void HoldBack(bool mayHold)
+    {
+    }
+
+    /// <summary>Pushes what filters have held back, in the current iteration.</summary>
+    Task FlushAsync(CancellationToken cancellation) => Task.CompletedTask;
 
     /// <summary>Ends the current iteration; done once its pushes are acknowledged. False: the worker takes part in no further one.</summary>
     Task<bool> ClockAsync(CancellationToken cancellation);

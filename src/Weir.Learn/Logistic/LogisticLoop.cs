@@ -50,7 +50,8 @@ internal sealed class LogisticLoop(LogisticOptions options, ISparseSource source
 
         for (; has; iteration++)
         {
-            long minimumClock = await pull;
+            var time = new StepTime(worker);
+            long minimumClock = await time.WaitAsync(pull);
 
             // A pull of iteration t with bound tau waits for clocks of t - tau - 1 (design R27). Sent in t for the batch of t + 1 it must
             // wait for t - tau, hence a bound of tau - 1; with tau = 0 that would be this iteration's own clock, so it comes after it.
@@ -61,7 +62,7 @@ internal sealed class LogisticLoop(LogisticOptions options, ISparseSource source
             pull = None;
             if (ahead)
             {
-                Read(worker, batches, iteration + 1, next);
+                time.Compute(() => Read(worker, batches, iteration + 1, next));
                 pull = PullAsync(worker, next, options.DelayBound - 1, pulls.Token);
             }
 
@@ -70,7 +71,7 @@ internal sealed class LogisticLoop(LogisticOptions options, ISparseSource source
             try
             {
                 long coming = iteration + 1;
-                (loss, goesOn) = await StepAsync(worker, current, more && !ahead ? () => Read(worker, batches, coming, next) : null, cancellation);
+                (loss, goesOn) = await StepAsync(worker, current, time, more && !ahead ? () => Read(worker, batches, coming, next) : null, MayHold(worker, iteration), flushes: !more, cancellation);
             }
             catch
             {
@@ -83,10 +84,10 @@ internal sealed class LogisticLoop(LogisticOptions options, ISparseSource source
 
             if (ahead)
             {
-                await pull;
+                await time.WaitAsync(pull);
             }
 
-            report?.Invoke(new TrainingStep(worker.Index, iteration, Iterations(worker.Schedule), current.Rows.Rows, loss, Staleness(iteration, minimumClock)));
+            report?.Invoke(new TrainingStep(worker.Index, iteration, Iterations(worker.Schedule), current.Rows.Rows, loss, Staleness(iteration, minimumClock), time.ComputeSeconds, time.WaitSeconds));
             has = known ? more : goesOn && Has(worker, iteration + 1, through);
             if (has && !ahead)
             {
@@ -106,6 +107,9 @@ internal sealed class LogisticLoop(LogisticOptions options, ISparseSource source
 
     private static long Staleness(long iteration, long minimumClock) => minimumClock < 0 ? -1 : Math.Max(0, iteration - 1 - minimumClock);
 
+    /// <summary>In the last of several passes a key's gradient goes out with it: to flush it at the end would take the key once more.</summary>
+    private bool MayHold(ITrainingWorker worker, long iteration) => options.Passes == 1 || iteration <= Iterations(worker.Schedule) / options.Passes * (options.Passes - 1);
+
     /// <summary>Whether the worker takes part in an iteration that is known, and that the passes and the pause leave to do.</summary>
     private bool Has(ITrainingWorker worker, long iteration, long through) =>
         iteration <= through && worker.Schedule is var schedule && schedule.RankAt(worker.Index, iteration) >= 0 && iteration <= Iterations(schedule);
@@ -122,21 +126,24 @@ internal sealed class LogisticLoop(LogisticOptions options, ISparseSource source
         }
     }
 
-    // One iteration on pulled weights; meanwhile runs while the push is under way. Gives the loss and whether another iteration follows.
-    private static async Task<(double Loss, bool GoesOn)> StepAsync(ITrainingWorker worker, NumberedBatch batch, Action? meanwhile, CancellationToken cancellation)
+    // One iteration on pulled weights; meanwhile runs while the push is under way. It flushes where no iteration is known to follow. Gives the loss and whether one does.
+    private static async Task<(double Loss, bool GoesOn)> StepAsync(
+        ITrainingWorker worker, NumberedBatch batch, StepTime time, Action? meanwhile, bool mayHold, bool flushes, CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
         double loss = 0;
         Task push = Task.CompletedTask;
         if (batch.Rows.Rows > 0)
         {
-            loss = batch.ComputeGradient();
+            time.Compute(() => loss = batch.ComputeGradient());
+            worker.HoldBack(mayHold);
             push = worker.PushAsync(batch.Keys, batch.Gradient, cancellation);
         }
 
+        push = flushes ? Task.WhenAll(push, worker.FlushAsync(cancellation)) : push;
         try
         {
-            meanwhile?.Invoke();
+            time.Compute(meanwhile);
         }
         catch
         {
@@ -153,9 +160,15 @@ internal sealed class LogisticLoop(LogisticOptions options, ISparseSource source
         // The push to an aggregating table completes when the iteration has closed everywhere, for which the clock call is needed: so both
         // are under way together, and the first failure of either ends the iteration.
         Task<bool> clock = worker.ClockAsync(cancellation);
-        await await Task.WhenAny(push, clock);
-        await Task.WhenAll(push, clock);
+        await time.WaitAsync(EndAsync());
         return (loss, await clock);
+
+        async Task<bool> EndAsync()
+        {
+            await await Task.WhenAny(push, clock);
+            await Task.WhenAll(push, clock);
+            return true;
+        }
     }
 
     private static Task<long> PullAsync(ITrainingWorker worker, NumberedBatch batch, int? delayBound, CancellationToken cancellation) =>

@@ -1,4 +1,6 @@
+using Weir.Client;
 using Weir.Keys;
+using Weir.Selection;
 
 namespace Weir.Learn.Logistic;
 
@@ -83,11 +85,47 @@ public sealed record LogisticOptions
     /// <summary>Whether every row has an intercept.</summary>
     public bool Intercept { get; init; } = true;
 
+    /// <summary>
+    /// A key's gradient is pushed once it has summed up to more than this, above 0, and is held back until then (<see cref="SignificantRows"/>). Null, the default, pushes each. In the last of several passes nothing is held back; what is left is pushed with a worker's last
+    /// iteration, and before each pause.
+    /// </summary>
+    public float? SignificantThreshold { get; init; }
+
+    /// <summary>Which part of a batch's keys is pushed, those with the largest gradients; the others are held back (<see cref="LargestRows"/>). Null, the default, pushes all.</summary>
+    public float? LargestFraction { get; init; }
+
+    /// <summary>With which chance a key's gradient is pushed, multiplied by 1 over it; else it is lost (<see cref="RandomRows"/>). Null, the default, pushes each.</summary>
+    public float? SendChance { get; init; }
+
     /// <summary>Whether gradients are summed before the update.</summary>
     public bool EffectiveAggregate => Aggregate ?? DelayBound == 0;
 
     /// <summary>The intercept's key, or null where rows have none.</summary>
     public ulong? EffectiveInterceptKey => Intercept ? InterceptKey : null;
+
+    /// <summary>A worker's pushes through the filters; null where there are none.</summary>
+    internal FilteredPushes? Filtered(Worker worker, WeirTable table)
+    {
+        List<RowFilter> filters = [];
+        if (SignificantThreshold is { } threshold)
+        {
+            filters.Add(new SignificantRows(threshold));
+        }
+
+        if (LargestFraction is { } fraction)
+        {
+            filters.Add(new LargestRows(fraction));
+        }
+
+        if (SendChance is { } chance)
+        {
+            filters.Add(new RandomRows(chance));
+        }
+
+        // A batch's keys were pulled just before. To the other rules a gradient of zero is a step too.
+        bool keepsKeys = Rule is UpdateRuleKind.Ftrl or UpdateRuleKind.Adagrad or UpdateRuleKind.Sgd;
+        return filters.Count == 0 ? null : new FilteredPushes(worker, table, filters, keepsKeys);
+    }
 
     /// <summary>The learning rate in force.</summary>
     public float EffectiveAlpha => Alpha ?? Rule switch
@@ -162,6 +200,9 @@ public sealed record LogisticOptions
         Check(Passes >= 1, $"passes {Passes} must be at least 1");
         Check(BatchRows is null or >= 1, $"batch rows {BatchRows} must be at least 1");
         Check(DelayBound is null or >= 0, $"delay bound {DelayBound} must be at least 0");
+        Check(SignificantThreshold is null || (SignificantThreshold > 0 && float.IsFinite(SignificantThreshold.Value)), $"significant threshold {SignificantThreshold} must be a finite number above 0");
+        Check(LargestFraction is null or (> 0 and <= 1), $"largest fraction {LargestFraction} must be above 0 and at most 1");
+        Check(SendChance is null or (> 0 and <= 1), $"send chance {SendChance} must be above 0 and at most 1");
         if (faults.Count > 0)
         {
             throw new ArgumentException(string.Join('\n', faults));

@@ -84,7 +84,7 @@ public sealed class LogisticTraining : ILinearTraining
     /// <inheritdoc/>
     public Task RunThroughAsync(
         Worker worker, WeirTable table, long iteration, Action<TrainingStep>? report = null, CancellationToken cancellation = default) =>
-        _loop.RunAsync(new WorkerOnTable(worker, table), report, iteration, cancellation);
+        _loop.RunAsync(new WorkerOnTable(worker, table, _options.Filtered(worker, table)), report, iteration, cancellation);
 
     /// <inheritdoc/>
     public long RowsThrough(int worker, WorkerSchedule schedule, long clock)

@@ -78,11 +78,13 @@ internal sealed class BlockWork((int Rank, int Workers) place, ColumnShare share
     /// <param name="worker">The worker.</param>
     /// <param name="iteration">The iteration under way.</param>
     /// <param name="seen">The last step that the weights contain.</param>
+    /// <param name="time">What it took so far; what is computed here is added.</param>
     /// <param name="withLoss">Whether the loss is computed: it takes as long as a block.</param>
     /// <param name="cancellation">Ends both calls.</param>
-    public OpenIteration Step(ITrainingWorker worker, long iteration, long seen, bool withLoss, CancellationToken cancellation)
+    public OpenIteration Step(ITrainingWorker worker, long iteration, long seen, StepTime time, bool withLoss, CancellationToken cancellation)
     {
-        double loss = withLoss ? _state.Loss() : 0;
+        double loss = 0;
+        time.Compute(() => loss = withLoss ? _state.Loss() : 0);
         (int first, int count) = share.Block(blocks.At(iteration));
         float[] pushed = [];
         Task push = Task.CompletedTask;
@@ -93,19 +95,25 @@ internal sealed class BlockWork((int Rank, int Workers) place, ColumnShare share
                 pushed = new float[2 * count];
             }
 
-            _state.ComputeErrors();
-            for (int at = 0; at < count; at++)
-            {
-                pushed[2 * at] = (float)_state.Gradient(first + at);
-                pushed[(2 * at) + 1] = curvature == CurvatureKind.Local ? (float)_state.LocalCurvature(first + at) : share.Curvatures[first + at];
-            }
+            time.Compute(() => Compute(first, pushed.AsSpan(0, 2 * count)));
 
             push = worker.PushAsync(share.Keys.AsMemory(first, count), pushed.AsMemory(0, 2 * count), cancellation);
         }
 
         // A push that was refused at once must not be followed by a clock that says it was made.
         Task<bool> clock = push.IsFaulted || push.IsCanceled ? Refused(push) : worker.ClockAsync(cancellation);
-        return new OpenIteration(iteration, push, clock, withLoss ? share.Rows : 0, loss, Math.Max(0, iteration - 1 - seen), () => Return(pushed));
+        return new OpenIteration(iteration, push, clock, withLoss ? share.Rows : 0, loss, Math.Max(0, iteration - 1 - seen), time, () => Return(pushed));
+    }
+
+    /// <summary>The gradient and the curvature of each of a run of columns.</summary>
+    private void Compute(int first, Span<float> pushed)
+    {
+        _state.ComputeErrors();
+        for (int at = 0; at < pushed.Length / 2; at++)
+        {
+            pushed[2 * at] = (float)_state.Gradient(first + at);
+            pushed[(2 * at) + 1] = curvature == CurvatureKind.Local ? (float)_state.LocalCurvature(first + at) : share.Curvatures[first + at];
+        }
     }
 
     private static async Task<bool> Refused(Task push)

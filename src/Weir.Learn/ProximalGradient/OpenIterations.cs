@@ -9,8 +9,9 @@ namespace Weir.Learn.ProximalGradient;
 /// <param name="Rows">Rows that <paramref name="Loss"/> is of.</param>
 /// <param name="Loss">Their summed log-loss in nats before the step.</param>
 /// <param name="Staleness">How many steps before it the gradient may not have contained.</param>
+/// <param name="Time">What the worker did until its clock.</param>
 /// <param name="Ended">Called when its memory may be used again.</param>
-internal sealed record OpenIteration(long Iteration, Task Push, Task<bool> Clock, int Rows, double Loss, long Staleness, Action Ended);
+internal sealed record OpenIteration(long Iteration, Task Push, Task<bool> Clock, int Rows, double Loss, long Staleness, StepTime Time, Action Ended);
 
 /// <summary>The iterations of one worker that have not ended, the oldest first: with a delay bound of tau at most tau + 1. Not thread-safe.</summary>
 /// <param name="worker">Which worker.</param>
@@ -38,12 +39,15 @@ internal sealed class OpenIterations(int worker, long iterations, Action<Trainin
     }
 
     /// <summary>Waits for all through an iteration.</summary>
-    public async Task EndThroughAsync(long iteration)
+    /// <returns>The last that has ended, 0 for none.</returns>
+    public async Task<long> EndThroughAsync(long iteration)
     {
         while (_open.TryPeek(out OpenIteration? oldest) && oldest.Iteration <= iteration)
         {
             await EndAsync();
         }
+
+        return _ended;
     }
 
     /// <summary>Waits until it is known whether an iteration follows the latest.</summary>
@@ -59,6 +63,6 @@ internal sealed class OpenIterations(int worker, long iterations, Action<Trainin
         _open.Dequeue();
         _ended = ended.Iteration;
         ended.Ended();
-        report?.Invoke(new TrainingStep(worker, ended.Iteration, iterations, ended.Rows, ended.Loss, ended.Staleness));
+        report?.Invoke(new TrainingStep(worker, ended.Iteration, iterations, ended.Rows, ended.Loss, ended.Staleness, ended.Time.ComputeSeconds, ended.Time.WaitSeconds));
     }
 }

@@ -58,24 +58,25 @@ internal sealed class ProximalGradientLoop(ProximalGradientOptions options, ISpa
         for (; Has(worker, iteration, through); iteration++)
         {
             cancellation.ThrowIfCancellationRequested();
+            var time = new StepTime(worker);
             (int Rank, int Workers) place = (worker.Schedule.RankAt(worker.Index, iteration), worker.Schedule.CountAt(iteration));
             long seen;
             if (work is null || work.Place != place)
             {
                 work = new BlockWork(place, Share(place), _blocks, options.DelayBound, options.Curvature);
-                seen = await work.PullAllAsync(worker, iteration, cancellation);
+                seen = await time.WaitAsync(work.PullAllAsync(worker, iteration, cancellation));
             }
             else
             {
                 // Iterations close in order, and the end of one's own says that it has closed (OSDI'14 section 3.5: start(t) needs every s < t - tau).
                 long closed = await open.EndedAsync();
-                seen = await work.PullAsync(worker, iteration, closed, cancellation);
+                seen = await time.WaitAsync(work.PullAsync(worker, iteration, closed, cancellation));
             }
 
             // A worker without keys in these blocks has pulled nothing and waits here.
-            await open.EndThroughAsync(iteration - options.DelayBound - 1);
+            await time.WaitAsync(open.EndThroughAsync(iteration - options.DelayBound - 1));
             bool known = worker.Schedule.KnownThrough > iteration;
-            open.Add(work.Step(worker, iteration, seen, IsFirstOfPass(iteration), cancellation));
+            open.Add(work.Step(worker, iteration, seen, time, IsFirstOfPass(iteration), cancellation));
             if (!known && !await open.LatestGoesOnAsync())
             {
                 break;

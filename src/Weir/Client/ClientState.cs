@@ -99,7 +99,7 @@ internal sealed class ClientState(ClientOptions options, INetwork network, ITime
     /// <summary>Told of what came out of sending, on whichever thread: the machine stands in the middle of something then.</summary>
     public Action<Exception>? Defect { get; set; }
 
-    public long PushBytes, PullBytes, KeysSent, ValuesMoved, RequestCount, Superseded, MixedPulls;
+    public long PushBytes, PullBytes, UncompressedBytes, KeysSent, ValuesMoved, RequestCount, Superseded, MixedPulls;
 
     public Instant Now => Timers.Now;
 

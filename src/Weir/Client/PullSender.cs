@@ -96,6 +96,7 @@ internal sealed class PullSender(ClientState state)
     public void Receive(NodeLink node, in FrameHeader header, ReadOnlySpan<byte> body, Instant now)
     {
         state.PullBytes += body.Length + FrameHeader.Size;
+        state.UncompressedBytes += body.Length + FrameHeader.Size;
         if (!_requests.TryGetValue(header.RequestId, out PullRequest? request))
         {
             return;
@@ -124,6 +125,7 @@ internal sealed class PullSender(ClientState state)
             }
             else if (TryReadValues(request, piece, values, out ReadOnlySpan<float> floats))
             {
+                state.UncompressedBytes += (floats.Length * (long)sizeof(float)) - values.Length;
                 call.Take(request.Items[piece.Item].From + piece.FirstRow, piece, bits, floats);
                 request.Take(piece.Item, piece.Rows);
                 request.RetryAt = RetryAt(request);
@@ -470,6 +472,7 @@ internal sealed class PullSender(ClientState state)
         header.Seal(frame.Span);
         state.KeysSent += rows;
         state.PullBytes += frame.Length;
+        state.UncompressedBytes += request.FrameBytes;
         state.ValuesMoved += (long)rows * call.Table.Width;
         state.Send(request.Node, frame);
     }

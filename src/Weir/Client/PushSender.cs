@@ -100,6 +100,7 @@ internal sealed class PushSender(ClientState state)
     public void Receive(NodeLink node, in FrameHeader header, ReadOnlySpan<byte> body, Instant now)
     {
         state.PushBytes += body.Length + FrameHeader.Size;
+        state.UncompressedBytes += body.Length + FrameHeader.Size;
         if (!PushReplyBody.TryRead(body, _replies))
         {
             return;
@@ -491,6 +492,7 @@ internal sealed class PushSender(ClientState state)
 
         header.Seal(buffer.Span);
         state.PushBytes += buffer.Length;
+        state.UncompressedBytes += frame.Bytes;
         frame.SentAt = now;
         frame.RetryAt = now.AfterMs(state.Options.RetryMs << node.Timeouts);
         _inFlight.Add(id, frame);

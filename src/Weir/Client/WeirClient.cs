@@ -42,7 +42,7 @@ public sealed class WeirClient : IAsyncDisposable
             lock (State.Gate)
             {
                 return new ClientCounters(
-                    State.PushBytes, State.PullBytes, State.KeysSent, State.ValuesMoved, State.RequestCount, State.Superseded, State.MixedPulls);
+                    State.PushBytes, State.PullBytes, State.UncompressedBytes, State.KeysSent, State.ValuesMoved, State.RequestCount, State.Superseded, State.MixedPulls);
             }
         }
     }

@@ -30,6 +30,15 @@ public sealed class Worker
 
     internal PushSession Session => _session;
 
+    /// <summary>Rows that filters have not let through: they would have been so many bytes.</summary>
+    internal void CountFiltered(long bytes)
+    {
+        lock (_client.State.Gate)
+        {
+            _client.State.UncompressedBytes += bytes;
+        }
+    }
+
     /// <summary>Which worker of the job this is, from 0: in a job whose workers neither join nor leave it names the shard of the data.</summary>
     public int Index { get; }
 
@@ -95,6 +104,9 @@ public sealed class Worker
             }
         }
     }
+
+    /// <summary>Time by the client's clock, from some moment on: the difference of two is how long something took, in a simulation by its clock.</summary>
+    public TimeSpan Elapsed => TimeSpan.FromMicroseconds(_client.State.Now.Microseconds);
 
     /// <summary>Pushes rows in the current iteration. Completes when applied; for an aggregating table that is when the iteration has closed
     /// everywhere, so do not await it before <see cref="ClockAsync"/>.</summary>

@@ -34,14 +34,14 @@ public sealed class TrainTests : IDisposable
         Assert.Equal(["rows", "logLoss", "auc", "accuracy", "baseLogLoss", "bestLogLoss"], Names(root.GetProperty("test")));
         Assert.Equal(["rows", "nonZero", "path"], Names(root.GetProperty("model")));
         Assert.Equal(["servers", "workers", "delay", "segments"], Names(root.GetProperty("cluster")));
-        Assert.Equal(["pushBytes", "pullBytes", "keys", "values", "filters"], Names(root.GetProperty("wire")));
+        Assert.Equal(["pushBytes", "pullBytes", "uncompressedBytes", "keys", "values", "filters", "byPass"], Names(root.GetProperty("wire")));
         JsonElement[] servers = [.. root.GetProperty("cluster").GetProperty("servers").EnumerateArray()];
         JsonElement[] workers = [.. root.GetProperty("cluster").GetProperty("workers").EnumerateArray()];
         Assert.Equal(3, servers.Length);
         Assert.Equal(["id", "pid", "address", "rows"], Names(servers[0]));
         Assert.Equal(JsonValueKind.String, servers[0].GetProperty("id").ValueKind);
         Assert.Equal(root.GetProperty("model").GetProperty("rows").GetInt64(), servers.Sum(server => server.GetProperty("rows").GetInt64()));
-        Assert.Equal(["id", "pid", "rows", "clock", "firstIteration", "lastIteration", "staleness"], Names(workers[1]));
+        Assert.Equal(["id", "pid", "rows", "clock", "firstIteration", "lastIteration", "staleness", "computeSeconds", "waitSeconds"], Names(workers[1]));
         Assert.InRange(workers[1].GetProperty("staleness").GetInt64(), 0, 1);
         Assert.Equal([1, 6000, 30, 1, 30], new[] { "id", "rows", "clock", "firstIteration", "lastIteration" }.Select(name => workers[1].GetProperty(name).GetInt64()));
         Assert.Equal(512, root.GetProperty("cluster").GetProperty("segments").GetInt32());
@@ -64,6 +64,32 @@ public sealed class TrainTests : IDisposable
             long bytes = wire.GetProperty("pushBytes").GetInt64() + wire.GetProperty("pullBytes").GetInt64();
             plain = filters == "none" ? bytes : plain;
             Assert.True(filters == "none" || bytes < plain * 0.9, $"{bytes} bytes with {filters}, {plain} without");
+            Assert.InRange(wire.GetProperty("uncompressedBytes").GetInt64(), plain * 0.99, plain * 1.01);
+            JsonElement[] passes = [.. wire.GetProperty("byPass").EnumerateArray()];
+            Assert.Equal(3, passes.Length);
+            Assert.Equal(bytes, passes.Sum(pass => pass.GetProperty("pushBytes").GetInt64() + pass.GetProperty("pullBytes").GetInt64()));
+        }
+    }
+
+    /// <summary>With one worker, bit-exact but for what the filters choose: the rows that they hold back arrive by the end.</summary>
+    [Theory]
+    [InlineData("significant:0.5", 0.9)]
+    [InlineData("top-k:0.3", 0.9)]
+    [InlineData("significant:0.5,skip:0.7", 0.9)]
+    public async Task Filters_of_rows_take_bytes_and_leave_the_quality(string filters, double most)
+    {
+        (long plain, double loss) = await TrainAsync("lossless");
+        (long bytes, double filtered) = await TrainAsync($"lossless,{filters}");
+        Assert.True(bytes < plain * most, $"{bytes} bytes of pushes, {plain} without");
+        Assert.InRange(filtered, loss - 0.01, loss + 0.01);
+
+        async Task<(long PushBytes, double LogLoss)> TrainAsync(string named)
+        {
+            (await ToolRun.Of(["train", .. Small, "--segments", "64", "--servers", "1", "--out", _folder["model"], "--report", _folder["r.json"], "--filters", named])).IsDone();
+            using JsonDocument report = Json("r.json");
+            JsonElement wire = report.RootElement.GetProperty("wire");
+            Assert.Equal(named, wire.GetProperty("filters").GetString());
+            return (wire.GetProperty("pushBytes").GetInt64(), report.RootElement.GetProperty("test").GetProperty("logLoss").GetDouble());
         }
     }
 
