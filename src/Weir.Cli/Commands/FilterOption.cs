@@ -56,8 +56,9 @@ internal static class FilterOption
     public static string Text(TrainingFilters filters)
     {
         string[] rows = [.. RowWords.Where(known => known.Get(filters) is not null).Select(known => string.Create(CultureInfo.InvariantCulture, $"{known.Word}:{known.Get(filters)}"))];
-        string wire = Array.Find(Words, known => known.Filter == filters.Wire).Word
-            ?? string.Join(',', Words.Where(known => known.Filter is not (Filters.None or Filters.Lossless) && filters.Wire.HasFlag(known.Filter)).Select(known => known.Word));
+        bool isLossless = filters.Wire.HasFlag(Filters.Lossless);
+        string[] words = [.. Words.Where(known => known.Filter != Filters.None && filters.Wire.HasFlag(known.Filter) && (known.Filter == Filters.Lossless || !isLossless || !Filters.Lossless.HasFlag(known.Filter))).Select(known => known.Word)];
+        string wire = words.Length == 0 ? None : string.Join(',', words.OrderBy(word => word == "lossless" ? 0 : 1));
         return rows.Length == 0 ? wire : string.Join(',', wire == None ? rows : [wire, .. rows]);
     }
 

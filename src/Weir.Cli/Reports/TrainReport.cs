@@ -125,4 +125,6 @@ internal sealed record ModelOfFile(long NonZero, string Path);
 [JsonSerializable(typeof(FailoverReport))]
 [JsonSerializable(typeof(JoinReport))]
 [JsonSerializable(typeof(CheckpointReport))]
+[JsonSerializable(typeof(FilterReport))]
+[JsonSerializable(typeof(DelayReport))]
 internal sealed partial class ReportJson : JsonSerializerContext;

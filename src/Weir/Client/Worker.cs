@@ -30,6 +30,9 @@ public sealed class Worker
 
     internal PushSession Session => _session;
 
+    /// <summary>Its client's filters.</summary>
+    internal Filters Filters => _client.State.Options.Filters;
+
     /// <summary>Rows that filters have not let through: they would have been so many bytes.</summary>
     internal void CountFiltered(long bytes)
     {

@@ -26,15 +26,15 @@ public sealed class FilteredPushes
     /// <param name="table">Where to.</param>
     /// <param name="filters">The filters, for this worker and table alone. None sends every row.</param>
     /// <param name="keepsKeys">
-    /// Whether a push keeps its keys, with zeros for the rows that are not sent. With <see cref="Filters.KeyCache"/> and <see cref="Filters.ZeroBitmap"/> a list of keys that a server knows and a bit for each zero are fewer bytes than
-    /// the keys of a twentieth of the rows. For rules to which a push of zeros is none: Add, SGD, Adagrad and FTRL.
+    /// Whether a push may keep its keys, with zeros for the rows that are not sent. It does so where the client has <see cref="Filters.KeyCache"/> and <see cref="Filters.ZeroBitmap"/>: then a list of keys that a server knows
+    /// and a bit for each zero are fewer bytes than the keys of a twentieth of the rows. For rules to which a push of zeros is none: Add, SGD, Adagrad and FTRL.
     /// </param>
     public FilteredPushes(Worker worker, WeirTable table, IReadOnlyList<RowFilter> filters, bool keepsKeys = false)
     {
         ArgumentNullException.ThrowIfNull(worker);
         ArgumentNullException.ThrowIfNull(table);
         ArgumentNullException.ThrowIfNull(filters);
-        (_worker, _table, _filters, _keepsKeys) = (worker, table, [.. filters], keepsKeys);
+        (_worker, _table, _filters, _keepsKeys) = (worker, table, [.. filters], keepsKeys && worker.Filters.HasFlag(Filters.KeyCache | Filters.ZeroBitmap));
         _counts = [.. _filters.Select(f => new FilteredRows(f.Name, 0, 0))];
         _held = new HeldRows(table.Width);
     }

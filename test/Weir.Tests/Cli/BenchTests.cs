@@ -103,6 +103,44 @@ public sealed class BenchTests : IDisposable
     }
 
     [Fact]
+    public async Task Filters_reports_the_names_that_scripts_read_and_draws_them()
+    {
+        ToolRun run = await ToolRun.Of(
+            "bench", "filters", "--rows", "4000", "--test-rows", "500", "--batch", "500", "--passes", "2", "--report", _folder["r.json"], "--plot", _folder["p.png"]);
+        run.IsDone();
+        JsonElement report = await ReportAsync();
+        Assert.Equal(["rows", "passes", "batchRows", "servers", "workers", "runs"], Names(report));
+        JsonElement[] runs = [.. report.GetProperty("runs").EnumerateArray()];
+        Assert.Equal(["kind", "filters", "pushBytes", "pullBytes", "uncompressedBytes", "byPass", "shareByPass", "logLoss", "seconds"], Names(runs[0]));
+        Assert.Equal(["none", "alone", "cumulative", "together"], runs.Select(r => r.GetProperty("kind").GetString()).Distinct());
+        Assert.Equal([1.0, 1.0], runs[0].GetProperty("shareByPass").EnumerateArray().Select(share => share.GetDouble()));
+        Assert.Equal("lossless,int8,significant:2,top-k:0.5,skip:0.7", runs[^1].GetProperty("filters").GetString());
+        Assert.InRange(Figure(runs[^1], "pushBytes"), 1, Figure(runs[0], "pushBytes") / 2);
+        AssertIsPng(_folder["p.png"]);
+    }
+
+    [Fact]
+    public async Task Delay_reports_the_names_that_scripts_read_and_draws_them()
+    {
+        ToolRun run = await ToolRun.Of(
+            "bench", "delay", "--rows", "4000", "--test-rows", "500", "--batch", "500", "--seeds", "1", "--step-ms", "5", "--report", _folder["r.json"], "--plot", _folder["p.png"]);
+        run.IsDone();
+        JsonElement report = await ReportAsync();
+        Assert.Equal(["rows", "passes", "batchRows", "servers", "workers", "stepMs", "seeds", "bursts", "straggler"], Names(report));
+        foreach (JsonElement[] runs in new[] { "bursts", "straggler" }.Select(name => report.GetProperty(name).EnumerateArray().ToArray()))
+        {
+            Assert.Equal(["delay", "seconds", "secondsToObjective", "computeShare", "waitShare", "logLoss", "logLossDeviation"], Names(runs[0]));
+            Assert.Equal(["0", "1", "2", "4", "8", "16", ""], runs.Select(r => r.GetProperty("delay").ToString()));
+            Assert.All(runs, r => Assert.InRange(Figure(r, "computeShare") + Figure(r, "waitShare"), 0.01, 1.05));
+            Assert.All(runs, r => Assert.InRange(Figure(r, "secondsToObjective"), 0, Figure(r, "seconds")));
+        }
+
+        AssertIsPng(_folder["p.png"]);
+    }
+
+    private static void AssertIsPng(string path) => Assert.Equal([0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A], File.ReadAllBytes(path)[..8]);
+
+    [Fact]
     public async Task The_simulation_of_clusters_reports_the_names_that_scripts_read_and_each_fault_by_its_name()
     {
         ToolRun run = await ToolRun.Of("sim", "cluster", "--seeds", "2", "--report", _folder["r.json"]);

@@ -83,6 +83,8 @@ public class UsageTests
     [InlineData("bench push-pull --keys 5 --request-keys 7", "a request cannot have more keys than the table")]
     [InlineData("bench push-pull --keys 100000 --width 65536", "at most 268,435,456 floats")]
     [InlineData("sim cluster --seeds 0", "--seeds is '0'; it must be a whole number from 1 to 1,000,000,000")]
+    [InlineData("bench filters --passes 0", "--passes is '0'; it must be a whole number from 1 to 100")]
+    [InlineData("bench delay --step-ms 0", "--step-ms is '0'; it must be a whole number from 1 to 60,000")]
     [InlineData("bench store --rows 0", "--rows is '0'; it must be a whole number from 1 to 1,000,000,000")]
     [InlineData("bench store --width 65537", "--width is '65537'")]
     [InlineData("bench store --rule none", "--rule is 'none'; it must be add, assign,")]

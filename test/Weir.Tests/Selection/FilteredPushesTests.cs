@@ -65,7 +65,7 @@ public class FilteredPushesTests
         FilteredPushes? filtered = null;
         cluster.Run(async () =>
         {
-            WeirClient client = await cluster.ConnectAsync("a", new ClientOptions { RetryMs = 150 });
+            WeirClient client = await cluster.ConnectAsync("a", new ClientOptions { RetryMs = 150, Filters = keepsKeys ? Filters.Lossless : Filters.None });
             Job job = await client.OpenJobAsync(new JobOptions { Name = "j", Workers = 1 });
             WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t", Width = Width, Job = job });
             await client.HostWorkersAsync(job, async (worker, stop) =>
