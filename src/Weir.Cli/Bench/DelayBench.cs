@@ -57,19 +57,20 @@ internal sealed class DelayBench(DelaySettings settings, ToolConsole console)
         {
             TrainingOutcome[] some = [.. Enumerable.Range(0, data.Count).Select(seed => outcomes[delay, seed])];
             double[] objectives = [.. Enumerable.Range(0, data.Count).Select(seed => Objective(outcomes, seed))];
-            double[] losses = [.. some.Select(outcome => outcome.Test.LogLoss)];
-            double mean = losses.Average();
+            double[] differences = [.. some.Select((outcome, seed) => outcome.Test.LogLoss - outcomes[0, seed].Test.LogLoss)];
+            double mean = differences.Average();
             runs[delay] = new DelayedRun(
                 DelaySettings.Delays[delay],
                 some.Average(outcome => outcome.Seconds),
                 some.Select((outcome, seed) => outcome.Course.First(at => at.Loss <= objectives[seed]).Seconds).Average(),
                 some.Sum(outcome => outcome.ComputeSeconds) / some.Sum(outcome => outcome.Seconds * DelaySettings.Workers),
                 some.Sum(outcome => outcome.WaitSeconds) / some.Sum(outcome => outcome.Seconds * DelaySettings.Workers),
+                some.Average(outcome => outcome.Test.LogLoss),
                 mean,
-                Math.Sqrt(losses.Sum(loss => (loss - mean) * (loss - mean)) / Math.Max(1, losses.Length - 1)));
+                Math.Sqrt(differences.Sum(difference => (difference - mean) * (difference - mean)) / Math.Max(1, differences.Length - 1)));
             console.Say(string.Create(
                 CultureInfo.InvariantCulture,
-                $"delay {DelaySettings.Delays[delay]?.ToString(CultureInfo.InvariantCulture) ?? "none",-4} {runs[delay].Seconds,6:F2} s ({runs[0].Seconds / runs[delay].Seconds:F2} times as fast as 0), to the objective {runs[delay].SecondsToObjective:F2} s; computed {runs[delay].ComputeShare:P0}, waited {runs[delay].WaitShare:P0}; test log-loss {mean:F5} +- {runs[delay].LogLossDeviation:F5}"));
+                $"delay {DelaySettings.Delays[delay]?.ToString(CultureInfo.InvariantCulture) ?? "none",-4} {runs[delay].Seconds,6:F2} s ({runs[0].Seconds / runs[delay].Seconds:F2} times as fast as 0), to the objective {runs[delay].SecondsToObjective:F2} s; computed {runs[delay].ComputeShare:P0}, waited {runs[delay].WaitShare:P0}; test log-loss {runs[delay].LogLoss:F5}, {mean:+0.00000;-0.00000} +- {runs[delay].DifferenceDeviation:F5} to delay 0"));
         }
 
         return runs;

@@ -10,11 +10,15 @@ namespace Weir.Cli.Commands;
 /// <param name="Significant">Above which sum a key's gradients are pushed; null for each.</param>
 /// <param name="TopK">Which part of a batch's keys is pushed; null for all.</param>
 /// <param name="Skip">With which chance a key's gradient is pushed; null for each.</param>
-internal readonly record struct TrainingFilters(Filters Wire, float? Significant, float? TopK, float? Skip);
+/// <param name="Kkt">Whether weights that are zero and will stay so are left out.</param>
+internal readonly record struct TrainingFilters(Filters Wire, float? Significant, float? TopK, float? Skip, bool Kkt = false);
 
 /// <summary>The option <c>--filters</c>: words, separated by commas.</summary>
 internal static class FilterOption
 {
+    /// <summary>The word for the filter of delayed block proximal gradient.</summary>
+    public const string Kkt = "kkt";
+
     /// <summary>The word for no filter.</summary>
     public const string None = "none";
 
@@ -44,7 +48,7 @@ internal static class FilterOption
     public static Option<TrainingFilters> CreateForTraining(string help) => new("--filters")
     {
         Description = help,
-        HelpName = string.Join('|', Words.Select(known => known.Word)) + "|" + string.Join('|', RowWords.Select(known => known.Form)) + ",...",
+        HelpName = string.Join('|', Words.Select(known => known.Word)) + "|" + Kkt + "|" + string.Join('|', RowWords.Select(known => known.Form)) + ",...",
         DefaultValueFactory = _ => default,
         CustomParser = result => Parse(result, choosesRows: true),
     };
@@ -59,7 +63,8 @@ internal static class FilterOption
         bool isLossless = filters.Wire.HasFlag(Filters.Lossless);
         string[] words = [.. Words.Where(known => known.Filter != Filters.None && filters.Wire.HasFlag(known.Filter) && (known.Filter == Filters.Lossless || !isLossless || !Filters.Lossless.HasFlag(known.Filter))).Select(known => known.Word)];
         string wire = words.Length == 0 ? None : string.Join(',', words.OrderBy(word => word == "lossless" ? 0 : 1));
-        return rows.Length == 0 ? wire : string.Join(',', wire == None ? rows : [wire, .. rows]);
+        string[] all = [.. wire == None ? [] : new[] { wire }, .. filters.Kkt ? new[] { Kkt } : [], .. rows];
+        return all.Length == 0 ? None : string.Join(',', all);
     }
 
     private static TrainingFilters Parse(ArgumentResult result, bool choosesRows)
@@ -72,9 +77,15 @@ internal static class FilterOption
             string[] parts = word.Split(':', 2);
             int index = Array.FindIndex(Words, known => known.Word == word);
             RowWord? chooses = choosesRows && parts.Length == 2 ? Array.Find(RowWords, known => known.Word == parts[0]) : null;
+            if (choosesRows && word == Kkt)
+            {
+                filters = filters with { Kkt = true };
+                continue;
+            }
+
             if (chooses is null && (index < 0 || (index == 0 && words.Length > 1)))
             {
-                string rows = choosesRows ? $", {string.Join(", ", RowWords.Select(known => known.Form))}" : "";
+                string rows = choosesRows ? $", {Kkt}, {string.Join(", ", RowWords.Select(known => known.Form))}" : "";
                 return Refuse($"it must be none, or one or more of key-cache, varint, zero, bf16, int8 and lossless (the first three){rows}, with commas between them");
             }
 

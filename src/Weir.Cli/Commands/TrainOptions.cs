@@ -180,6 +180,7 @@ internal sealed class TrainOptions
     private readonly Option<TrainingFilters> _filters = FilterOption.CreateForTraining(
         "What makes requests and answers shorter: key-cache, varint and zero change no bit; bf16 and int8 round gradients and pulled weights at random, right on the average; "
         + "significant:X holds a key's gradients back until they sum up to more than X, top-k:F pushes the part F of a batch's keys with the largest gradients and holds the others back, "
+        + "kkt, of dbpg, leaves out weights that are zero and will stay so; "
         + "skip:Q pushes a key's gradient with the chance Q, multiplied by 1/Q, and drops the others. What is held back is pushed in the last pass. Default none: within a machine bytes are cheaper than the time to leave them out.");
 
     private readonly Option<string?> _initFrom = CheckedOption.Text("--init-from", "Begin with the weights of this model file. Default: all weights are 0.", "FILE");
@@ -335,6 +336,7 @@ internal sealed class TrainOptions
             L1 = parsed.GetValue(_l1),
             L2 = parsed.GetValue(_l2) ?? standard.L2,
             LossScale = parsed.GetValue(_lossScale) == "mean" ? LossScale.Mean : LossScale.Sum,
+            Kkt = parsed.GetValue(_filters).Kkt,
             Intercept = !parsed.GetValue(_noIntercept),
             Seed = parsed.GetValue(_seed),
         };
@@ -350,6 +352,11 @@ internal sealed class TrainOptions
                 result.AddError($"{own.Name} needs --method {ProximalGradientName}");
             }
 
+            if (Names(result, FilterOption.Kkt))
+            {
+                result.AddError($"--filters {FilterOption.Kkt} needs --method {ProximalGradientName}: others have no condition by which a weight is known to stay zero");
+            }
+
             return;
         }
 
@@ -363,11 +370,28 @@ internal sealed class TrainOptions
             result.AddError($"--filters {filters.Value} and --method {ProximalGradientName} contradict each other: it pushes a curvature with each gradient, and both must be of the same rows");
         }
 
+        if (Names(result, FilterOption.Kkt) && (Names(result, "bf16") || Names(result, "int8")))
+        {
+            result.AddError($"--filters {FilterOption.Kkt} contradicts bf16 and int8: workers must see the same gradients to leave out the same weights");
+        }
+
+        long blocks = Number(_blocks, new ProximalGradientOptions().Blocks), bound = Number(_delay, new ProximalGradientOptions().DelayBound);
+        if (Names(result, FilterOption.Kkt) && blocks / 2 < bound)
+        {
+            result.AddError($"--filters {FilterOption.Kkt} needs at least twice as many --blocks as the --delay of {bound}, and they are {blocks}: a block must not come again while a step of it is on the way");
+        }
+
+        long Number(Option option, long standard) =>
+            result.GetResult(option)?.Tokens is [Token number, ..] && long.TryParse(number.Value, NumberStyles.None, CultureInfo.InvariantCulture, out long given) ? given : standard;
+
         if (result.GetResult(_delay)?.Tokens is [Token delay, ..] && delay.Value.Equals("none", StringComparison.OrdinalIgnoreCase))
         {
             result.AddError($"--delay none and --method {ProximalGradientName} contradict each other: no step is known to converge without a bound of the delay");
         }
     }
+
+    private bool Names(CommandResult result, string filter) =>
+        result.GetResult(_filters)?.Tokens is [Token filters, ..] && filters.Value.Split(',').Any(word => word.Trim().Equals(filter, StringComparison.OrdinalIgnoreCase));
 
     /// <summary>Adds an error for every parameter that the rule does not have. It looks at words, since values are not known yet.</summary>
     private void CheckRule(CommandResult result)

@@ -20,5 +20,6 @@ internal sealed record DelayReport(
 /// <param name="ComputeShare">The part of their time in which workers computed, the simulated part included.</param>
 /// <param name="WaitShare">The part in which they waited. The rest is what passed between the two, and what was left when a worker was done and others were not.</param>
 /// <param name="LogLoss">Mean log-loss on the test rows in nats.</param>
-/// <param name="LogLossDeviation">Its standard deviation over the seeds.</param>
-internal sealed record DelayedRun(int? Delay, double Seconds, double SecondsToObjective, double ComputeShare, double WaitShare, double LogLoss, double LogLossDeviation);
+/// <param name="LogLossDifference">By how much it is above that of delay 0, of the same seed.</param>
+/// <param name="DifferenceDeviation">The standard deviation of this difference over the seeds.</param>
+internal sealed record DelayedRun(int? Delay, double Seconds, double SecondsToObjective, double ComputeShare, double WaitShare, double LogLoss, double LogLossDifference, double DifferenceDeviation);

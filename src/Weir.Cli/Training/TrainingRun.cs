@@ -307,7 +307,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
     private WireOfRun Wire(ClientCounters counters, IReadOnlyList<WireOfPass> byPass) =>
         new(counters.PushBytes, counters.PullBytes, counters.UncompressedBytes, counters.Keys, counters.Values, Filters, byPass);
 
-    private string Filters => FilterOption.Text(new TrainingFilters(settings.Filters, settings.Learning.SignificantThreshold, settings.Learning.LargestFraction, settings.Learning.SendChance));
+    private string Filters => FilterOption.Text(new TrainingFilters(settings.Filters, settings.Learning.SignificantThreshold, settings.Learning.LargestFraction, settings.Learning.SendChance, settings.ProximalGradient?.Kkt ?? false));
 
     private static async Task FailureOf(Task task)
     {

@@ -18,6 +18,7 @@ internal sealed class BlockState(ColumnShare share)
     private const double Growth = 1.6487212707001282;
 
     private readonly float[] _weights = new float[share.Columns];
+    private readonly float[] _gradients = new float[share.Columns];
     private readonly long[] _margins = new long[share.Rows];
     private readonly double[] _errors = new double[share.Rows];
 
@@ -27,35 +28,29 @@ internal sealed class BlockState(ColumnShare share)
     /// <summary>The weight of each column as it was pulled last, 0 at first.</summary>
     public ReadOnlySpan<float> Weights => _weights;
 
+    /// <summary>The summed gradient of each column's last step, where the servers keep it; else 0.</summary>
+    public ReadOnlySpan<float> LastGradients => _gradients;
+
     /// <summary>The margin of a row.</summary>
     public double Margin(int row) => _margins[row] / Scale;
 
     /// <summary>Takes over pulled weights of a run of columns: the margins change by x (w_new - w_old).</summary>
     /// <param name="firstColumn">The first of them.</param>
-    /// <param name="pulled">Two floats for each column, of which the first is the weight.</param>
+    /// <param name="pulled">Two floats for each column: the weight, and the gradient of its last step.</param>
     public void Adopt(int firstColumn, ReadOnlySpan<float> pulled)
     {
         for (int at = 0; at < pulled.Length; at += 2)
         {
-            int column = firstColumn + (at / 2);
-            float before = _weights[column], after = pulled[at];
-            if (before == after)
-            {
-                continue;
-            }
+            Adopt(firstColumn + (at / 2), pulled[at], pulled[at + 1]);
+        }
+    }
 
-            ReadOnlySpan<int> rows = share.RowsOf(column);
-            ReadOnlySpan<float> values = share.Values(column);
-            for (int index = 0; index < rows.Length; index++)
-            {
-                // What wraps around comes back when the weight does: sums are of whole numbers modulo 2^64.
-                unchecked
-                {
-                    _margins[rows[index]] += Product(after, values[index]) - Product(before, values[index]);
-                }
-            }
-
-            _weights[column] = after;
+    /// <summary>The same of columns that do not lie side by side.</summary>
+    public void Adopt(ReadOnlySpan<int> columns, ReadOnlySpan<float> pulled)
+    {
+        for (int at = 0; at < columns.Length; at++)
+        {
+            Adopt(columns[at], pulled[2 * at], pulled[(2 * at) + 1]);
         }
     }
 
@@ -115,6 +110,29 @@ internal sealed class BlockState(ColumnShare share)
         }
 
         return Math.Max(curvature, ColumnShare.LeastCurvature);
+    }
+
+    private void Adopt(int column, float after, float gradient)
+    {
+        float before = _weights[column];
+        _gradients[column] = gradient;
+        if (before == after)
+        {
+            return;
+        }
+
+        ReadOnlySpan<int> rows = share.RowsOf(column);
+        ReadOnlySpan<float> values = share.Values(column);
+        for (int index = 0; index < rows.Length; index++)
+        {
+            // What wraps around comes back when the weight does: sums are of whole numbers modulo 2^64.
+            unchecked
+            {
+                _margins[rows[index]] += Product(after, values[index]) - Product(before, values[index]);
+            }
+        }
+
+        _weights[column] = after;
     }
 
     // The product of two floats and its multiple by a power of two are exact in double: it is rounded once.

@@ -6,9 +6,10 @@ namespace Weir.Learn.ProximalGradient;
 /// <param name="place">The share: its rank among how many.</param>
 /// <param name="share">Its rows.</param>
 /// <param name="blocks">Which block an iteration works on.</param>
+/// <param name="kkt">What leaves columns out; null leaves out none.</param>
 /// <param name="delayBound">The delay bound tau.</param>
 /// <param name="curvature">What is pushed as curvature.</param>
-internal sealed class BlockWork((int Rank, int Workers) place, ColumnShare share, FeatureBlocks blocks, int delayBound, CurvatureKind curvature)
+internal sealed class BlockWork((int Rank, int Workers) place, ColumnShare share, FeatureBlocks blocks, KktFilter? kkt, int delayBound, CurvatureKind curvature)
 {
     private readonly BlockState _state = new(share);
     private readonly float[] _pulled = new float[2 * share.Columns];
@@ -41,13 +42,13 @@ internal sealed class BlockWork((int Rank, int Workers) place, ColumnShare share
     public async Task<long> PullAsync(ITrainingWorker worker, long iteration, long closed, CancellationToken cancellation)
     {
         long target = Math.Max(closed, iteration - delayBound - 1);
-        List<int> wanted = [];
+        List<(int Block, int[] Columns)> wanted = [];
         for (long step = _seen + 1; step <= target; step++)
         {
             int block = blocks.At(step);
-            if (share.Block(block).Count > 0 && !wanted.Contains(block))
+            if (!wanted.Exists(known => known.Block == block) && Active(block, step) is { Length: > 0 } columns)
             {
-                wanted.Add(block);
+                wanted.Add((block, columns));
             }
         }
 
@@ -55,8 +56,8 @@ internal sealed class BlockWork((int Rank, int Workers) place, ColumnShare share
         var pulls = new Task<long>[wanted.Count];
         for (int at = 0; at < pulls.Length; at++)
         {
-            (int first, int count) = share.Block(wanted[at]);
-            pulls[at] = worker.PullAsync(share.Keys.AsMemory(first, count), _pulled.AsMemory(2 * first, 2 * count), delayBound, cancellation);
+            (int block, int[] columns) = wanted[at];
+            pulls[at] = worker.PullAsync(Keys(columns), _pulled.AsMemory(2 * share.Block(block).First, 2 * columns.Length), delayBound, cancellation);
         }
 
         foreach (long clock in await Task.WhenAll(pulls))
@@ -64,10 +65,9 @@ internal sealed class BlockWork((int Rank, int Workers) place, ColumnShare share
             minimum = Math.Min(minimum, clock);
         }
 
-        foreach (int block in wanted)
+        foreach ((int block, int[] columns) in wanted)
         {
-            (int first, int count) = share.Block(block);
-            _state.Adopt(first, _pulled.AsSpan(2 * first, 2 * count));
+            _state.Adopt(columns, _pulled.AsSpan(2 * share.Block(block).First, 2 * columns.Length));
         }
 
         // A server that has not heard of the last clocks may have answered before the step: then the block is pulled again.
@@ -85,7 +85,8 @@ internal sealed class BlockWork((int Rank, int Workers) place, ColumnShare share
     {
         double loss = 0;
         time.Compute(() => loss = withLoss ? _state.Loss() : 0);
-        (int first, int count) = share.Block(blocks.At(iteration));
+        int[] columns = Active(blocks.At(iteration), iteration);
+        int count = columns.Length;
         float[] pushed = [];
         Task push = Task.CompletedTask;
         if (count > 0)
@@ -95,9 +96,9 @@ internal sealed class BlockWork((int Rank, int Workers) place, ColumnShare share
                 pushed = new float[2 * count];
             }
 
-            time.Compute(() => Compute(first, pushed.AsSpan(0, 2 * count)));
+            time.Compute(() => Compute(columns, pushed));
 
-            push = worker.PushAsync(share.Keys.AsMemory(first, count), pushed.AsMemory(0, 2 * count), cancellation);
+            push = worker.PushAsync(Keys(columns), pushed.AsMemory(0, 2 * count), cancellation);
         }
 
         // A push that was refused at once must not be followed by a clock that says it was made.
@@ -105,14 +106,34 @@ internal sealed class BlockWork((int Rank, int Workers) place, ColumnShare share
         return new OpenIteration(iteration, push, clock, withLoss ? share.Rows : 0, loss, Math.Max(0, iteration - 1 - seen), time, () => Return(pushed));
     }
 
-    /// <summary>The gradient and the curvature of each of a run of columns.</summary>
-    private void Compute(int first, Span<float> pushed)
+    /// <summary>
+    /// The columns of a block that take part in an iteration. Until the step of that iteration is pulled it gives the same: nothing else changes what the worker knows of the block.
+    /// </summary>
+    private int[] Active(int block, long iteration)
+    {
+        (int first, int count) = share.Block(block);
+        IEnumerable<int> columns = Enumerable.Range(first, count);
+        return kkt is null ? [.. columns] : [.. columns.Where(column => kkt.IsActive(_state.Weights[column], _state.LastGradients[column], iteration))];
+    }
+
+    private ReadOnlyMemory<ulong> Keys(int[] columns)
+    {
+        if (columns[^1] - columns[0] == columns.Length - 1)
+        {
+            return share.Keys.AsMemory(columns[0], columns.Length);
+        }
+
+        return Array.ConvertAll(columns, column => share.Keys[column]);
+    }
+
+    /// <summary>The gradient and the curvature of each column.</summary>
+    private void Compute(int[] columns, float[] pushed)
     {
         _state.ComputeErrors();
-        for (int at = 0; at < pushed.Length / 2; at++)
+        for (int at = 0; at < columns.Length; at++)
         {
-            pushed[2 * at] = (float)_state.Gradient(first + at);
-            pushed[(2 * at) + 1] = curvature == CurvatureKind.Local ? (float)_state.LocalCurvature(first + at) : share.Curvatures[first + at];
+            pushed[2 * at] = (float)_state.Gradient(columns[at]);
+            pushed[(2 * at) + 1] = curvature == CurvatureKind.Local ? (float)_state.LocalCurvature(columns[at]) : share.Curvatures[columns[at]];
         }
     }
 

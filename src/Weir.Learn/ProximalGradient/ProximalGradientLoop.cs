@@ -22,6 +22,7 @@ internal sealed class ProximalGradientLoop(ProximalGradientOptions options, ISpa
     public const int LargestBatchRows = 4096;
 
     private readonly FeatureBlocks _blocks = new(options.Blocks, options.Seed);
+    private readonly KktFilter? _kkt = options.Kkt ? new KktFilter(options.SummedL1(summary.Rows), options.Passes, options.Blocks) : null;
     private readonly ConcurrentDictionary<(int Rank, int Workers), ColumnShare> _shares = new();
 
     /// <summary>Iterations over all passes.</summary>
@@ -63,7 +64,7 @@ internal sealed class ProximalGradientLoop(ProximalGradientOptions options, ISpa
             long seen;
             if (work is null || work.Place != place)
             {
-                work = new BlockWork(place, Share(place), _blocks, options.DelayBound, options.Curvature);
+                work = new BlockWork(place, Share(place), _blocks, _kkt, options.DelayBound, options.Curvature);
                 seen = await time.WaitAsync(work.PullAllAsync(worker, iteration, cancellation));
             }
             else

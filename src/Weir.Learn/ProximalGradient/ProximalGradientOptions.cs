@@ -42,6 +42,12 @@ public sealed record ProximalGradientOptions
     /// <summary>Whether the objective has the sum or the mean of the losses.</summary>
     public LossScale LossScale { get; init; }
 
+    /// <summary>
+    /// Whether weights that are zero and will stay so are left out of pushes and pulls (<see cref="KktFilter"/>): a small part of the features is then left to work on. It needs at least twice as many blocks as the delay bound, so that
+    /// no block comes again while a step of it is on the way; and not with filters that round what is pulled, since workers must see the same to leave out the same.
+    /// </summary>
+    public bool Kkt { get; init; }
+
     /// <summary>Whether every row has an intercept. It is a weight like others, and penalised.</summary>
     public bool Intercept { get; init; } = true;
 
@@ -67,6 +73,7 @@ public sealed record ProximalGradientOptions
         Check(Blocks is >= 1 and <= MostBlocks, $"blocks {Blocks} must be 1 to {MostBlocks}");
         Check(Passes >= 1, $"passes {Passes} must be at least 1");
         Check(DelayBound >= 0, $"delay bound {DelayBound} must be at least 0");
+        Check(!Kkt || Blocks / 2 >= DelayBound, $"blocks {Blocks} must be at least twice the delay bound {DelayBound} for the KKT filter: a block must not come again while a step of it is on the way");
         Check(Step is null || (Step > 0 && float.IsFinite((float)Step)), $"step {Step} must be a finite number above 0");
         Check(L1 is null || (L1 >= 0 && float.IsFinite((float)L1)), $"l1 {L1} must be a finite number, 0 or above");
         Check(L2 >= 0 && float.IsFinite((float)L2), $"l2 {L2} must be a finite number, 0 or above");

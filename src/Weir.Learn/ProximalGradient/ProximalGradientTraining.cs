@@ -59,7 +59,7 @@ public sealed class ProximalGradientTraining : ILinearTraining
     {
         Name = name,
         Width = 2,
-        Rule = UpdateRule.DiagonalProximal((float)_options.Step!.Value, (float)_options.SummedL1(_summary.Rows), (float)_options.SummedL2(_summary.Rows)),
+        Rule = UpdateRule.DiagonalProximal((float)_options.Step!.Value, (float)_options.SummedL1(_summary.Rows), (float)_options.SummedL2(_summary.Rows), keepsGradient: _options.Kkt),
         Aggregate = true,
         Job = job,
     };

@@ -112,14 +112,15 @@ public sealed record UpdateRule
     /// <summary>
     /// The step of delayed block proximal gradient (Li et al. 2014, OSDI, algorithm 3): w = Prox^U_gamma[w - gamma U^-1 g] with U = diag(u)
     /// and the penalty l1 * |w| + l2 / 2 * w^2, L1, L2 or both (elastic net). Rows are made of pairs, so a table's width is even: a push
-    /// has (g, u) for each pair, gradient and curvature, a row has the weight and beside it a float that pushes leave as it is. Where the
+    /// has (g, u) for each pair, gradient and curvature, a row has the weight and beside it a float that pushes leave as it is, or the gradient of the last step. Where the
     /// table aggregates the step is taken once, with the sums of g and of u. Where u is 0 or below the weight stays.
     /// </summary>
     /// <param name="gamma">The step, above 0: 1 is Newton's where the curvatures are the Hessian.</param>
     /// <param name="l1">The L1 penalty, at least 0.</param>
     /// <param name="l2">The L2 penalty, at least 0.</param>
-    public static UpdateRule DiagonalProximal(float gamma, float l1 = 0, float l2 = 0) =>
-        new(UpdateRuleKind.DiagonalProximal, Positive(gamma, nameof(gamma)), NotNegative(l1, nameof(l1)), NotNegative(l2, nameof(l2)));
+    /// <param name="keepsGradient">Whether the second float of a pair is the gradient of its last step: what tells a worker that the weight will not move (the KKT filter).</param>
+    public static UpdateRule DiagonalProximal(float gamma, float l1 = 0, float l2 = 0, bool keepsGradient = false) =>
+        new(UpdateRuleKind.DiagonalProximal, Positive(gamma, nameof(gamma)), NotNegative(l1, nameof(l1)), NotNegative(l2, nameof(l2)), keepsGradient ? 1 : 0);
 
     /// <summary>Whether rows of <paramref name="width"/> floats have the parts that the rule works on.</summary>
     internal bool Fits(int width) => Kind != UpdateRuleKind.DiagonalProximal || width % 2 == 0;
@@ -158,7 +159,7 @@ public sealed record UpdateRule
             UpdateRuleKind.Ftrl => IsPositive(a) && IsNotNegative(b) && IsNotNegative(c) && IsNotNegative(d),
             UpdateRuleKind.Momentum => IsPositive(a) && IsFraction(b) && c == 0 && d == 0,
             UpdateRuleKind.ProximalSgd => IsPositive(a) && IsNotNegative(b) && IsNotNegative(c) && IsNotNegative(a * b) && IsNotNegative(a * c) && d == 0,
-            UpdateRuleKind.DiagonalProximal => IsPositive(a) && IsNotNegative(b) && IsNotNegative(c) && d == 0,
+            UpdateRuleKind.DiagonalProximal => IsPositive(a) && IsNotNegative(b) && IsNotNegative(c) && (d is 0 or 1),
             _ => false,
         };
     }

@@ -481,7 +481,8 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
         Trail($"server:{server} is drained");
         // One with an acceptor is not forgotten: that it goes for good is for a planned leave to try, of one at a time.
         int then = rng.Below(server < options.Acceptors ? 2 : 3);
-        Task<bool> draining = TryAsync(() => cluster.DrainServerAsync(client, server));
+        var drainingEnds = new CancellationTokenSource();
+        Task<bool> draining = TryAsync(() => cluster.DrainServerAsync(client, server, drainingEnds.Token));
         After(rng.Below(1500L), () => _asked.Add(($"server:{server} to be drained", then switch
         {
             0 => UndrainAsync(),
@@ -491,6 +492,8 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
 
         async Task UndrainAsync()
         {
+            // The same operator ends the request to drain: one that waits on drains a server that is started again meanwhile, which it then may not (seed 380508).
+            drainingEnds.Cancel();
             Trail($"server:{server} is to have segments again");
             if (await TryAsync(() => client.UndrainServerAsync(cluster.Servers[server].Address)))
             {
@@ -502,8 +505,8 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
         {
             if (await draining)
             {
-                // One that was started again meanwhile is another server, and may come in (seed 702724).
-                if (cluster.Nodes[server].Incarnation == incarnation)
+                // One that was started again meanwhile is another server, and may come in (seed 702724). So may one that was cut off before it read that it is drained (seed 383686).
+                if (cluster.Nodes[server] is var node && node.Incarnation == incarnation && node.Map?.Member(node.Id) is not { IsDraining: false })
                 {
                     probe.Leaving.Add(server);
                 }
@@ -526,6 +529,10 @@ internal sealed class FaultPlay(SimCluster cluster, SwarmOptions options, Cluste
             return true;
         }
         catch (WeirException refused) when (refused.Status is Status.Conflict)
+        {
+            return false;
+        }
+        catch (OperationCanceledException)
         {
             return false;
         }

@@ -8,14 +8,17 @@ namespace Weir.Store;
 /// It gives exact zeros.
 /// </summary>
 /// <remarks>
-/// Floats come in pairs, and an even lane has its pair's whole step: a pushed pair is (g, u), a pair of values is (w, what it was set to).
+/// Floats come in pairs, and an even lane has its pair's whole step: a pushed pair is (g, u), a pair of values is (w, what it was set to), or (w, the g of the last
+/// push) where the rule keeps the gradient.
 /// A key without curvature stays: nobody's data have it.
 /// </remarks>
-internal readonly struct DiagonalProximalStep(float gamma, float l1, float l2) : IElementwiseStep
+internal readonly struct DiagonalProximalStep(float gamma, float l1, float l2, bool keepsGradient) : IElementwiseStep
 {
     private readonly Vector256<float> _gamma = Vector256.Create(gamma);
     private readonly Vector256<float> _l1 = Vector256.Create(l1);
     private readonly Vector256<float> _l2 = Vector256.Create(l2);
+
+    private readonly Vector256<float> _keeps = keepsGradient ? Vector256.Create(0, -1, 0, -1, 0, -1, 0, -1).AsSingle() : Vector256<float>.Zero;
 
     private static readonly Vector256<float> SecondOfPair = Vector256.Create(0, -1, 0, -1, 0, -1, 0, -1).AsSingle();
 
@@ -32,7 +35,9 @@ internal readonly struct DiagonalProximalStep(float gamma, float l1, float l2) :
         Vector256<float> rest = (moved - Vector256.CopySign(threshold, moved)) / (Vector256<float>.One + (rate * _l2));
         // A comparison and not a maximum: what is not a number stays so, and a zero is the positive one.
         Vector256<float> weight = Vector256.ConditionalSelect(Vector256.LessThanOrEqual(Vector256.Abs(moved), threshold), Vector256<float>.Zero, rest);
-        Vector256<float> stays = SecondOfPair | Vector256.LessThanOrEqual(curvature, Vector256<float>.Zero);
-        values = Vector256.ConditionalSelect(stays, values, weight);
+        Vector256<float> gradient = Vector256.Shuffle(pushed, Vector256.Create(0, 0, 2, 2, 4, 4, 6, 6));
+        Vector256<float> second = Vector256.ConditionalSelect(_keeps, gradient, values);
+        Vector256<float> stepped = Vector256.ConditionalSelect(SecondOfPair, second, weight);
+        values = Vector256.ConditionalSelect(Vector256.LessThanOrEqual(curvature, Vector256<float>.Zero), values, stepped);
     }
 }

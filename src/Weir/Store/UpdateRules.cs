@@ -29,7 +29,7 @@ internal static class UpdateRules
             case UpdateRuleKind.ProximalSgd:
                 return new ElementwiseRule<ProximalSgdStep, AssignStep>(new ProximalSgdStep(rule.A, rule.B, rule.C), default);
             case UpdateRuleKind.DiagonalProximal:
-                return new ElementwiseRule<DiagonalProximalStep, AssignStep>(new DiagonalProximalStep(rule.A, rule.B, rule.C), default);
+                return new ElementwiseRule<DiagonalProximalStep, AssignStep>(new DiagonalProximalStep(rule.A, rule.B, rule.C, keepsGradient: rule.D == 1), default);
             default:
                 Invariant.Broken("a table's update rule is one that this version knows");
                 return null;

@@ -129,7 +129,7 @@ public sealed class BenchTests : IDisposable
         Assert.Equal(["rows", "passes", "batchRows", "servers", "workers", "stepMs", "seeds", "bursts", "straggler"], Names(report));
         foreach (JsonElement[] runs in new[] { "bursts", "straggler" }.Select(name => report.GetProperty(name).EnumerateArray().ToArray()))
         {
-            Assert.Equal(["delay", "seconds", "secondsToObjective", "computeShare", "waitShare", "logLoss", "logLossDeviation"], Names(runs[0]));
+            Assert.Equal(["delay", "seconds", "secondsToObjective", "computeShare", "waitShare", "logLoss", "logLossDifference", "differenceDeviation"], Names(runs[0]));
             Assert.Equal(["0", "1", "2", "4", "8", "16", ""], runs.Select(r => r.GetProperty("delay").ToString()));
             Assert.All(runs, r => Assert.InRange(Figure(r, "computeShare") + Figure(r, "waitShare"), 0.01, 1.05));
             Assert.All(runs, r => Assert.InRange(Figure(r, "secondsToObjective"), 0, Figure(r, "seconds")));

@@ -60,6 +60,24 @@ public sealed class ProximalGradientTrainTests : IDisposable
     }
 
     [Fact]
+    public async Task The_KKT_filter_takes_bytes_and_is_named_in_the_report()
+    {
+        (await TrainAsync("--filters", "lossless")).IsDone();
+        (long plain, double objective) = Told("lossless");
+        (await TrainAsync("--filters", "lossless,kkt")).IsDone();
+        (long bytes, double filtered) = Told("lossless,kkt");
+        Assert.True(bytes < plain * 0.9, $"{bytes} bytes, {plain} without");
+        Assert.InRange(filtered, objective * 0.99, objective * 1.01);
+
+        (long Bytes, double Objective) Told(string filters)
+        {
+            JsonElement report = Report(), wire = report.GetProperty("wire");
+            Assert.Equal(filters, wire.GetProperty("filters").GetString());
+            return (wire.GetProperty("pushBytes").GetInt64() + wire.GetProperty("pullBytes").GetInt64(), report.GetProperty("objective").GetDouble());
+        }
+    }
+
+    [Fact]
     public async Task A_model_can_be_begun_with()
     {
         (await TrainAsync("--delay", "0")).IsDone();

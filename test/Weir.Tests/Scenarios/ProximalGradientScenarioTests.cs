@@ -64,6 +64,50 @@ public class ProximalGradientScenarioTests
         Assert.True(redone >= 3, $"in {redone} of 12 runs the death fell into an iteration that had to be redone; at least 3 are needed");
     }
 
+    /// <summary>Whoever takes a worker over leaves out the same, from the rows alone; what is left out is what would have stayed zero.</summary>
+    [Fact]
+    public void With_the_KKT_filter_the_same_weights_are_left_out_on_any_servers_and_after_a_process_died_PS_28()
+    {
+        byte[] undisturbed = Train(seed: 1, servers: 1, delay: 0, deathAt: null, out _, passes: 10, kkt: true);
+        Assert.Equal(undisturbed, Train(seed: 3, servers: 3, delay: 0, deathAt: null, out _, passes: 10, kkt: true));
+        for (ulong seed = 10; seed < 14; seed++)
+        {
+            Assert.True(undisturbed.AsSpan().SequenceEqual(Train(seed, servers: 2, delay: 0, deathAt: (long)(seed * 3), out _, passes: 10, kkt: true)), $"seed {seed}: a run in which a process died ends in other bits");
+        }
+
+        Assert.NotEmpty(Train(seed: 2, servers: 2, delay: 2, deathAt: 9, out _, passes: 10, kkt: true));
+    }
+
+    [Fact]
+    public void The_KKT_filter_comes_to_the_same_objective_with_fewer_keys()
+    {
+        (double plain, long all) = Objective(kkt: false);
+        (double filtered, long some) = Objective(kkt: true);
+        Assert.InRange(filtered, plain * 0.999, plain * 1.001);
+        Assert.InRange(some, 1, all * 0.6);
+
+        static (double Objective, long Keys) Objective(bool kkt)
+        {
+            using var cluster = new SimCluster(1, 2);
+            var data = new GeneratedRows(200, 60, 6, seed: 5);
+            var training = new ProximalGradientTraining(
+                new ProximalGradientOptions { Blocks = 6, Passes = 40, DelayBound = 1, Step = 0.4, L1 = 6, Kkt = kkt }, data, data.Scan());
+            (double, long) result = default;
+            cluster.Run(async () =>
+            {
+                WeirClient client = await cluster.ConnectAsync("a");
+                Job job = await client.OpenJobAsync(new JobOptions { Name = "train", Workers = 2 });
+                WeirTable table = await client.OpenTableAsync(training.Table("weights", job));
+                await client.HostWorkersAsync(job, (worker, stop) => training.RunThroughAsync(worker, table, long.MaxValue, null, stop));
+                long keys = client.Counters.Keys;
+                LinearModel model = (await training.ReadModelAsync(client, table)).Model;
+                double loss = (await Evaluation.MeasureAsync(data, model.LookupAsync, model.InterceptKey)).LogLoss;
+                result = (training.Objective(model, loss), keys);
+            });
+            return result;
+        }
+    }
+
     [Fact]
     public void Any_delay_comes_to_the_end_through_deaths_and_stays_within_its_bound_PS_17()
     {
@@ -74,12 +118,12 @@ public class ProximalGradientScenarioTests
         }
     }
 
-    private static byte[] Train(ulong seed, int servers, int delay, long? deathAt, out bool superseded)
+    private static byte[] Train(ulong seed, int servers, int delay, long? deathAt, out bool superseded, int passes = 4, bool kkt = false)
     {
         using var cluster = new SimCluster(seed, servers);
         var data = new GeneratedRows(200, 60, 6, seed: 5);
         var training = new ProximalGradientTraining(
-            new ProximalGradientOptions { Blocks = 5, Passes = 4, DelayBound = delay, Step = 0.4, L1 = 0.5 }, data, data.Scan());
+            new ProximalGradientOptions { Blocks = 5, Passes = passes, DelayBound = delay, Step = 0.4, L1 = kkt ? 4 : 0.5, Kkt = kkt }, data, data.Scan());
         byte[] bytes = [];
         cluster.Run(async () =>
         {

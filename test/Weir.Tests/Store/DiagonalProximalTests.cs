@@ -31,6 +31,10 @@ public class DiagonalProximalTests
 
             Assert.True(Math.Abs(x) > Gamma * l1 / curvature * 1.0001 || row[0] == 0, "weights below the threshold are exact zeros");
             Assert.Equal(7, row[1]);
+
+            float[] kept = [begin, 7];
+            UpdateRules.Create(UpdateRule.DiagonalProximal(Gamma, l1, l2, keepsGradient: true)).Apply(kept, [], [gradient, curvature], 2);
+            Assert.Equal([row[0], gradient], kept);
         });
     }
 

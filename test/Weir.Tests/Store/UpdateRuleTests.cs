@@ -134,7 +134,7 @@ public class UpdateRuleTests
     [InlineData(UpdateRuleKind.ProximalSgd, 0.1f, 0f, 0f, 1f)]
     [InlineData(UpdateRuleKind.DiagonalProximal, 0f, 0f, 0f, 0f)]
     [InlineData(UpdateRuleKind.DiagonalProximal, 0.1f, 0f, -1f, 0f)]
-    [InlineData(UpdateRuleKind.DiagonalProximal, 0.1f, 0f, 0f, 1f)]
+    [InlineData(UpdateRuleKind.DiagonalProximal, 0.1f, 0f, 0f, 2f)]
     [InlineData((UpdateRuleKind)9, 0.1f, 0f, 0f, 0f)]
     public void ForeignBytesThatAreNoRuleAreRefused(UpdateRuleKind kind, float a, float b, float c, float d)
     {
