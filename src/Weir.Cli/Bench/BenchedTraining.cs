@@ -30,6 +30,9 @@ internal static class BenchedTraining
 {
     private const int LookMs = 20;
 
+    // All passes are over: what looks at the last one's end has only to be scheduled.
+    private const int CountMs = 5000;
+
     /// <summary>Runs it to the end.</summary>
     /// <param name="data">The rows, test rows among them.</param>
     /// <param name="options">How it learns.</param>
@@ -68,6 +71,7 @@ internal static class BenchedTraining
         await run;
         meter.Stop();
         course.Add((meter.Seconds, meter.Now().Loss));
+        await Task.WhenAny(counting, Task.Delay(CountMs, cancellation));
         ClientCounters counters = client.Counters;
         IReadOnlyList<WireOfPass> byPass = bytes.ByPass();
         await end.CancelAsync();

@@ -18,7 +18,8 @@ internal sealed class DelayBench(DelaySettings settings, ToolConsole console)
     /// <summary>Runs all of it.</summary>
     public async Task<DelayReport> RunAsync(CancellationToken cancellation)
     {
-        ThreadPool.SetMinThreads(Threads, Threads);
+        ThreadPool.GetMinThreads(out int workers, out int ports);
+        ThreadPool.SetMinThreads(Math.Max(workers, Threads), ports);
         console.Say(string.Create(
             CultureInfo.InvariantCulture,
             $"the click log's {settings.Rows:N0} rows, {DelaySettings.Passes} passes in batches of {settings.BatchRows:N0}; {DelaySettings.Servers} servers and {DelaySettings.Workers} workers in this process; iterations take {settings.StepMs} ms longer, slow ones {DelaySettings.SlowTimes * settings.StepMs} ms (simulated); {settings.Seeds} {(settings.Seeds == 1 ? "seed" : "seeds")}"));

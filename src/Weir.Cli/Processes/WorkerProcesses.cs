@@ -149,7 +149,7 @@ internal sealed class WorkerProcesses : IWorkerHosts, IAsyncDisposable
         while (await child.Process.Output.ReadLineAsync() is { } text)
         {
             HostLine? line = HostLineJson.TryReadLine(text);
-            child.Wire = line?.Wire ?? child.Wire;
+            child.Wire = line is { Failure: null } ? line.Wire : child.Wire;
             failure = line?.Failure ?? failure;
             if (line?.Step is { } step)
             {

@@ -25,7 +25,7 @@ internal static class JsonFile
 
     /// <summary>Says before the work what would keep the report from being written after it.</summary>
     /// <exception cref="ToolException">The path is a folder, or its folder does not exist.</exception>
-    public static void Check(string? path)
+    public static void Check(string? path, string option = "--report")
     {
         if (path is null)
         {
@@ -34,13 +34,13 @@ internal static class JsonFile
 
         if (Directory.Exists(path))
         {
-            throw new ToolException($"{path}: is a folder; --report takes a file");
+            throw new ToolException($"{path}: is a folder; {option} takes a file");
         }
 
         string folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
         if (!Directory.Exists(folder))
         {
-            throw new ToolException($"{path}: there is no folder {folder} to write the report into");
+            throw new ToolException($"{path}: there is no folder {folder} to write it into");
         }
     }
 }

@@ -18,7 +18,7 @@ internal static class PlotFile
     /// <exception cref="ToolException">The path is a folder, its folder does not exist, or it is no PNG by its name.</exception>
     public static void Check(string? path)
     {
-        JsonFile.Check(path);
+        JsonFile.Check(path, "--plot");
         if (path is not null && !path.EndsWith(".png", StringComparison.OrdinalIgnoreCase))
         {
             throw new ToolException($"{path}: --plot writes a PNG, so the name must end with .png");

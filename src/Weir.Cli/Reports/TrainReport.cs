@@ -78,11 +78,11 @@ internal sealed record WorkerOfRun(
 /// <summary>What the workers' hosts sent and received.</summary>
 /// <param name="PushBytes">Bytes of pushes and their replies, headers included.</param>
 /// <param name="PullBytes">Bytes of pulls and their replies, headers included.</param>
-/// <param name="UncompressedBytes">What both would have been without filters.</param>
+/// <param name="UncompressedBytes">What both would have been without filters; of rows that kkt leaves out nothing is counted.</param>
 /// <param name="Keys">Keys sent.</param>
 /// <param name="Values">Floats pushed and pulled.</param>
 /// <param name="Filters">What made them shorter, as on the command line.</param>
-/// <param name="ByPass">Of each pass: until every worker had finished it, as their hosts told.</param>
+/// <param name="ByPass">Of each pass: until every worker had finished it, as their hosts told. Of a run that was resumed, passes that were over then have none.</param>
 internal sealed record WireOfRun(long PushBytes, long PullBytes, long UncompressedBytes, long Keys, long Values, string Filters, IReadOnlyList<WireOfPass> ByPass);
 
 /// <summary>What the workers' hosts sent and received in a pass.</summary>

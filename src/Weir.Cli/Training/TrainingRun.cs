@@ -25,6 +25,9 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
     // The model of a run that is stopped is read from servers that may be busy with the iteration under way.
     private const int LastModelMs = 30_000;
 
+    // All passes are over: what looks at the last one's end has only to be scheduled.
+    private const int CountMs = 1000;
+
     private readonly IProgressDisplay _display =
         console.IsTerminal ? new TerminalProgress(console, settings.Passes) : new PlainProgress(console, settings.Passes);
 
@@ -202,6 +205,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
             }
 
             await all;
+            await Task.WhenAny(counting, Task.Delay(CountMs, stop));
         }
         finally
         {

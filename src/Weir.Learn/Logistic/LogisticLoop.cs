@@ -40,6 +40,7 @@ internal sealed class LogisticLoop(LogisticOptions options, ISparseSource source
         var current = new NumberedBatch(options.EffectiveInterceptKey);
         var next = new NumberedBatch(options.EffectiveInterceptKey);
         long iteration = worker.Clock + 1;
+        long first = iteration;
         bool has = Has(worker, iteration, through);
         Task<long> pull = None;
         if (has)
@@ -71,7 +72,7 @@ internal sealed class LogisticLoop(LogisticOptions options, ISparseSource source
             try
             {
                 long coming = iteration + 1;
-                (loss, goesOn) = await StepAsync(worker, current, time, more && !ahead ? () => Read(worker, batches, coming, next) : null, MayHold(worker, iteration), flushes: !more, cancellation);
+                (loss, goesOn) = await StepAsync(worker, current, time, more && !ahead ? () => Read(worker, batches, coming, next) : null, MayHold(worker, iteration, first), flushes: !more, cancellation);
             }
             catch
             {
@@ -107,8 +108,12 @@ internal sealed class LogisticLoop(LogisticOptions options, ISparseSource source
 
     private static long Staleness(long iteration, long minimumClock) => minimumClock < 0 ? -1 : Math.Max(0, iteration - 1 - minimumClock);
 
-    /// <summary>In the last of several passes a key's gradient goes out with it: to flush it at the end would take the key once more.</summary>
-    private bool MayHold(ITrainingWorker worker, long iteration) => options.Passes == 1 || iteration <= Iterations(worker.Schedule) / options.Passes * (options.Passes - 1);
+    /// <summary>
+    /// In the last of several passes a key's gradient goes out with it: to flush it at the end would take the key once more. And of the iterations that a former host of the worker may have begun nothing is held back: what stands of them already
+    /// stands once (R11), and held back here it would come a second time.
+    /// </summary>
+    private bool MayHold(ITrainingWorker worker, long iteration, long first) =>
+        (first == 1 || iteration > first + (options.DelayBound ?? 0)) && (options.Passes == 1 || iteration <= Iterations(worker.Schedule) / options.Passes * (options.Passes - 1));
 
     /// <summary>Whether the worker takes part in an iteration that is known, and that the passes and the pause leave to do.</summary>
     private bool Has(ITrainingWorker worker, long iteration, long through) =>
@@ -140,21 +145,22 @@ internal sealed class LogisticLoop(LogisticOptions options, ISparseSource source
             push = worker.PushAsync(batch.Keys, batch.Gradient, cancellation);
         }
 
-        push = flushes ? Task.WhenAll(push, worker.FlushAsync(cancellation)) : push;
+        Task flush = flushes ? worker.FlushAsync(cancellation) : Task.CompletedTask;
+        Task both = Task.WhenAll(push, flush);
         try
         {
             time.Compute(meanwhile);
         }
         catch
         {
-            await Task.WhenAny(push);
+            await Task.WhenAny(both);
             throw;
         }
 
-        if (push.IsCompleted)
+        if ((push.IsCompleted && !push.IsCompletedSuccessfully) || (flush.IsCompleted && !flush.IsCompletedSuccessfully))
         {
             // A push that was refused at once must not be followed by a clock that says it was made.
-            await push;
+            await both;
         }
 
         // The push to an aggregating table completes when the iteration has closed everywhere, for which the clock call is needed: so both
@@ -165,8 +171,8 @@ internal sealed class LogisticLoop(LogisticOptions options, ISparseSource source
 
         async Task<bool> EndAsync()
         {
-            await await Task.WhenAny(push, clock);
-            await Task.WhenAll(push, clock);
+            await await Task.WhenAny(both, clock);
+            await Task.WhenAll(both, clock);
             return true;
         }
     }

@@ -14,6 +14,7 @@ internal sealed class BlockWork((int Rank, int Workers) place, ColumnShare share
     private readonly BlockState _state = new(share);
     private readonly float[] _pulled = new float[2 * share.Columns];
     private readonly Queue<float[]> _spare = new();
+    private readonly Dictionary<long, int[]> _stepped = [];
     private long _seen;
 
     /// <summary>The share.</summary>
@@ -46,7 +47,7 @@ internal sealed class BlockWork((int Rank, int Workers) place, ColumnShare share
         for (long step = _seen + 1; step <= target; step++)
         {
             int block = blocks.At(step);
-            if (!wanted.Exists(known => known.Block == block) && Active(block, step) is { Length: > 0 } columns)
+            if (!wanted.Exists(known => known.Block == block) && (_stepped.GetValueOrDefault(step) ?? Active(block, step)) is { Length: > 0 } columns)
             {
                 wanted.Add((block, columns));
             }
@@ -71,6 +72,11 @@ internal sealed class BlockWork((int Rank, int Workers) place, ColumnShare share
         }
 
         // A server that has not heard of the last clocks may have answered before the step: then the block is pulled again.
+        for (long step = _seen + 1; step <= minimum; step++)
+        {
+            _stepped.Remove(step);
+        }
+
         return _seen = Math.Max(_seen, minimum);
     }
 
@@ -86,6 +92,7 @@ internal sealed class BlockWork((int Rank, int Workers) place, ColumnShare share
         double loss = 0;
         time.Compute(() => loss = withLoss ? _state.Loss() : 0);
         int[] columns = Active(blocks.At(iteration), iteration);
+        _stepped[iteration] = columns;
         int count = columns.Length;
         float[] pushed = [];
         Task push = Task.CompletedTask;
@@ -107,7 +114,7 @@ internal sealed class BlockWork((int Rank, int Workers) place, ColumnShare share
     }
 
     /// <summary>
-    /// The columns of a block that take part in an iteration. Until the step of that iteration is pulled it gives the same: nothing else changes what the worker knows of the block.
+    /// The columns of a block that take part in an iteration. Those of a step are pulled once it is taken, whatever was read of it meanwhile: what a head that died had told of it may have been otherwise.
     /// </summary>
     private int[] Active(int block, long iteration)
     {

@@ -114,7 +114,7 @@ internal sealed class CheckpointLoader(WeirClient client, ICheckpointStore store
         {
             // Two heads have each a part: the segment is loaded again.
             ulong by = _loadedBy[segment];
-            _loadedBy[segment] = by == 0 || by == reply.Incarnation ? reply.Incarnation : ulong.MaxValue;
+            _loadedBy[segment] = by == 0 || by == reply.Copy ? reply.Copy : ulong.MaxValue;
         }
     }
 
@@ -124,7 +124,7 @@ internal sealed class CheckpointLoader(WeirClient client, ICheckpointStore store
         while (true)
         {
             RestoreReplyBody reply = await AskAsync(segment, default, cancellation);
-            if (_loadedBy[segment] != 0 && _loadedBy[segment] != reply.Incarnation)
+            if (_loadedBy[segment] != 0 && _loadedBy[segment] != reply.Copy)
             {
                 return false;
             }

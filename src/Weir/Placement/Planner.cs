@@ -63,6 +63,9 @@ internal interface IChainReports
     /// <summary>Who of the two is to go where the member's successor does not acknowledge in this epoch, though both reach the manager (R6); 0 where all is well.</summary>
     ulong Stalled(int segment, ulong node, ulong successor, ulong epoch);
 
+    /// <summary>The manager heard the member of late: it may be relied on where another goes.</summary>
+    bool IsHeard(ulong node) => true;
+
     /// <summary>The two cannot reach each other, as one of them has said.</summary>
     bool AreApart(ulong one, ulong other);
 
@@ -246,14 +249,14 @@ internal static class Planner
             if (reports.Stalled(segment, nodes[place], nodes[place + 1], chain.Epoch) is not 0 and ulong gone)
             {
                 bool isAlone = isOneMissing && reports.IsStuck(nodes[place], nodes[place + 1]);
-                if (MayGo(chain, Array.IndexOf(nodes, gone), isAlone))
+                if (MayGo(reports, chain, nodes, Array.IndexOf(nodes, gone), isAlone))
                 {
                     string reason = gone == nodes[place] ? "its successors do not acknowledge, one after another" : "it does not acknowledge to its predecessor";
                     steps.Add(new PlannedStep(segment, PlannedKind.Remove, gone, reason));
                     return true;
                 }
 
-                if (!chain.Members[place + 1].IsComplete && MayGo(chain, place + 1, isAlone))
+                if (!chain.Members[place + 1].IsComplete && MayGo(reports, chain, nodes, place + 1, isAlone))
                 {
                     steps.Add(new PlannedStep(segment, PlannedKind.Remove, nodes[place + 1], "it does not acknowledge to its predecessor, which has to stay"));
                     return true;
@@ -264,10 +267,12 @@ internal static class Planner
         return false;
     }
 
-    private static bool MayGo(in MapChain chain, int gone, bool isAlone)
+    private static bool MayGo(IChainReports reports, in MapChain chain, ulong[] nodes, int gone, bool isAlone)
     {
+        // Who is silent may be out of the chain before the next step: one that stays beside it is left alone with what this one holds too (seed 395412).
         ChainMember[] stay = [.. chain.Members.Where((_, place) => place != gone)];
-        return stay.Length > 0 && stay[0].IsComplete && (!chain.Members[gone].IsComplete || stay.Length > 1 || isAlone);
+        int heard = nodes.Where((node, place) => place != gone && reports.IsHeard(node)).Count();
+        return stay.Length > 0 && stay[0].IsComplete && (!chain.Members[gone].IsComplete || heard > 1 || isAlone);
     }
 
     private static void Bring(

@@ -63,13 +63,18 @@ public sealed class FilteredPushes
         }
     }
 
-    /// <summary>Pushes the rows that the filters choose, in the worker's current iteration. As <see cref="Worker.PushAsync"/>, but the memory may be used again as soon as the call returns.</summary>
+    /// <summary>Pushes the rows that the filters choose, in the worker's current iteration. A call that fails has taken its rows: it is not to be made again. As <see cref="Worker.PushAsync"/>, but the memory may be used again as soon as the call returns.</summary>
     /// <exception cref="ArgumentException">Keys and values do not fit each other.</exception>
     public Task PushAsync(ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, CancellationToken cancellation = default)
     {
         if (values.Length != (long)keys.Length * _table.Width)
         {
             throw new ArgumentException($"{keys.Length} keys of a table of width {_table.Width} need {(long)keys.Length * _table.Width} values, not {values.Length}", nameof(values));
+        }
+
+        if (cancellation.IsCancellationRequested)
+        {
+            return Task.FromCanceled(cancellation);
         }
 
         lock (_gate)
@@ -103,6 +108,11 @@ public sealed class FilteredPushes
     /// <summary>Pushes everything that is held back, whatever the filters say.</summary>
     public Task FlushAsync(CancellationToken cancellation = default)
     {
+        if (cancellation.IsCancellationRequested)
+        {
+            return Task.FromCanceled(cancellation);
+        }
+
         lock (_gate)
         {
             // In an order that does not depend on when each was held.
@@ -113,6 +123,8 @@ public sealed class FilteredPushes
                 _held.Take(keys[row], values.AsSpan(row * _table.Width, _table.Width));
             }
 
+            // They were counted when they were held, or went as zeros.
+            _worker.CountFiltered(-keys.Length * (sizeof(ulong) + (_table.Width * (long)sizeof(float))));
             return keys.Length == 0 ? Task.CompletedTask : _worker.PushAsync(_table, keys, values, cancellation);
         }
     }

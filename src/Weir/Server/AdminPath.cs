@@ -12,6 +12,7 @@ namespace Weir.Server;
 /// </summary>
 internal sealed class AdminPath(NodeState node, MapFollower follower)
 {
+    private string? _manager;
     private const long JoinRetryMs = 200;
 
     private readonly HashSet<LinkId> _listeners = [];
@@ -68,8 +69,10 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
     {
         ServerOptions options = node.Options;
         bool joined = node.Self >= 0;
-        if (node.Map is null && Role?.Address is { } manager)
+        if (node.Map is null && Role?.Address is { } manager && manager != _manager)
         {
+            _manager = manager;
+
             // Where all that it knows were started again, as it was, the register alone knows where the manager is (seed 320483).
             follower.Preferred = manager;
         }

@@ -167,6 +167,8 @@ internal sealed class ChainPlan(NodeState node, HeardMembers heard) : IChainRepo
     ulong IChainReports.Stalled(int segment, ulong id, ulong successor, ulong epoch) =>
         !IsStalled(segment, id, successor, epoch) ? 0 : _links.IsAtFault(id) ? id : successor;
 
+    bool IChainReports.IsHeard(ulong id) => Reaches(id);
+
     bool IChainReports.AreApart(ulong one, ulong other) => _links.AreApart(one, other);
 
     bool IChainReports.IsStuck(ulong id, ulong successor) => _links.IsStuck(id, successor, _now);

@@ -200,7 +200,7 @@ internal sealed class CheckpointPath(NodeState node)
     }
 
     private void Reply(LinkId link, in FrameHeader header, Segment? segment, Status status, string text) => node.Outbox.Send(
-        link, node.Reply(FrameKind.RestoreReply, header), new RestoreReplyBody(status, node.Incarnation, segment?.Log.Last.Number ?? 0, segment is null ? 0 : Stands(segment), text));
+        link, node.Reply(FrameKind.RestoreReply, header), new RestoreReplyBody(status, segment?.Name ?? 0, segment?.Log.Last.Number ?? 0, segment is null ? 0 : Stands(segment), text));
 
     /// <summary>The last entry that every member has, and has flushed where it is of durable tables.</summary>
     private static ulong Stands(Segment segment) => segment.LastDurable.Number > segment.Flushed ? segment.Flushed : segment.Acknowledged;

@@ -99,7 +99,7 @@ internal sealed class JournalReplay(NodeState node, IJournal journal)
                 return true;
             case JournalRecordKind.Snapshot:
                 Forget(record.Segment);
-                _snapshots.Add(record.Segment, (new Segment((int)record.Segment, node.LogBytes) { IsBack = true }, new CopyTarget(0, 0, 0)));
+                _snapshots.Add(record.Segment, (node.New((int)record.Segment, isBack: true), new CopyTarget(0, 0, 0)));
                 return true;
             case JournalRecordKind.Slice:
                 return Slice(record.Segment, bytes);

@@ -64,6 +64,8 @@ internal sealed class NodeState : IDisposable
     /// <summary>Why this node must stop, found by one of its paths; null while all is well.</summary>
     public string? Fault { get; set; }
 
+    private ulong _copies;
+
     /// <summary>What is told to those who read the map.</summary>
     public MapHistory History { get; } = new();
 
@@ -107,17 +109,20 @@ internal sealed class NodeState : IDisposable
     public Segment Begin(uint index)
     {
         Journal?.Gone((int)index);
-        var begun = new Segment((int)index, LogBytes);
+        Segment begun = New((int)index);
         Replace(index, begun);
         return begun;
     }
+
+    /// <summary>A copy without rows. Each has another name: what one was given is nothing that a later one of the same node holds (seed 403707).</summary>
+    public Segment New(int index, bool isBack = false) => new(index, LogBytes) { IsBack = isBack, Name = Mix.Of(++_copies, Options.Incarnation) };
 
     /// <summary>A segment that the journal has entries of, created at the first.</summary>
     public Segment Back(uint index)
     {
         if (_segments[index] is not { } back)
         {
-            back = new Segment((int)index, LogBytes) { IsBack = true };
+            back = New((int)index, isBack: true);
             Replace(index, back);
         }
 
@@ -204,7 +209,7 @@ internal sealed class NodeState : IDisposable
             {
                 if (_segments[index] is null)
                 {
-                    Replace((uint)index, new Segment(index, LogBytes));
+                    Replace((uint)index, New(index));
                 }
             }
             else if (_segments[index] is { Target: null } gone && (self >= 0 || !gone.IsBack) && (chain.Members.Length == 0 || chain.Members.Count(m => m.IsComplete) >= complete))

@@ -148,6 +148,9 @@ internal sealed class Segment(int index, LogBytes logBytes) : IDisposable
     /// <summary>The last entry here does not stand at the predecessor's, or could not be applied: this copy counts for nothing.</summary>
     public bool IsDiverged { get; set; }
 
+    /// <summary>What this copy is called: no other that any node ever began has the name.</summary>
+    public ulong Name { get; init; }
+
     /// <summary>The append under which this copy is complete (design R9); 0 for none.</summary>
     public ulong CompleteUnder { get; set; }
 

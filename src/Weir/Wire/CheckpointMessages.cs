@@ -148,14 +148,14 @@ internal readonly record struct RestoreRowsBody(ulong Id, uint Segment, ReadOnly
 }
 
 /// <summary>RestoreReply: whether the records stand at the head, who that is, and its log's last and last acknowledged number.</summary>
-internal readonly record struct RestoreReplyBody(Status Status, ulong Incarnation, ulong Last, ulong Acknowledged, string Text) : IBody
+internal readonly record struct RestoreReplyBody(Status Status, ulong Copy, ulong Last, ulong Acknowledged, string Text) : IBody
 {
     public int Bytes => 32 + ByteWriter.TextBytes(Text);
 
     public void Write(ref ByteWriter writer)
     {
         writer.UInt64((ulong)Status);
-        writer.UInt64(Incarnation);
+        writer.UInt64(Copy);
         writer.UInt64(Last);
         writer.UInt64(Acknowledged);
         writer.Text(Text);

@@ -29,6 +29,19 @@ public class PlannerTests
         Assert.Equal((1, PlannedKind.Copy, 3UL), (step.Segment, step.Kind, step.Node));
     }
 
+    /// <summary>
+    /// Found by seed 395412 of <c>weir sim cluster</c>: the second of three did not acknowledge and went, though the third was cut off; 50 ms later that one went too, for its silence, and the first, which had died meanwhile, was left with the
+    /// only copy.
+    /// </summary>
+    [Theory]
+    [InlineData(0, true)]
+    [InlineData(3, false)]
+    public void Seed_395412_who_does_not_acknowledge_stays_where_one_of_two_others_is_silent(ulong silent, bool leaves)
+    {
+        (PlannedKind, ulong)[] steps = Steps(Map([0, 1, 2], isFirstDraining: false), [1, 2, 3], new Reports { DoesNotAcknowledge = 2, Silent = silent });
+        Assert.Equal(leaves ? [(PlannedKind.Remove, 2UL)] : [], steps);
+    }
+
     private static ClusterMap Map(int[] members, bool isFirstDraining)
     {
         ClusterMap map = FrameSamples.Map(FrameSamples.Names.Default);
@@ -62,7 +75,13 @@ public class PlannerTests
 
         public (ulong Epoch, ulong Number)? BackAt(int segment, ulong node) => null;
 
-        public ulong Stalled(int segment, ulong node, ulong successor, ulong epoch) => 0;
+        public ulong DoesNotAcknowledge { get; init; }
+
+        public ulong Silent { get; init; }
+
+        public ulong Stalled(int segment, ulong node, ulong successor, ulong epoch) => successor == DoesNotAcknowledge ? successor : 0;
+
+        public bool IsHeard(ulong node) => node != Silent;
 
         public bool AreApart(ulong one, ulong other) => Apart == (one, other) || Apart == (other, one);
 

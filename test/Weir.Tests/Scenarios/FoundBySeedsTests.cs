@@ -45,6 +45,14 @@ public class FoundBySeedsTests
         Assert.Null(run.Run().Violation);
     }
 
+    /// <summary>The same of one that stayed a member, was taken out of that one chain, and copied the segment back from one that did not have it.</summary>
+    [Fact]
+    public void Seed_403707_a_head_that_left_the_chain_meanwhile_is_not_the_one_that_a_checkpoint_was_loaded_by()
+    {
+        using var run = new ClusterRun(SwarmOptions.Draw(403707));
+        Assert.Null(run.Run().Violation);
+    }
+
     /// <summary>
     /// The three servers with acceptors were started again one after the other while a fourth was the manager: each asked the others where the cluster is, none of them knew, and nobody could come in any more.
     /// The register knows (design R3).
