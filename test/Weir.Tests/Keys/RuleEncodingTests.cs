@@ -16,7 +16,7 @@ public class RuleEncodingTests
         [
             UpdateRule.Add, UpdateRule.Assign, UpdateRule.Sgd(0.1f), UpdateRule.Adagrad(0.5f), UpdateRule.Adagrad(1, 0), UpdateRule.Adam(),
             UpdateRule.Adam(1, 0, 0, 1), UpdateRule.Ftrl(0.1f), UpdateRule.Ftrl(0.1f, 0, 3, 4),
-            UpdateRule.Momentum(0.1f), UpdateRule.ProximalSgd(0.1f, 2, 3), UpdateRule.DiagonalProximal(0.1f, 2, 3),
+            UpdateRule.Momentum(0.1f), UpdateRule.ProximalSgd(0.1f, 2, 3), UpdateRule.DiagonalProximal(0.1f, 2, 3), UpdateRule.DiagonalProximal(0.1f, 2, 3, keepsGradient: true),
         ];
         foreach (UpdateRule rule in rules)
         {
@@ -80,7 +80,7 @@ public class RuleEncodingTests
                 UpdateRuleKind.Ftrl => UpdateRule.Ftrl(a, b, c, d),
                 UpdateRuleKind.Momentum => UpdateRule.Momentum(a, b),
                 UpdateRuleKind.ProximalSgd => UpdateRule.ProximalSgd(a, b, c),
-                UpdateRuleKind.DiagonalProximal => UpdateRule.DiagonalProximal(a, b, c),
+                UpdateRuleKind.DiagonalProximal => UpdateRule.DiagonalProximal(a, b, c, keepsGradient: d == 1),
                 _ => null,
             };
 
