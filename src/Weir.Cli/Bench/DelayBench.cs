@@ -98,6 +98,8 @@ internal sealed class DelayBench(DelaySettings settings, ToolConsole console)
                     bool isSlow = slowness[step.Worker].Next() && (alwaysSlow < 0 || step.Worker == alwaysSlow);
                     int ms = settings.StepMs * (isSlow ? DelaySettings.SlowTimes : 1);
                     slept[step.Worker] += ms / 1000.0;
+
+                    // The worker's own thread stands still, as one that computes would: it is what is measured.
                     Thread.Sleep(ms);
                 }
             },

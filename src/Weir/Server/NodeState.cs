@@ -16,6 +16,7 @@ internal sealed class NodeState : IDisposable
     private readonly Dictionary<uint, TableRows> _tables = [];
     private Segment?[] _segments = [];
     private ImmutableArray<Segment> _held = [];
+    private ulong _copies;
 
     public NodeState(ServerOptions options, Outbox outbox)
     {
@@ -63,8 +64,6 @@ internal sealed class NodeState : IDisposable
 
     /// <summary>Why this node must stop, found by one of its paths; null while all is well.</summary>
     public string? Fault { get; set; }
-
-    private ulong _copies;
 
     /// <summary>What is told to those who read the map.</summary>
     public MapHistory History { get; } = new();
