@@ -50,6 +50,9 @@ internal sealed class Membership(
     /// <summary>A newer term stands in the map: it decides nothing any more.</summary>
     public bool IsOver { get; private set; }
 
+    /// <summary>Whether a map that another node told is of a newer term, which ends this one.</summary>
+    public bool IsOverBy(ClusterMap map) => IsOver |= map.ManagerTerm > term;
+
     /// <summary>It ends, and says to those who wait where to ask instead.</summary>
     public void Refuse(string? address)
     {
@@ -144,7 +147,7 @@ internal sealed class Membership(
             if (member.Node != node.Options.Node)
             {
                 hasChanged |= Note(_silent, member.Node, heard.IsSilent(MemberRole.Node, member.Node, member.Incarnation, node.Limits.NodeTimeoutMs, now));
-                hasChanged |= Note(_unheard, member.Node, !heard.IsHeard(member, node.Limits.NodeTimeoutMs, now));
+                hasChanged |= Note(_unheard, member.Node, !heard.IsHeard(member, node.Limits.NodeTimeoutMs / 2, now));
             }
         }
 
@@ -456,6 +459,12 @@ internal sealed class Membership(
         if (stands.Version > (node.Map?.Version ?? 0))
         {
             adopt(stands, now);
+        }
+
+        if (node.IsDismissed)
+        {
+            // It took over before it had read that it may go: it does not come in again to decide anything (seed 413776).
+            IsOver = true;
         }
 
         if (node.Map?.Version != stands.Version)

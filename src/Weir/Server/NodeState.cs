@@ -68,6 +68,9 @@ internal sealed class NodeState : IDisposable
     /// <summary>What is told to those who read the map.</summary>
     public MapHistory History { get; } = new();
 
+    /// <summary>It was drained, and the map is without it since: nobody misses it, and it comes in no more.</summary>
+    public bool IsDismissed { get; private set; }
+
     /// <summary>Bytes of contributions held for open iterations.</summary>
     public long HeldBytes { get; set; }
 
@@ -186,6 +189,7 @@ internal sealed class NodeState : IDisposable
             _segments = new Segment?[map.Segments];
         }
 
+        IsDismissed |= older?.Member(Options.Node) is { IsDraining: true } drained && drained.Incarnation == Incarnation && map.IndexOf(Options.Node) < 0;
         int self = Self = map.IndexOf(Options.Node, Incarnation);
         if (self < 0 && older?.IndexOf(Options.Node, Incarnation) >= 0)
         {

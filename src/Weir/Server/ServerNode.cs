@@ -40,7 +40,6 @@ internal sealed class ServerNode : IMachine, IDisposable
     private readonly List<Claim> _readClaims = [];
     private readonly List<Step> _readSteps = [];
     private bool _wasMember;
-    private bool _isDismissed;
     private long _keysInTurn;
 
     /// <param name="options">What the node is told.</param>
@@ -137,7 +136,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     public void Leave() => _admin.Leaving.Begin();
 
     /// <summary>The cluster goes on without this node, by its own wish or an operator's, and misses nothing: it may end.</summary>
-    public bool HasLeft => _admin.Leaving.IsOver || _isDismissed;
+    public bool HasLeft => _admin.Leaving.IsOver || _state.IsDismissed;
 
     /// <summary>Why the cluster, or an acceptor of its register, last refused this node; null where none has.</summary>
     public string? JoinRefusal => _admin.JoinRefusal;
@@ -376,24 +375,22 @@ internal sealed class ServerNode : IMachine, IDisposable
 
                 break;
             case FrameKind.ReadMapReply:
-                // The manager asks nobody for the map: it decides it.
-                if (_role?.Membership is null && body.Length > 0 && MapEncoding.TryDecode(body, out ClusterMap map))
+                if (body.Length > 0 && MapEncoding.TryDecode(body, out ClusterMap map) && MayTell(map))
                 {
                     Adopt(map, _now);
                 }
 
                 break;
             case FrameKind.MapDifferences:
-                if (_role?.Membership is null && _state.Map is { } older && header.MapVersion > older.Version)
+                if (_state.Map is { } older && header.MapVersion > older.Version)
                 {
-                    if (MapDifference.TryApply(older, body, out ClusterMap newer))
+                    bool leadsOn = MapDifference.TryApply(older, body, out ClusterMap newer);
+                    if (leadsOn && MayTell(newer))
                     {
                         Adopt(newer, _now, body);
                     }
-                    else
-                    {
-                        _follower.ReadsWhole = true;
-                    }
+
+                    _follower.ReadsWhole |= !leadsOn;
                 }
 
                 break;
@@ -594,6 +591,12 @@ internal sealed class ServerNode : IMachine, IDisposable
         Outbox.Send(link, _state.Reply(FrameKind.HeartbeatReply, header), reply);
     }
 
+    /// <summary>
+    /// Whether others may tell this node a map. A manager decides it, and asks nobody, unless it is one of a newer term: it is the manager no longer then, and may be long in finding that out from the
+    /// register, where its reads are refused for as long as the newer one writes faster (seed 395069).
+    /// </summary>
+    private bool MayTell(ClusterMap map) => _role?.Membership is not { } membership || membership.IsOverBy(map);
+
     private void HeartbeatReply(LinkId link, in FrameHeader header, ReadOnlySpan<byte> body)
     {
         // Only those that were asked may say that this node is gone, or how the lease stands.
@@ -605,7 +608,7 @@ internal sealed class ServerNode : IMachine, IDisposable
         _role?.Observe(reply.Term, reply.LeaseVersion, _now);
         _follower.Want(header.MapVersion, _now, link);
         RaiseClocks(header);
-        if (_isDismissed || map.Member(_state.Options.Node) is { IsDraining: true })
+        if (_state.IsDismissed || map.Member(_state.Options.Node) is { IsDraining: true })
         {
             // It is about to go, or may: that the cluster has let it go is what it reads in the map.
             return;
@@ -654,12 +657,6 @@ internal sealed class ServerNode : IMachine, IDisposable
         }
 
         ClusterMap? older = _state.Map;
-        if (older?.Member(_state.Options.Node) is { IsDraining: true } drained && drained.Incarnation == _state.Incarnation && map.IndexOf(_state.Options.Node) < 0)
-        {
-            _isDismissed = true;
-            StopReason ??= _admin.Leaving.HasBegun ? null : "the cluster has forgotten this server, which was drained: it holds nothing and nobody misses it";
-        }
-
         bool hasNewManager = _state.Map?.ManagerTerm != map.ManagerTerm;
         if (map.Generation > older?.Generation)
         {
@@ -669,6 +666,11 @@ internal sealed class ServerNode : IMachine, IDisposable
 
         _state.Adopt(map, read);
         _wasMember |= _state.Self >= 0;
+        if (_state.IsDismissed && !_admin.Leaving.HasBegun)
+        {
+            StopReason ??= "the cluster has forgotten this server, which was drained: it holds nothing and nobody misses it";
+        }
+
         _follower.ReadsWhole = false;
         _chain.Adopt();
         _copies.Adopt();

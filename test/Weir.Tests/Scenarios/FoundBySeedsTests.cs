@@ -64,6 +64,38 @@ public class FoundBySeedsTests
         Assert.Null(run.Run().Violation);
     }
 
+    /// <summary>
+    /// Two members fell silent within a heartbeat of each other, one paused and one dead. The first whose silence was noticed went, as the other had still been heard within the whole node timeout, and the
+    /// one that had died was left alone with their segments (R6).
+    /// </summary>
+    [Fact]
+    public void Seed_394293_of_two_that_fall_silent_together_none_is_left_alone()
+    {
+        using var run = new ClusterRun(SwarmOptions.Draw(394293));
+        Assert.Null(run.Run().Violation);
+    }
+
+    /// <summary>
+    /// A manager was cut off, another took over and renewed faster than the first, whose reads of the lease were refused for as long, found out: for 2.5 s it read no map, held its chains up, and was taken out of
+    /// them one by one, until a death left nothing (design R3).
+    /// </summary>
+    [Fact]
+    public void Seed_395069_a_manager_that_is_told_a_map_of_a_newer_term_is_the_manager_no_longer()
+    {
+        using var run = new ClusterRun(SwarmOptions.Draw(395069));
+        Assert.Null(run.Run().Violation);
+    }
+
+    /// <summary>
+    /// A drained server was let go by a manager that left right after. It took over before it had read that, came in again to decide the map, got segments, and ended since it had been let go.
+    /// </summary>
+    [Fact]
+    public void Seed_413776_a_server_that_was_let_go_does_not_come_in_again_as_the_manager()
+    {
+        using var run = new ClusterRun(SwarmOptions.Draw(413776));
+        Assert.Null(run.Run().Violation);
+    }
+
     /// <summary>R27: a process that had been cut off pulled for a worker that another had hosted to its end. Everything is in what it read, and it was told -1: nothing.</summary>
     [Fact]
     public void Seed_9055_what_is_pulled_when_all_have_finished_is_as_fresh_as_can_be()
