@@ -24,7 +24,8 @@ internal static class FilterOption
 
     private static readonly (string Word, Filters Filter)[] Words =
     [
-        (None, Filters.None), ("key-cache", Filters.KeyCache), ("varint", Filters.DeltaVarint), ("zero", Filters.ZeroBitmap), ("bf16", Filters.RoundToBFloat16), ("int8", Filters.RoundToInt8),
+        (None, Filters.None), (FilterNames.KeyCache, Filters.KeyCache), (FilterNames.DeltaVarint, Filters.DeltaVarint), (FilterNames.ZeroBitmap, Filters.ZeroBitmap),
+        (FilterNames.RoundToBFloat16, Filters.RoundToBFloat16), (FilterNames.RoundToInt8, Filters.RoundToInt8), (FilterNames.Lz4, Filters.Lz4),
         ("lossless", Filters.Lossless),
     ];
 
@@ -86,7 +87,7 @@ internal static class FilterOption
             if (chooses is null && (index < 0 || (index == 0 && words.Length > 1)))
             {
                 string rows = choosesRows ? $", {Kkt}, {string.Join(", ", RowWords.Select(known => known.Form))}" : "";
-                return Refuse($"it must be none, or one or more of key-cache, varint, zero, bf16, int8 and lossless (the first three){rows}, with commas between them");
+                return Refuse($"it must be none, or one or more of key-cache, varint, zero, bf16, int8, lz4 and lossless (the first three){rows}, with commas between them");
             }
 
             if (chooses is null)

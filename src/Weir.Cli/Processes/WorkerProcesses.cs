@@ -201,7 +201,8 @@ internal sealed class WorkerProcesses : IWorkerHosts, IAsyncDisposable
         a.Values + b.Values,
         a.Requests + b.Requests,
         a.Superseded + b.Superseded,
-        a.MixedPulls + b.MixedPulls);
+        a.MixedPulls + b.MixedPulls,
+        [.. (a.ByFilter ?? []).Concat(b.ByFilter ?? []).GroupBy(f => f.Filter, (name, f) => f.Aggregate((x, y) => new FilterBytes(name, x.BytesIn + y.BytesIn, x.BytesOut + y.BytesOut)))]);
 
     private sealed class Child(ToolProcess process)
     {

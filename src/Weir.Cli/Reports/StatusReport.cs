@@ -24,7 +24,7 @@ internal sealed record StatusReport(
     public static StatusReport Of(ClusterStatus status) => new(
         status.MapVersion,
         status.Generation,
-        [.. status.Servers.Select(s => new MemberOfStatus(s.Id, s.ProcessId, s.Address, s.Answers, s.Segments, s.Rows, s.Bytes, s.PushRequests, s.PullRequests, s.PullsWaiting, s.SegmentsHeld, s.IsDraining))],
+        [.. status.Servers.Select(s => new MemberOfStatus(s.Id, s.ProcessId, s.Address, s.Answers, s.Segments, s.Rows, s.Bytes, s.PushRequests, s.PullRequests, s.PullsWaiting, s.SegmentsHeld, s.IsDraining, s.ReplicationBytes))],
         status.Down,
         status.Repairing,
         status.Tables,
@@ -45,8 +45,9 @@ internal sealed record StatusReport(
 /// <param name="PullsWaiting">Pulls that wait for clocks now.</param>
 /// <param name="SegmentsHeld">Segments that it holds, those that it leads among them.</param>
 /// <param name="Draining">Whether it hands over what it holds.</param>
+/// <param name="ReplicationBytes">Bytes of frames that it has sent down chains since its start.</param>
 internal sealed record MemberOfStatus(
-    string Id, int Pid, string Address, bool Answers, int Segments, long Rows, long Bytes, long PushRequests, long PullRequests, long PullsWaiting, int SegmentsHeld, bool Draining);
+    string Id, int Pid, string Address, bool Answers, int Segments, long Rows, long Bytes, long PushRequests, long PullRequests, long PullsWaiting, int SegmentsHeld, bool Draining, long ReplicationBytes);
 
 /// <summary>A worker of a job.</summary>
 /// <param name="Id">Its index in the job.</param>

@@ -78,12 +78,20 @@ internal sealed record WorkerOfRun(
 /// <summary>What the workers' hosts sent and received.</summary>
 /// <param name="PushBytes">Bytes of pushes and their replies, headers included.</param>
 /// <param name="PullBytes">Bytes of pulls and their replies, headers included.</param>
-/// <param name="UncompressedBytes">What both would have been without filters; of rows that kkt leaves out nothing is counted.</param>
+/// <param name="UncompressedBytes">What both would have been without filters, of the rows that filters left out too.</param>
+/// <param name="ReplicationBytes">Bytes of frames that the servers sent down chains meanwhile, to replicas; of servers that died nothing is counted.</param>
 /// <param name="Keys">Keys sent.</param>
 /// <param name="Values">Floats pushed and pulled.</param>
 /// <param name="Filters">What made them shorter, as on the command line.</param>
+/// <param name="ByFilter">What each filter got and gave, by its name: they follow one another. Of processes that died what they told last.</param>
 /// <param name="ByPass">Of each pass: until every worker had finished it, as their hosts told. Of a run that was resumed, passes that were over then have none.</param>
-internal sealed record WireOfRun(long PushBytes, long PullBytes, long UncompressedBytes, long Keys, long Values, string Filters, IReadOnlyList<WireOfPass> ByPass);
+internal sealed record WireOfRun(
+    long PushBytes, long PullBytes, long UncompressedBytes, long ReplicationBytes, long Keys, long Values, string Filters, IReadOnlyDictionary<string, WireOfFilter> ByFilter, IReadOnlyList<WireOfPass> ByPass);
+
+/// <summary>What a filter made of the bytes that it was used on, in both directions.</summary>
+/// <param name="BytesIn">Bytes that it got.</param>
+/// <param name="BytesOut">Bytes that it gave in their place.</param>
+internal sealed record WireOfFilter(long BytesIn, long BytesOut);
 
 /// <summary>What the workers' hosts sent and received in a pass.</summary>
 /// <param name="PushBytes">Bytes of pushes and their replies, headers included.</param>

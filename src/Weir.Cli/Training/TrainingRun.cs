@@ -70,6 +70,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
         await using var children = hosts as IAsyncDisposable;
         var bytes = new PassWire(hosts, meter, settings.Passes);
         SayCluster(cluster, hosts, training);
+        ClusterStatus before = await client.GetStatusAsync(stop);
 
         try
         {
@@ -80,9 +81,11 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
             return await KeepLastAsync(table, output, meter);
         }
 
-        WireOfRun wire = Wire(hosts.Wire, bytes.ByPass());
+        ClientCounters counted = hosts.Wire;
+        IReadOnlyList<WireOfPass> byPass = bytes.ByPass();
         BinaryQuality? last = await best.OfferAsync(await table.ReadAsync(stop), stop);
         ClusterStatus status = await client.GetStatusAsync(stop);
+        WireOfRun wire = Wire(counted, byPass, ReplicationBytes(before, status));
         meter.Schedule = client.ScheduleOf(table.Job);
         output.Write(best.Model!.Model);
         TrainReport report = Report(data, training, meter, best, output.ModelPath, status, wire);
@@ -308,8 +311,20 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
             wire);
     }
 
-    private WireOfRun Wire(ClientCounters counters, IReadOnlyList<WireOfPass> byPass) =>
-        new(counters.PushBytes, counters.PullBytes, counters.UncompressedBytes, counters.Keys, counters.Values, Filters, byPass);
+    private WireOfRun Wire(ClientCounters counters, IReadOnlyList<WireOfPass> byPass, long replicationBytes) => new(
+        counters.PushBytes,
+        counters.PullBytes,
+        counters.UncompressedBytes,
+        replicationBytes,
+        counters.Keys,
+        counters.Values,
+        Filters,
+        (counters.ByFilter ?? []).ToDictionary(filter => filter.Filter, filter => new WireOfFilter(filter.BytesIn, filter.BytesOut)),
+        byPass);
+
+    /// <summary>What the servers sent down chains between two looks; one that came since, or was started again, began at 0.</summary>
+    private static long ReplicationBytes(ClusterStatus before, ClusterStatus after) => after.Servers.Sum(server =>
+        server.ReplicationBytes - (before.Servers.FirstOrDefault(s => s.Id == server.Id && s.ProcessId == server.ProcessId)?.ReplicationBytes ?? 0));
 
     private string Filters => FilterOption.Text(new TrainingFilters(settings.Filters, settings.Learning.SignificantThreshold, settings.Learning.LargestFraction, settings.Learning.SendChance, settings.ProximalGradient?.Kkt ?? false));
 

@@ -40,6 +40,11 @@ internal interface ITrainingWorker
     /// <summary>Pushes what filters have held back, in the current iteration.</summary>
     Task FlushAsync(CancellationToken cancellation) => Task.CompletedTask;
 
+    /// <summary>A filter before pushes and pulls left rows out: see <see cref="Worker.CountFiltered"/>.</summary>
+    void CountFiltered(string filter, long bytesIn, long bytesOut)
+    {
+    }
+
     /// <summary>Ends the current iteration; done once its pushes are acknowledged. False: the worker takes part in no further one.</summary>
     Task<bool> ClockAsync(CancellationToken cancellation);
 }

@@ -27,5 +27,11 @@ internal sealed class WorkerOnTable(Worker worker, WeirTable table, FilteredPush
 
     public Task FlushAsync(CancellationToken cancellation) => filtered?.FlushAsync(cancellation) ?? Task.CompletedTask;
 
+    public void CountFiltered(string filter, long bytesIn, long bytesOut)
+    {
+        worker.CountFiltered(filter, bytesIn, bytesOut);
+        worker.CountUnsent(bytesIn - bytesOut);
+    }
+
     public Task<bool> ClockAsync(CancellationToken cancellation) => worker.ClockAsync(cancellation);
 }

@@ -47,7 +47,14 @@ internal sealed class BlockWork((int Rank, int Workers) place, ColumnShare share
         for (long step = _seen + 1; step <= target; step++)
         {
             int block = blocks.At(step);
-            if (!wanted.Exists(known => known.Block == block) && (_stepped.GetValueOrDefault(step) ?? Active(block, step)) is { Length: > 0 } columns)
+            if (wanted.Exists(known => known.Block == block))
+            {
+                continue;
+            }
+
+            int[] columns = _stepped.GetValueOrDefault(step) ?? Active(block, step);
+            Count(worker, block, columns.Length);
+            if (columns.Length > 0)
             {
                 wanted.Add((block, columns));
             }
@@ -94,6 +101,7 @@ internal sealed class BlockWork((int Rank, int Workers) place, ColumnShare share
         int[] columns = Active(blocks.At(iteration), iteration);
         _stepped[iteration] = columns;
         int count = columns.Length;
+        Count(worker, blocks.At(iteration), count);
         float[] pushed = [];
         Task push = Task.CompletedTask;
         if (count > 0)
@@ -121,6 +129,16 @@ internal sealed class BlockWork((int Rank, int Workers) place, ColumnShare share
         (int first, int count) = share.Block(block);
         IEnumerable<int> columns = Enumerable.Range(first, count);
         return kkt is null ? [.. columns] : [.. columns.Where(column => kkt.IsActive(_state.Weights[column], _state.LastGradients[column], iteration))];
+    }
+
+    /// <summary>Of a block's columns so many are pushed or pulled: what the others would have been.</summary>
+    private void Count(ITrainingWorker worker, int block, int sent)
+    {
+        const int RowBytes = sizeof(ulong) + (2 * sizeof(float));
+        if (kkt is not null)
+        {
+            worker.CountFiltered(KktFilter.Name, share.Block(block).Count * (long)RowBytes, sent * (long)RowBytes);
+        }
     }
 
     private ReadOnlyMemory<ulong> Keys(int[] columns)

@@ -14,6 +14,9 @@ namespace Weir.Learn.ProximalGradient;
 /// <param name="blocks">Iterations of a pass.</param>
 internal sealed class KktFilter(double l1, int passes, int blocks)
 {
+    /// <summary>What it is called on command lines and in reports.</summary>
+    public const string Name = "kkt";
+
     // Four fifths of the passes bring the weights near; the last fifth is for those that came back.
     private const int ResetNumerator = 4, ResetDenominator = 5;
 

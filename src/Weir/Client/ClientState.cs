@@ -70,11 +70,14 @@ internal sealed class ClientState(ClientOptions options, INetwork network, ITime
 
     public ClientOptions Options { get; } = options;
 
-    /// <summary>What values may be written as.</summary>
-    public ValueFilters ValueFilters { get; } =
-        ((options.Filters & Filters.ZeroBitmap) != 0 ? ValueFilters.ZeroBitmap : 0)
-        | ((options.Filters & Filters.RoundToBFloat16) != 0 ? ValueFilters.BFloat16 : 0)
-        | ((options.Filters & Filters.RoundToInt8) != 0 ? ValueFilters.Int8 : 0);
+    /// <summary>The filters of requests for a table.</summary>
+    public Filters FiltersOf(WeirTable table) => table.Filters ?? Options.Filters;
+
+    /// <summary>What values of a table may be written as.</summary>
+    public ValueFilters ValuesOf(WeirTable table) => FilterForms.Values(FiltersOf(table));
+
+    /// <summary>What the filters made of it.</summary>
+    public FilterTally Tally { get; } = new();
 
     public INetwork Network { get; } = network;
 

@@ -68,8 +68,8 @@ public sealed record ClusterStatus(
         return found is { } status
             ? new ServerStatus(
                 member.Node.ToString("x16"), (int)status.ProcessId, member.Address, true, segments, status.Tables.Sum(t => t.Rows), status.StoredBytes, status.Counters.PushRequests, status.Counters.PullRequests, status.Counters.PullsWaiting,
-                held, member.IsDraining)
-            : new ServerStatus(member.Node.ToString("x16"), 0, member.Address, false, segments, 0, 0, 0, 0, 0, held, member.IsDraining);
+                held, member.IsDraining, status.Counters.ReplicationBytes)
+            : new ServerStatus(member.Node.ToString("x16"), 0, member.Address, false, segments, 0, 0, 0, 0, 0, held, member.IsDraining, 0);
     }
 }
 
@@ -86,8 +86,9 @@ public sealed record ClusterStatus(
 /// <param name="PullsWaiting">Pulls that wait for clocks now.</param>
 /// <param name="SegmentsHeld">Slices that it holds, those that it leads among them.</param>
 /// <param name="IsDraining">It hands over what it holds; with none left it may be stopped.</param>
+/// <param name="ReplicationBytes">Bytes of frames that it has sent down chains since its start: pushes, or what their aggregation came to, on their way to replicas.</param>
 public sealed record ServerStatus(
-    string Id, int ProcessId, string Address, bool Answers, int Segments, long Rows, long Bytes, long PushRequests, long PullRequests, long PullsWaiting, int SegmentsHeld, bool IsDraining);
+    string Id, int ProcessId, string Address, bool Answers, int Segments, long Rows, long Bytes, long PushRequests, long PullRequests, long PullsWaiting, int SegmentsHeld, bool IsDraining, long ReplicationBytes);
 
 /// <summary>One table.</summary>
 /// <param name="Name">Its name.</param>

@@ -15,20 +15,28 @@ internal readonly record struct WrittenKeys(KeyEncoding Encoding, int Bytes, Key
     public bool Keep => Encoding != KeyEncoding.Cached && List is not null;
 }
 
-/// <summary>Writes the key lists of parts and items as short as the client's filters allow (design section 7). Guarded by the client's gate.</summary>
+/// <summary>Writes the key lists of parts and items as short as the table's filters allow (design section 7). Guarded by the client's gate.</summary>
 internal sealed class KeyWriter(ClientState state)
 {
     /// <summary>Writes a list for a node.</summary>
     /// <param name="node">Who gets it: a list is named only to who has answered for it.</param>
     /// <param name="table">Its table.</param>
+    /// <param name="filters">The table's filters.</param>
     /// <param name="segment">Its segment.</param>
     /// <param name="keys">Its keys, distinct, in Mix order.</param>
     /// <param name="sendsKeys">The node has asked for the keys: the list is not named.</param>
     /// <param name="into">Room for 8 bytes a key.</param>
-    public WrittenKeys Write(NodeLink node, uint table, uint segment, ReadOnlySpan<ulong> keys, bool sendsKeys, Span<byte> into)
+    public WrittenKeys Write(NodeLink node, uint table, Filters filters, uint segment, ReadOnlySpan<ulong> keys, bool sendsKeys, Span<byte> into)
+    {
+        WrittenKeys written = WriteShortest(node, table, filters, segment, keys, sendsKeys, into);
+        state.Tally.CountKeys(written.Encoding, keys.Length, written.Bytes);
+        return written;
+    }
+
+    private WrittenKeys WriteShortest(NodeLink node, uint table, Filters filters, uint segment, ReadOnlySpan<ulong> keys, bool sendsKeys, Span<byte> into)
     {
         KeyList? list = null;
-        if ((state.Options.Filters & Filters.KeyCache) != 0 && keys.Length >= KeyList.FewestKeys)
+        if ((filters & Filters.KeyCache) != 0 && keys.Length >= KeyList.FewestKeys)
         {
             UInt128 hash = KeyList.HashOf(keys, state.Map!.Cluster);
             (list, bool mayBeNamed) = node.KeyLists.Find(table, segment, hash);
@@ -41,7 +49,7 @@ internal sealed class KeyWriter(ClientState state)
             list ??= new KeyList(table, segment, hash, keys.ToArray());
         }
 
-        if ((state.Options.Filters & Filters.DeltaVarint) != 0)
+        if ((filters & Filters.DeltaVarint) != 0)
         {
             KeyEncoding encoding = PackedKeys.Write(keys, KeyRange.OfSegment((int)segment, state.Map!.SegmentBits), into, out int bytes);
             return new WrittenKeys(encoding, bytes, list);

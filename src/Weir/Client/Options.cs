@@ -36,23 +36,13 @@ public sealed record ClientOptions
     /// <summary>Bytes of pushes not yet acknowledged that a client keeps; beyond, calls wait for room. Default 256 MiB.</summary>
     public long PendingBytes { get; init; } = 256L << 20;
 
-    /// <summary>What makes requests and answers shorter. Default none.</summary>
+    /// <summary>What makes requests and answers shorter; a table may be opened with others (<see cref="TableOptions.Filters"/>). Default none.</summary>
     public Filters Filters { get; init; } = Filters.None;
 
     /// <summary>All faults at once; empty where there are none.</summary>
     public IReadOnlyList<string> Validate()
     {
-        List<string> faults = [];
-        if ((Filters & ~(Filters.Lossless | Filters.RoundToBFloat16 | Filters.RoundToInt8)) != 0)
-        {
-            faults.Add($"{nameof(Filters)} is {(int)Filters}; it must be a combination of {nameof(Filters.KeyCache)}, {nameof(Filters.DeltaVarint)}, {nameof(Filters.ZeroBitmap)} and {nameof(Filters.RoundToBFloat16)} or {nameof(Filters.RoundToInt8)}");
-        }
-
-        if (Filters.HasFlag(Filters.RoundToBFloat16 | Filters.RoundToInt8))
-        {
-            faults.Add($"{nameof(Filters)} has both {nameof(Filters.RoundToBFloat16)} and {nameof(Filters.RoundToInt8)}; a float is written as one of them");
-        }
-
+        List<string> faults = [.. FilterForms.Faults(Filters, nameof(Filters))];
         foreach ((string name, long value) in (ReadOnlySpan<(string, long)>)[
             (nameof(DeadlineMs), DeadlineMs), (nameof(ConnectMs), ConnectMs), (nameof(StartMs), StartMs), (nameof(UnreachableMs), UnreachableMs), (nameof(RetryMs), RetryMs),
             (nameof(BackoffMs), BackoffMs), (nameof(HeartbeatMs), HeartbeatMs), (nameof(WindowFrames), WindowFrames)])
@@ -134,6 +124,11 @@ public sealed record TableOptions
     /// loss of as many servers as there are replicas, and waits for no disk. All servers of the cluster need a journal.
     /// </summary>
     public bool Durable { get; init; }
+
+    /// <summary>
+    /// What makes this client's requests for the table, and their answers, shorter; null, the default, for <see cref="ClientOptions.Filters"/>. It is no part of the table: another client opens it with its own.
+    /// </summary>
+    public Filters? Filters { get; init; }
 }
 
 /// <summary>Declares a job: a number of logical workers, hosted by however many processes there are.</summary>
@@ -187,4 +182,12 @@ public readonly record struct RowBatch(ReadOnlyMemory<ulong> Keys, ReadOnlyMemor
 /// <param name="Requests">Frames that asked for something.</param>
 /// <param name="Superseded">Parts for which an older session's push stood.</param>
 /// <param name="MixedPulls">Pulls answered by a segment that had closed the asker's iteration already (after a takeover; design R21).</param>
-public readonly record struct ClientCounters(long PushBytes, long PullBytes, long UncompressedBytes, long Keys, long Values, long Requests, long Superseded, long MixedPulls);
+/// <param name="ByFilter">What each filter made of the bytes that it was used on, by its name; null, or without those that were not used.</param>
+public readonly record struct ClientCounters(
+    long PushBytes, long PullBytes, long UncompressedBytes, long Keys, long Values, long Requests, long Superseded, long MixedPulls, IReadOnlyList<FilterBytes>? ByFilter = null);
+
+/// <summary>What a filter made of the bytes that it was used on, in both directions.</summary>
+/// <param name="Filter">Its name: one of <see cref="FilterNames"/>, or of a filter of rows.</param>
+/// <param name="BytesIn">Bytes that it got. Filters follow one another: rows are chosen, keys named or packed, zeros left out, floats rounded, and what is left becomes a block.</param>
+/// <param name="BytesOut">Bytes that it gave in their place.</param>
+public readonly record struct FilterBytes(string Filter, long BytesIn, long BytesOut);

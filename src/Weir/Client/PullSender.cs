@@ -32,8 +32,8 @@ internal sealed class PullSender(ClientState state)
 
     public Action<NodeLink, ulong>? MapWanted { get; set; }
 
-    /// <summary>What values of answers may come as.</summary>
-    public ValueFilters Takes => state.ValueFilters;
+    /// <summary>What values of a table's answers may come as.</summary>
+    public ValueFilters Takes(WeirTable table) => state.ValuesOf(table);
 
     public TaskCreationOptions Completions => state.Completions;
 
@@ -81,7 +81,7 @@ internal sealed class PullSender(ClientState state)
 
         int bits = state.Map!.SegmentBits;
         int most = Math.Max(1, RequestBytes / call.RowBytes);
-        int pieceRows = (Takes & ValueFilters.Lossy) != 0 ? ValueEncodings.PieceRows(call.Table.Width) : 1;
+        int pieceRows = (Takes(call.Table) & ValueFilters.Lossy) != 0 ? ValueEncodings.PieceRows(call.Table.Width) : 1;
         most = Math.Max(pieceRows, most - (most % pieceRows));
         for (int from = 0; from < call.Slices.Rows && !call.IsOver;)
         {
@@ -126,6 +126,7 @@ internal sealed class PullSender(ClientState state)
             else if (TryReadValues(request, piece, values, out ReadOnlySpan<float> floats))
             {
                 state.UncompressedBytes += (floats.Length * (long)sizeof(float)) - values.Length;
+                state.Tally.CountValues(piece.ValueEncoding, floats.Length, values);
                 call.Take(request.Items[piece.Item].From + piece.FirstRow, piece, bits, floats);
                 request.Take(piece.Item, piece.Rows);
                 request.RetryAt = RetryAt(request);
@@ -482,7 +483,7 @@ internal sealed class PullSender(ClientState state)
     {
         PullItem head = request.Call.Head(item.Segment, item.Rows);
         item.Keys = _keys.Write(
-            request.Node, head.Table, head.Segment, request.Call.Slices.Keys.AsSpan(item.From, item.Rows), item.SendsKeys, into[head.HeadBytes..]);
+            request.Node, head.Table, state.FiltersOf(request.Call.Table), head.Segment, request.Call.Slices.Keys.AsSpan(item.From, item.Rows), item.SendsKeys, into[head.HeadBytes..]);
         (head.KeyEncoding, head.KeyBytes, head.KeepKeys) = (item.Keys.Encoding, item.Keys.Bytes, item.Keys.Keep);
         var writer = new ByteWriter(into);
         head.Write(ref writer);

@@ -206,7 +206,7 @@ internal sealed class PushPacking(ClientState state)
         PushCall call = part.Call;
         int rows = part.To - part.From;
         part.Keys = _keys.Write(
-            node, part.Stream.Table, part.Stream.Segment, call.Slices.Keys.AsSpan(part.From, rows), part.SendsKeys, into[PartHeader.Size..]);
+            node, part.Stream.Table, state.FiltersOf(call.Table), part.Stream.Segment, call.Slices.Keys.AsSpan(part.From, rows), part.SendsKeys, into[PartHeader.Size..]);
         Span<byte> values = into.Slice(PartHeader.Size + PadKeys(part, into), call.ValueBytes(rows));
         var head = new PartHeader
         {
@@ -229,10 +229,11 @@ internal sealed class PushPacking(ClientState state)
             call.Slices.GatherRows(call.Values.Span, call.Table.Width, part.From, part.To, floats);
 
             // What is set is meant to the bit; an update is one of many, whose errors cancel out.
-            ValueFilters filters = call.Operation == PartOperation.Update ? state.ValueFilters : state.ValueFilters & ~ValueFilters.Lossy;
+            ValueFilters filters = state.ValuesOf(call.Table) & (call.Operation == PartOperation.Update ? ValueFilters.All : ~ValueFilters.Lossy);
             PushSession session = call.Session;
             ulong seed = RoundingBits.OfPush(session.Group, session.Group == 0 ? session.Id : session.Worker, head.Table, head.Segment, part.Seq);
             head.ValueBytes = ValueEncodings.Shrink(floats, filters, seed, out head.ValueEncoding);
+            state.Tally.CountValues(head.ValueEncoding, floats.Length, values[..head.ValueBytes]);
         }
 
         return WriteHead(part, head, into);
@@ -243,7 +244,7 @@ internal sealed class PushPacking(ClientState state)
     {
         var reader = new ByteReader(written);
         var head = PartHeader.Read(ref reader);
-        part.Keys = _keys.Write(node, head.Table, head.Segment, keys, sendsKeys: true, into[PartHeader.Size..]);
+        part.Keys = _keys.Write(node, head.Table, state.FiltersOf(part.Call.Table), head.Segment, keys, sendsKeys: true, into[PartHeader.Size..]);
         written.Slice(written.Length - PartHeader.Pad8(head.ValueBytes), head.ValueBytes).CopyTo(into[(PartHeader.Size + PadKeys(part, into))..]);
         return WriteHead(part, head, into);
     }

@@ -19,6 +19,7 @@ public sealed class WeirClient : IAsyncDisposable
     private readonly RecentCuts _cuts = new();
     private Task<PushSession>? _opening;
     private PushSession? _own;
+    private KnownEncodings _agreed;
 
     internal WeirClient(ClientCore core, Func<ValueTask> closeNetwork)
     {
@@ -42,7 +43,7 @@ public sealed class WeirClient : IAsyncDisposable
             lock (State.Gate)
             {
                 return new ClientCounters(
-                    State.PushBytes, State.PullBytes, State.UncompressedBytes, State.KeysSent, State.ValuesMoved, State.RequestCount, State.Superseded, State.MixedPulls);
+                    State.PushBytes, State.PullBytes, State.UncompressedBytes, State.KeysSent, State.ValuesMoved, State.RequestCount, State.Superseded, State.MixedPulls, State.Tally.All);
             }
         }
     }
@@ -67,8 +68,16 @@ public sealed class WeirClient : IAsyncDisposable
                     core.Adopt(map);
                 }
 
-                await client.AgreeAsync(addresses[Array.IndexOf(asked, answered)], map, cancellation);
-                return client;
+                try
+                {
+                    await client.AgreeAsync(FilterForms.Newer(core.State.Options.Filters), addresses[Array.IndexOf(asked, answered)], cancellation);
+                    return client;
+                }
+                catch
+                {
+                    await client.DisposeAsync();
+                    throw;
+                }
             }
         }
 
@@ -82,10 +91,15 @@ public sealed class WeirClient : IAsyncDisposable
     /// Asks the servers whether they know the encodings that came after the first release, where this client will use one: a frame with one that they do
     /// not know they would refuse whole. The one that gave the map has to answer; others may be down, and are asked for a second.
     /// </summary>
-    private async Task AgreeAsync(string first, ClusterMap map, CancellationToken cancellation)
+    private async Task AgreeAsync(KnownEncodings used, string first, CancellationToken cancellation)
     {
-        KnownEncodings used = ((State.ValueFilters & ValueFilters.BFloat16) != 0 ? KnownEncodings.BFloat16 : 0)
-            | ((State.ValueFilters & ValueFilters.Int8) != 0 ? KnownEncodings.Int8 : 0);
+        ClusterMap map;
+        lock (State.Gate)
+        {
+            used &= ~_agreed;
+            map = State.Map!;
+        }
+
         if (used == KnownEncodings.None)
         {
             return;
@@ -96,39 +110,43 @@ public sealed class WeirClient : IAsyncDisposable
         string[] addresses = [first, .. map.Members.Select(member => member.Address).Where(address => address != first)];
         Task<byte[]>[] asked = [.. addresses.Select(address => _core.AskAsync(
             address, FrameKind.Hello, FrameKind.HelloReply, hello, address == first ? State.Options.ConnectMs : Math.Min(OthersMs, State.Options.ConnectMs), cancellation))];
-        try
+        for (int i = 0; i < asked.Length; i++)
         {
-            for (int i = 0; i < asked.Length; i++)
+            try
             {
-                try
+                if (!HelloBody.TryRead(await asked[i], out HelloBody reply) || (reply.Encodings & used) != used)
                 {
-                    if (!HelloBody.TryRead(await asked[i], out HelloBody reply) || (reply.Encodings & used) != used)
-                    {
-                        throw new WeirException(
-                            Status.Conflict, $"server {addresses[i]} does not know the encoding {used}, which this client's filters use; start it with this release of Weir, or connect without that filter", addresses[i]);
-                    }
-                }
-                catch (WeirException silent) when (silent.Status == Status.Unreachable && i > 0)
-                {
-                    // It is down, or still unknown to the network: what it would refuse fails with its own words.
+                    throw new WeirException(
+                        Status.Conflict, $"server {addresses[i]} does not know the encoding {used}, which this client's filters use; start it with this release of Weir, or connect without that filter", addresses[i]);
                 }
             }
+            catch (WeirException silent) when (silent.Status == Status.Unreachable && i > 0)
+            {
+                // It is down, or still unknown to the network: what it would refuse fails with its own words.
+            }
         }
-        catch
+
+        lock (State.Gate)
         {
-            await DisposeAsync();
-            throw;
+            _agreed |= used;
         }
     }
 
     /// <summary>Opens a table, creating it where the cluster has none of this name.</summary>
     /// <exception cref="ArgumentOutOfRangeException">ExpireAfterClocks, AdmitAfterSightings or DelayBound is out of its range.</exception>
-    /// <exception cref="WeirException">Conflict: a table of this name has another shape, the message shows both; or a durable table is asked for and a server,
+    /// <exception cref="ArgumentException">Filters names none, or two that exclude each other.</exception>
+    /// <exception cref="WeirException">Conflict: a table of this name has another shape, the message shows both; or a server does not know an encoding that the filters use; or a durable table is asked for and a server,
     /// which the message names, has no journal.</exception>
     public async Task<WeirTable> OpenTableAsync(TableOptions options, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(options);
         CheckBound(options.DelayBound);
+        Filters filters = options.Filters ?? State.Options.Filters;
+        if (FilterForms.Faults(filters, nameof(TableOptions.Filters)).FirstOrDefault() is { } fault)
+        {
+            throw new ArgumentException(fault, nameof(options));
+        }
+
         var body = new OpenTableBody(
             options.Name, options.Width, options.Rule, options.InitialValue, options.Aggregate, options.Job?.Group ?? 0,
             new KeyLifetime(options.ExpireAfterClocks, options.AdmitAfterSightings),
@@ -136,11 +154,12 @@ public sealed class WeirClient : IAsyncDisposable
             options.Durable,
             options.DelayBound ?? PullItem.NoBound,
             options.Dimensions);
+        await AgreeAsync(FilterForms.Newer(filters), State.Map!.Manager.Address, cancellation);
         AdminReplyBody reply = await ChangeAsync(FrameKind.OpenTable, body, cancellation);
         uint id = (uint)reply.First;
         lock (State.Gate)
         {
-            return new WeirTable(State.Map!.Table(id) ?? throw new WeirException(Status.UnknownTable, $"table {options.Name} was dropped as it was opened"));
+            return new WeirTable(State.Map!.Table(id) ?? throw new WeirException(Status.UnknownTable, $"table {options.Name} was dropped as it was opened"), options.Filters);
         }
     }
 

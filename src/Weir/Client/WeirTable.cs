@@ -5,7 +5,7 @@ namespace Weir.Client;
 /// <summary>A table that a client has opened: its shape. Immutable and safe to share among threads.</summary>
 public sealed class WeirTable
 {
-    internal WeirTable(MapTable table)
+    internal WeirTable(MapTable table, Filters? filters = null)
     {
         Id = table.Id;
         Name = table.Name;
@@ -14,6 +14,7 @@ public sealed class WeirTable
         Aggregate = table.Aggregate;
         IsCommitted = table.IsCommitted;
         Group = table.Group;
+        Filters = filters;
     }
 
     /// <summary>The table's number in the map.</summary>
@@ -35,4 +36,7 @@ public sealed class WeirTable
 
     /// <summary>Whether pulls see acknowledged pushes alone; see <see cref="TableOptions.Committed"/>.</summary>
     public bool IsCommitted { get; }
+
+    /// <summary>What makes requests for it by this handle, and their answers, shorter; null for the filters of the client that uses it. See <see cref="TableOptions.Filters"/>.</summary>
+    public Filters? Filters { get; }
 }

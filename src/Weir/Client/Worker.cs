@@ -30,11 +30,23 @@ public sealed class Worker
 
     internal PushSession Session => _session;
 
-    /// <summary>Its client's filters.</summary>
-    internal Filters Filters => _client.State.Options.Filters;
+    /// <summary>The filters of requests for a table.</summary>
+    internal Filters FiltersOf(WeirTable table) => _client.State.FiltersOf(table);
 
-    /// <summary>Rows that filters have not let through: they would have been so many bytes.</summary>
-    internal void CountFiltered(long bytes)
+    /// <summary>A filter that stands before a push or a pull says what it left out, for the client's counters.</summary>
+    /// <param name="filter">Its name.</param>
+    /// <param name="bytesIn">Bytes of the rows that it saw: 8 for a key, 4 for a float.</param>
+    /// <param name="bytesOut">Bytes of those that it let through.</param>
+    public void CountFiltered(string filter, long bytesIn, long bytesOut)
+    {
+        lock (_client.State.Gate)
+        {
+            _client.State.Tally.Count(filter, bytesIn, bytesOut);
+        }
+    }
+
+    /// <summary>Bytes that would have been sent without the filters before a push or pull, and are not; below 0 where they are after all.</summary>
+    public void CountUnsent(long bytes)
     {
         lock (_client.State.Gate)
         {

@@ -26,7 +26,7 @@ public sealed class FilteredPushes
     /// <param name="table">Where to.</param>
     /// <param name="filters">The filters, for this worker and table alone. None sends every row.</param>
     /// <param name="keepsKeys">
-    /// Whether a push may keep its keys, with zeros for the rows that are not sent. It does so where the client has <see cref="Filters.KeyCache"/> and <see cref="Filters.ZeroBitmap"/>: then a list of keys that a server knows
+    /// Whether a push may keep its keys, with zeros for the rows that are not sent. It does so where the table has <see cref="Filters.KeyCache"/> and <see cref="Filters.ZeroBitmap"/>: then a list of keys that a server knows
     /// and a bit for each zero are fewer bytes than the keys of a twentieth of the rows. For rules to which a push of zeros is none: Add, SGD, Adagrad and FTRL.
     /// </param>
     public FilteredPushes(Worker worker, WeirTable table, IReadOnlyList<RowFilter> filters, bool keepsKeys = false)
@@ -34,10 +34,12 @@ public sealed class FilteredPushes
         ArgumentNullException.ThrowIfNull(worker);
         ArgumentNullException.ThrowIfNull(table);
         ArgumentNullException.ThrowIfNull(filters);
-        (_worker, _table, _filters, _keepsKeys) = (worker, table, [.. filters], keepsKeys && worker.Filters.HasFlag(Filters.KeyCache | Filters.ZeroBitmap));
+        (_worker, _table, _filters, _keepsKeys) = (worker, table, [.. filters], keepsKeys && worker.FiltersOf(table).HasFlag(Filters.KeyCache | Filters.ZeroBitmap));
         _counts = [.. _filters.Select(f => new FilteredRows(f.Name, 0, 0))];
         _held = new HeldRows(table.Width);
     }
+
+    private long RowBytes => sizeof(ulong) + (_table.Width * (long)sizeof(float));
 
     /// <summary>Rows that are held back now.</summary>
     public long Held
@@ -88,7 +90,7 @@ public sealed class FilteredPushes
                 sent = keys.Length;
             }
 
-            _worker.CountFiltered((keys.Length - sent) * (sizeof(ulong) + (_table.Width * (long)sizeof(float))));
+            _worker.CountUnsent((keys.Length - sent) * RowBytes);
             return sent == 0 ? Task.CompletedTask : _worker.PushAsync(_table, sentKeys.AsMemory(0, sent), sentValues.AsMemory(0, sent * _table.Width), cancellation);
         }
     }
@@ -124,7 +126,7 @@ public sealed class FilteredPushes
             }
 
             // They were counted when they were held, or went as zeros.
-            _worker.CountFiltered(-keys.Length * (sizeof(ulong) + (_table.Width * (long)sizeof(float))));
+            _worker.CountUnsent(-keys.Length * RowBytes);
             return keys.Length == 0 ? Task.CompletedTask : _worker.PushAsync(_table, keys, values, cancellation);
         }
     }
@@ -153,6 +155,7 @@ public sealed class FilteredPushes
             _filters[filter].Choose(seen, choices);
             int sent = Keep(choices, keys, values);
             _counts[filter] = _counts[filter] with { In = _counts[filter].In + rows, Out = _counts[filter].Out + sent };
+            _worker.CountFiltered(_counts[filter].Filter, rows * RowBytes, sent * RowBytes);
             rows = sent;
         }
 

@@ -82,6 +82,7 @@ internal sealed class EntryLane(NodeState node, LinkId link)
             var writer = new ByteWriter(frame.Span[FrameHeader.Size..]);
             new ChainSender(node.Options.Node, node.Incarnation, _count).Write(ref writer);
             node.Header(FrameKind.Entries).Seal(frame.Span);
+            node.Counters.ReplicationBytes += frame.Length;
             node.Outbox.SendBulk(link, frame);
         }
 

@@ -207,7 +207,7 @@ internal struct PullReplyItem
         foundBits = default;
         values = default;
         bool sound = item.Item >= 0 && item.FirstRow >= 0 && item.Rows >= 0 && item.Found >= 0 && item.Found <= item.Rows
-            && item.Rows <= reader.Left * 8L && item.ValueEncoding <= ValueEncoding.Int8ZeroBitmap;
+            && item.Rows <= reader.Left * 8L && ValueEncodings.IsKnown(item.ValueEncoding);
         if (!sound)
         {
             reader.Fail();

@@ -52,6 +52,9 @@ internal enum ValueEncoding : byte
 
     /// <summary>The same of those that are not zero, and a bit for each.</summary>
     Int8ZeroBitmap = Int8 | ZeroBitmap,
+
+    /// <summary>Beside any of the others: their bytes as a block of LZ4 (<see cref="Lz4Bytes"/>).</summary>
+    Lz4 = 8,
 }
 
 /// <summary>What values may be written as, beside Raw.</summary>
@@ -65,7 +68,8 @@ internal enum ValueFilters : byte
 
     /// <summary>Those that change values; they exclude each other.</summary>
     Lossy = BFloat16 | Int8,
-    All = ZeroBitmap | Lossy,
+    Lz4 = 8,
+    All = ZeroBitmap | Lossy | Lz4,
 }
 
 /// <summary>The encodings beside Raw: in a Hello those that its sender will use, in a HelloReply those that its sender knows.</summary>
@@ -78,7 +82,8 @@ internal enum KnownEncodings : uint
     ZeroBitmap = 4,
     BFloat16 = 8,
     Int8 = 16,
-    All = CachedKeys | PackedKeys | ZeroBitmap | BFloat16 | Int8,
+    Lz4 = 32,
+    All = CachedKeys | PackedKeys | ZeroBitmap | BFloat16 | Int8 | Lz4,
 }
 
 /// <summary>
@@ -312,7 +317,7 @@ internal ref struct DataRequestReader
         bool sound = part.Operation <= PartOperation.Arithmetic
             && part.KeyEncoding != KeyEncoding.OfPart
             && KeysFit(part.KeyEncoding, part.Rows, part.KeyBytes)
-            && part.ValueEncoding <= ValueEncoding.Int8ZeroBitmap
+            && ValueEncodings.IsKnown(part.ValueEncoding)
             && part.ValueBytes >= 0
             && part.N > 0;
         if (!sound)

@@ -6,15 +6,15 @@ namespace Weir.Wire;
 internal record struct NodeCounters
 {
     public long PushRequests, PullRequests, PushBytes, PullBytes, KeysPushed, KeysPulled, ValuesPushed, ValuesPulled;
-    public long PullsWaiting, PullsWaited, PartsHeld, Duplicates, Superseded, Refused, FramesRefused;
+    public long PullsWaiting, PullsWaited, PartsHeld, Duplicates, Superseded, Refused, FramesRefused, ReplicationBytes;
 
-    public const int Count = 15;
+    public const int Count = 16;
 
     public readonly void Write(ref ByteWriter writer)
     {
         foreach (long value in (ReadOnlySpan<long>)[
             PushRequests, PullRequests, PushBytes, PullBytes, KeysPushed, KeysPulled, ValuesPushed, ValuesPulled,
-            PullsWaiting, PullsWaited, PartsHeld, Duplicates, Superseded, Refused, FramesRefused])
+            PullsWaiting, PullsWaited, PartsHeld, Duplicates, Superseded, Refused, FramesRefused, ReplicationBytes])
         {
             writer.Int64(value);
         }
@@ -38,6 +38,7 @@ internal record struct NodeCounters
         counters.Superseded = reader.Int64();
         counters.Refused = reader.Int64();
         counters.FramesRefused = reader.Int64();
+        counters.ReplicationBytes = reader.Int64();
         return counters;
     }
 }

@@ -20,6 +20,9 @@ internal static class ValueEncodings
     /// </summary>
     public static int PieceRows(int width) => Math.Max(1, PieceFloats / width);
 
+    /// <summary>Whether this release reads an encoding.</summary>
+    public static bool IsKnown(ValueEncoding encoding) => (encoding & ~ValueEncoding.Lz4) <= ValueEncoding.Int8ZeroBitmap;
+
     /// <summary>The bytes of so many floats in a form without a bitmap.</summary>
     public static int Bytes(ValueEncoding numbers, int floats) => numbers switch
     {
@@ -35,6 +38,18 @@ internal static class ValueEncodings
     /// <param name="encoding">The form that was used.</param>
     /// <returns>The bytes that count now; all of them where nothing was changed.</returns>
     public static int Shrink(Span<float> values, ValueFilters filters, ulong seed, out ValueEncoding encoding)
+    {
+        int bytes = ShrinkFloats(values, filters, seed, out encoding);
+        if ((filters & ValueFilters.Lz4) != 0 && Lz4Bytes.TryShrink(MemoryMarshal.AsBytes(values), bytes, out int shorter))
+        {
+            encoding |= ValueEncoding.Lz4;
+            bytes = shorter;
+        }
+
+        return bytes;
+    }
+
+    private static int ShrinkFloats(Span<float> values, ValueFilters filters, ulong seed, out ValueEncoding encoding)
     {
         ValueEncoding numbers = (filters & ValueFilters.Int8) != 0 ? ValueEncoding.Int8
             : (filters & ValueFilters.BFloat16) != 0 ? ValueEncoding.BFloat16
@@ -65,6 +80,11 @@ internal static class ValueEncodings
     /// <summary>Reads foreign bytes as <paramref name="values"/>, as many as the part or piece has; false where they make no sense.</summary>
     public static bool TryRead(ValueEncoding encoding, ReadOnlySpan<byte> bytes, Span<float> values)
     {
+        if ((encoding & ValueEncoding.Lz4) != 0)
+        {
+            return TryReadBlock(encoding & ~ValueEncoding.Lz4, bytes, values);
+        }
+
         ValueEncoding numbers = encoding & ~ValueEncoding.ZeroBitmap;
         if (numbers != encoding)
         {
@@ -116,6 +136,23 @@ internal static class ValueEncodings
         }
 
         return true;
+    }
+
+    /// <summary>Of what a peer says comes out of a block no more is believed than the other forms take for so many floats.</summary>
+    private static bool TryReadBlock(ValueEncoding within, ReadOnlySpan<byte> bytes, Span<float> values)
+    {
+        int most = (values.Length * sizeof(float)) + ((ZeroBitmap.Words(values.Length) + 1) * sizeof(ulong)), length = Lz4Bytes.BytesWithin(bytes);
+        if (length < 0 || length > most)
+        {
+            return false;
+        }
+
+        // As words, which a bitmap is read as.
+        ulong[] rented = ArrayPool<ulong>.Shared.Rent((length + sizeof(ulong) - 1) / sizeof(ulong));
+        Span<byte> block = MemoryMarshal.AsBytes(rented.AsSpan())[..length];
+        bool isRead = Lz4Bytes.TryRead(bytes, block) && TryRead(within, block, values);
+        ArrayPool<ulong>.Shared.Return(rented);
+        return isRead;
     }
 
     private static int Padded(ValueEncoding numbers, int floats) => PartHeader.Pad8(Bytes(numbers, floats));

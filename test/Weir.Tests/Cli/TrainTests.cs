@@ -34,7 +34,7 @@ public sealed class TrainTests : IDisposable
         Assert.Equal(["rows", "logLoss", "auc", "accuracy", "baseLogLoss", "bestLogLoss"], Names(root.GetProperty("test")));
         Assert.Equal(["rows", "nonZero", "path"], Names(root.GetProperty("model")));
         Assert.Equal(["servers", "workers", "delay", "segments"], Names(root.GetProperty("cluster")));
-        Assert.Equal(["pushBytes", "pullBytes", "uncompressedBytes", "keys", "values", "filters", "byPass"], Names(root.GetProperty("wire")));
+        Assert.Equal(["pushBytes", "pullBytes", "uncompressedBytes", "replicationBytes", "keys", "values", "filters", "byFilter", "byPass"], Names(root.GetProperty("wire")));
         JsonElement[] servers = [.. root.GetProperty("cluster").GetProperty("servers").EnumerateArray()];
         JsonElement[] workers = [.. root.GetProperty("cluster").GetProperty("workers").EnumerateArray()];
         Assert.Equal(3, servers.Length);

@@ -23,6 +23,7 @@ public class ClientFuzzTests
     [InlineData(3, Filters.KeyCache)]
     [InlineData(4, Filters.Lossless | Filters.RoundToInt8)]
     [InlineData(5, Filters.RoundToBFloat16)]
+    [InlineData(6, Filters.Lz4 | Filters.Lossless)]
     public void A_client_survives_mutated_answers(ulong seed, Filters filters)
     {
         using var cluster = new SimCluster(seed, servers: 2);

@@ -37,6 +37,7 @@ public class FilterTests
     [InlineData(Filters.RoundToBFloat16 | Filters.Lossless)]
     [InlineData(Filters.RoundToInt8 | Filters.Lossless)]
     [InlineData(Filters.RoundToInt8)]
+    [InlineData(Filters.RoundToInt8 | Filters.Lossless | Filters.Lz4)]
     public void Rounded_pushes_and_pulls_stay_near_through_faults_and_the_death_of_a_server(Filters filters)
     {
         var limits = new ServerLimits { NodeTimeoutMs = 500, KeyListBytes = 20_000 };
@@ -199,7 +200,61 @@ public class FilterTests
 
     [Fact]
     public void Options_that_name_no_filter_are_refused() =>
-        Assert.Contains("Filters is 32", Assert.Single(new ClientOptions { Filters = (Filters)32 }.Validate()));
+        Assert.Contains("Filters is 64", Assert.Single(new ClientOptions { Filters = (Filters)64 }.Validate()));
+
+    [Fact]
+    public void A_table_has_filters_of_its_own_and_each_tells_what_it_took()
+    {
+        using var cluster = new SimCluster(7, servers: 2);
+        cluster.Run(async () =>
+        {
+            WeirClient client = await cluster.ConnectAsync("a", new ClientOptions { Filters = Filters.KeyCache | Filters.DeltaVarint });
+            WeirTable rounded = await client.OpenTableAsync(new TableOptions { Name = "rounded", Width = 2, Filters = Filters.RoundToInt8 | Filters.ZeroBitmap });
+            WeirTable exact = await client.OpenTableAsync(new TableOptions { Name = "exact", Width = 2 });
+            Assert.Equal((Filters.RoundToInt8 | Filters.ZeroBitmap, null), (rounded.Filters, exact.Filters));
+            float[] values = [.. Enumerable.Range(0, 2 * Rows).Select(i => i % 4 == 0 ? MathF.Sin(i) : 0)], read = new float[2 * Rows];
+            await client.PushAsync(rounded, Ids, values);
+            Assert.Equal(["int8", "zero"], client.Counters.ByFilter!.Select(f => f.Filter));
+            Assert.All(client.Counters.ByFilter!, f => Assert.InRange(f.BytesOut, 1, f.BytesIn * 2 / 3));
+            FilterBytes zero = client.Counters.ByFilter!.Single(f => f.Filter == FilterNames.ZeroBitmap);
+            Assert.Equal(2 * Rows * sizeof(float), zero.BytesIn);
+
+            // Key lists are named from the second time on; nothing of the other table is rounded.
+            await client.PushAsync(exact, Ids, values);
+            await client.PushAsync(exact, Ids, values);
+            await client.PullAsync(exact, Ids, read);
+            Assert.Equal([.. values.Select(v => v + v)], read);
+            Assert.Equal(["int8", "key-cache", "varint", "zero"], client.Counters.ByFilter!.Select(f => f.Filter));
+            Assert.Equal(zero, client.Counters.ByFilter!.Single(f => f.Filter == FilterNames.ZeroBitmap));
+            ArgumentException fault = await Assert.ThrowsAsync<ArgumentException>(() => client.OpenTableAsync(new TableOptions { Name = "both", Filters = Filters.RoundToInt8 | Filters.RoundToBFloat16 }));
+            Assert.Contains("both RoundToBFloat16 and RoundToInt8", fault.Message);
+        });
+    }
+
+    [Fact]
+    public void A_table_whose_filters_a_server_does_not_know_is_refused_as_it_is_opened()
+    {
+        using var cluster = new SimCluster(8, servers: 2);
+        cluster.Run(async () =>
+        {
+            WeirClient client = await cluster.ConnectAsync("a");
+            cluster.Network.Forge = (from, _, frame) =>
+            {
+                if (from == cluster.Servers[1] && (FrameKind)frame.Span[5] == FrameKind.HelloReply)
+                {
+                    HelloBody.TryRead(frame.Span[FrameHeader.Size..], out HelloBody reply);
+                    var writer = new ByteWriter(frame.Span[FrameHeader.Size..]);
+                    (reply with { Encodings = KnownEncodings.All & ~KnownEncodings.Lz4 }).Write(ref writer);
+                    FrameMutator.Reseal(frame.Span);
+                }
+
+                return frame;
+            };
+            WeirException refused = await Assert.ThrowsAsync<WeirException>(() => client.OpenTableAsync(new TableOptions { Name = "t", Filters = Filters.Lz4 }));
+            Assert.Contains("does not know the encoding Lz4", refused.Message);
+            await client.OpenTableAsync(new TableOptions { Name = "t", Filters = Filters.Lossless });
+        });
+    }
 
     [Fact]
     public void Two_forms_of_a_float_exclude_each_other() =>

@@ -142,7 +142,7 @@ internal static class FrameSamples
     /// <summary>Values in one and in two bytes, all of them or those that are not zero, and pulls that take such answers.</summary>
     private static void AddRounded(List<byte[]> frames, Names names)
     {
-        foreach (ValueFilters rounds in (ValueFilters[])[ValueFilters.BFloat16, ValueFilters.Int8])
+        foreach (ValueFilters rounds in (ValueFilters[])[ValueFilters.BFloat16, ValueFilters.Int8, ValueFilters.Lz4, ValueFilters.Int8 | ValueFilters.Lz4])
         {
             SamplePart dense = Part(names.Plain, 8, 1, 0, 12) with { Rounds = rounds };
             SamplePart sparse = Part(names.Plain, 9, 1, 0, 50) with { Rounds = rounds, Packs = true, Values = Sparse(100) };
@@ -174,7 +174,7 @@ internal static class FrameSamples
         frames.Add(Frame(FrameKind.Error, new StatusBody(Status.Malformed, "no sense"), names));
         frames.Add(Frame(FrameKind.SentReply, default(EmptyBody), names));
         frames.Add(Frame(FrameKind.ClockReply, default(EmptyBody), names));
-        var counters = new NodeCounters { PushRequests = 1, FramesRefused = 15 };
+        var counters = new NodeCounters { PushRequests = 1, FramesRefused = 15, ReplicationBytes = 16 };
         TableLoad[] tables = [new TableLoad(1, 10, 400, 6), new TableLoad(2, 0, 0, 0)];
         frames.Add(Frame(FrameKind.StatusReply, new StatusReplyBody(1, 99, 4096, 1 << 20, counters, tables, Clocks(names)), names));
     }
