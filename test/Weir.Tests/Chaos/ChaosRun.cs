@@ -175,6 +175,8 @@ internal sealed class ChaosRun(ChaosSettings settings)
         {
             case ChaosWorkload.Workers:
                 return await CountedIterations.StartAsync(cluster, $"job-{_rounds.Count}");
+            case ChaosWorkload.Filtered:
+                return await FilteredIterations.StartAsync(cluster, $"filtered-{_rounds.Count}");
             case ChaosWorkload.Committed:
                 return await CommittedReads.StartAsync(cluster, table);
             case ChaosWorkload.Checkpoints:
@@ -285,6 +287,9 @@ internal enum ChaosWorkload
 
     /// <summary>A job whose iterations are counted: <see cref="CountedIterations"/>.</summary>
     Workers,
+
+    /// <summary>A job whose pushes go through filters: <see cref="FilteredIterations"/>.</summary>
+    Filtered,
 
     /// <summary>The tokens' table is committed, and read: <see cref="CommittedReads"/>.</summary>
     Committed,
