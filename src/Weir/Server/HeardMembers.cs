@@ -55,6 +55,18 @@ internal sealed class HeardMembers
         }
     }
 
+    /// <summary>The silence of members counts as no longer than so many milliseconds, as of now.</summary>
+    public void Spare(long silentMs, Instant now)
+    {
+        foreach ((MemberRole Role, ulong, ulong) key in _heard.Keys.Where(key => key.Role == MemberRole.Node).ToArray())
+        {
+            if (now.MsSince(_heard[key].Since) > silentMs)
+            {
+                _heard[key] = _heard[key] with { Since = now.AfterMs(-silentMs) };
+            }
+        }
+    }
+
     /// <summary>Since when nobody at all was heard, as of now.</summary>
     public long DeafMs(Instant now) => _heard.Count == 0 ? 0 : _heard.Values.Min(silence => now.MsSince(silence.Since));
 

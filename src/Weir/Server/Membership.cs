@@ -138,17 +138,28 @@ internal sealed class Membership(
         {
             _looked = map;
             _awaited = MapChanges.Awaited(map);
-            _silent.Clear();
+            _silent.RemoveWhere(id => map.IndexOf(id) < 0);
             _unheard.Clear();
         }
+
+        bool isOneBack = false;
 
         foreach (MapMember member in map.Members)
         {
             if (member.Node != node.Options.Node)
             {
-                hasChanged |= Note(_silent, member.Node, heard.IsSilent(MemberRole.Node, member.Node, member.Incarnation, node.Limits.NodeTimeoutMs, now));
+                bool isSilent = heard.IsSilent(MemberRole.Node, member.Node, member.Incarnation, node.Limits.NodeTimeoutMs, now);
+                isOneBack |= !isSilent && _silent.Contains(member.Node);
+                hasChanged |= Note(_silent, member.Node, isSilent);
                 hasChanged |= Note(_unheard, member.Node, !heard.IsHeard(member, node.Limits.NodeTimeoutMs / 2, now));
             }
+        }
+
+        if (isOneBack && _silent.Count > 0)
+        {
+            // It may be this node that was cut off: then the others are heard in the next moments too, and nobody is left alone with what they hold meanwhile (seed 447250).
+            heard.Spare(node.Limits.NodeTimeoutMs * 3 / 4, now);
+            _silent.Clear();
         }
 
         return hasChanged;

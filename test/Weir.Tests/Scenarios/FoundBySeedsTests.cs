@@ -96,6 +96,16 @@ public class FoundBySeedsTests
         Assert.Null(run.Run().Violation);
     }
 
+    /// <summary>
+    /// A manager that had not heard either of two members of a chain for a second heard the first again: the other, ten milliseconds from being heard, was counted gone then, and the first died.
+    /// </summary>
+    [Fact]
+    public void Seed_447250_when_one_is_heard_again_the_others_have_a_moment_to_be()
+    {
+        using var run = new ClusterRun(SwarmOptions.Draw(447250));
+        Assert.Null(run.Run().Violation);
+    }
+
     /// <summary>R27: a process that had been cut off pulled for a worker that another had hosted to its end. Everything is in what it read, and it was told -1: nothing.</summary>
     [Fact]
     public void Seed_9055_what_is_pulled_when_all_have_finished_is_as_fresh_as_can_be()
