@@ -135,4 +135,5 @@ internal sealed record ModelOfFile(long NonZero, string Path);
 [JsonSerializable(typeof(CheckpointReport))]
 [JsonSerializable(typeof(FilterReport))]
 [JsonSerializable(typeof(DelayReport))]
+[JsonSerializable(typeof(OptimumReport))]
 internal sealed partial class ReportJson : JsonSerializerContext;

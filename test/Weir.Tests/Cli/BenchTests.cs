@@ -120,6 +120,22 @@ public sealed class BenchTests : IDisposable
     }
 
     [Fact]
+    public async Task Optimum_reports_the_names_that_scripts_read_and_comes_near_where_there_is_an_exact_solver()
+    {
+        ToolRun run = await ToolRun.Of("bench", "optimum", "--rows", "2000", "--features", "500", "--report", _folder["r.json"], "--", "--passes", "150", "--delay", "0");
+        run.IsDone();
+        JsonElement report = await ReportAsync();
+        Assert.Equal(["data", "rows", "nonzeros", "passes", "step", "stepBound", "objective", "optimum", "relative", "seconds", "solverSeconds"], Names(report));
+        Assert.Equal((2000, 150), ((int)Figure(report, "rows"), (int)Figure(report, "passes")));
+        if (report.GetProperty("optimum").ValueKind == JsonValueKind.Null)
+        {
+            Assert.Skip("liblinear-train is not installed");
+        }
+
+        Assert.InRange(Figure(report, "relative"), -1e-5, 1e-3);
+    }
+
+    [Fact]
     public async Task Delay_reports_the_names_that_scripts_read_and_draws_them()
     {
         ToolRun run = await ToolRun.Of(
