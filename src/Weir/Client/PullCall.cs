@@ -82,7 +82,7 @@ internal sealed class PullCall(PullSender sender, WeirTable table, KeySlices sli
         Group = Group,
         Rows = rows,
         Committed = Table.IsCommitted,
-        Takes = sender.Takes,
+        Takes = sender.Takes(Table),
         Reduction = Reduction,
     };
 

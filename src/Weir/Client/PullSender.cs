@@ -33,7 +33,7 @@ internal sealed class PullSender(ClientState state)
     public Action<NodeLink, ulong>? MapWanted { get; set; }
 
     /// <summary>What values of answers may come as.</summary>
-    public ValueFilters Takes => state.ValueFilters;
+    public ValueFilters Takes(WeirTable table) => table.Rule.HoldsBits ? state.ValueFilters & ~ValueFilters.Lossy : state.ValueFilters;
 
     public TaskCreationOptions Completions => state.Completions;
 
@@ -81,7 +81,7 @@ internal sealed class PullSender(ClientState state)
 
         int bits = state.Map!.SegmentBits;
         int most = Math.Max(1, RequestBytes / call.RowBytes);
-        int pieceRows = (Takes & ValueFilters.Lossy) != 0 ? ValueEncodings.PieceRows(call.Table.Width) : 1;
+        int pieceRows = (Takes(call.Table) & ValueFilters.Lossy) != 0 ? ValueEncodings.PieceRows(call.Table.Width) : 1;
         most = Math.Max(pieceRows, most - (most % pieceRows));
         for (int from = 0; from < call.Slices.Rows && !call.IsOver;)
         {

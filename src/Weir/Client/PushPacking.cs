@@ -226,10 +226,10 @@ internal sealed class PushPacking(ClientState state)
         else if (call.RowBytes > 0)
         {
             Span<float> floats = MemoryMarshal.Cast<byte, float>(values);
-            call.Slices.GatherRows(call.Values.Span, call.Table.Width, part.From, part.To, floats);
+            call.Slices.GatherRows(call.Values.Span, call.Table.Width, call.Table.Rule, part.From, part.To, floats);
 
-            // What is set is meant to the bit; an update is one of many, whose errors cancel out.
-            ValueFilters filters = call.Operation == PartOperation.Update ? state.ValueFilters : state.ValueFilters & ~ValueFilters.Lossy;
+            // What is set is meant to the bit, and so are bits; an update is one of many, whose errors cancel out.
+            ValueFilters filters = call.Operation == PartOperation.Update && !call.Table.Rule.HoldsBits ? state.ValueFilters : state.ValueFilters & ~ValueFilters.Lossy;
             PushSession session = call.Session;
             ulong seed = RoundingBits.OfPush(session.Group, session.Group == 0 ? session.Id : session.Worker, head.Table, head.Segment, part.Seq);
             head.ValueBytes = ValueEncodings.Shrink(floats, filters, seed, out head.ValueEncoding);
