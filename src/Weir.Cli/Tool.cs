@@ -78,7 +78,7 @@ internal static class Tool
         new Command("bench", "Measures how fast Weir is on this machine.")
         {
             BenchPushPullCommand.Create(console), BenchStoreCommand.Create(console), BenchFailoverCommand.Create(console), BenchJoinCommand.Create(console),
-            BenchCheckpointCommand.Create(console), BenchFiltersCommand.Create(console), BenchDelayCommand.Create(console),
+            BenchCheckpointCommand.Create(console), BenchFiltersCommand.Create(console), BenchDelayCommand.Create(console), BenchStructuresCommand.Create(console),
         },
         new Command("sim", "Plays clusters in simulated time.") { SimClusterCommand.Create(console) },
         HostWorkersCommand.Create(console, signals),

@@ -127,4 +127,5 @@ internal sealed record ModelOfFile(long NonZero, string Path);
 [JsonSerializable(typeof(CheckpointReport))]
 [JsonSerializable(typeof(FilterReport))]
 [JsonSerializable(typeof(DelayReport))]
+[JsonSerializable(typeof(StructureReport))]
 internal sealed partial class ReportJson : JsonSerializerContext;
