@@ -56,5 +56,5 @@ public class ClientBench
     }
 
     [Benchmark(OperationsPerInvoke = CallKeys)]
-    public void GatherRows() => _slices!.GatherRows(_values, Width, 0, _slices.Rows, _gathered);
+    public void GatherRows() => _slices!.GatherRows(_values, Width, UpdateRule.Add, 0, _slices.Rows, _gathered);
 }

@@ -79,6 +79,7 @@ internal static class Tool
         {
             BenchPushPullCommand.Create(console), BenchStoreCommand.Create(console), BenchFailoverCommand.Create(console), BenchJoinCommand.Create(console),
             BenchCheckpointCommand.Create(console), BenchFiltersCommand.Create(console), BenchDelayCommand.Create(console), BenchOptimumCommand.Create(console, signals),
+            BenchStructuresCommand.Create(console),
         },
         new Command("sim", "Plays clusters in simulated time.") { SimClusterCommand.Create(console) },
         HostWorkersCommand.Create(console, signals),

@@ -136,4 +136,5 @@ internal sealed record ModelOfFile(long NonZero, string Path);
 [JsonSerializable(typeof(FilterReport))]
 [JsonSerializable(typeof(DelayReport))]
 [JsonSerializable(typeof(OptimumReport))]
+[JsonSerializable(typeof(StructureReport))]
 internal sealed partial class ReportJson : JsonSerializerContext;

@@ -172,7 +172,7 @@ internal sealed class FrameWriter : IThreadPoolWorkItem, IDisposable
     private static bool IsUrgent(FrameBuffer frame) =>
         frame.Length <= CopyBytes
         && (FrameKind)frame.Span[KindAt] is not (FrameKind.Push or FrameKind.PushPull or FrameKind.Pull
-            or FrameKind.PullReply or FrameKind.Scan or FrameKind.ScanReply);
+            or FrameKind.PullReply or FrameKind.Scan or FrameKind.ScanHighest or FrameKind.ScanReply);
 
     // Under the gate. Small amounts wait for the end of this thread's turn, if it is in one.
     private bool MayBegin()

@@ -73,8 +73,8 @@ internal sealed class ClientState(ClientOptions options, INetwork network, ITime
     /// <summary>The filters of requests for a table.</summary>
     public Filters FiltersOf(WeirTable table) => table.Filters ?? Options.Filters;
 
-    /// <summary>What values of a table may be written as.</summary>
-    public ValueFilters ValuesOf(WeirTable table) => FilterForms.Values(FiltersOf(table));
+    /// <summary>What values of a table may be written as; bits are never rounded.</summary>
+    public ValueFilters ValuesOf(WeirTable table) => FilterForms.Values(FiltersOf(table)) & (table.Rule.HoldsBits ? ~ValueFilters.Lossy : ValueFilters.All);
 
     /// <summary>What the filters made of it.</summary>
     public FilterTally Tally { get; } = new();

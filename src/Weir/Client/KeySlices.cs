@@ -1,4 +1,6 @@
 using System.Buffers;
+using System.Numerics;
+using System.Runtime.InteropServices;
 using Weir.Keys;
 
 namespace Weir.Client;
@@ -127,8 +129,8 @@ internal sealed class KeySlices : IDisposable
         return low;
     }
 
-    /// <summary>Writes rows [from, to) of the caller's values, repeated keys summed in call order.</summary>
-    public void GatherRows(ReadOnlySpan<float> values, int width, int from, int to, Span<float> into)
+    /// <summary>Writes rows [from, to) of the caller's values, repeated keys brought together in call order: summed, as the rule sums.</summary>
+    public void GatherRows(ReadOnlySpan<float> values, int width, UpdateRule rule, int from, int to, Span<float> into)
     {
         if (AreDistinct)
         {
@@ -143,11 +145,7 @@ internal sealed class KeySlices : IDisposable
             values.Slice(positions[0] * width, width).CopyTo(sum);
             for (int p = 1; p < positions.Length; p++)
             {
-                ReadOnlySpan<float> addend = values.Slice(positions[p] * width, width);
-                for (int f = 0; f < width; f++)
-                {
-                    sum[f] += addend[f];
-                }
+                Add(rule, sum, values.Slice(positions[p] * width, width));
             }
         }
     }
@@ -167,6 +165,41 @@ internal sealed class KeySlices : IDisposable
             {
                 rows.Slice((row - from) * width, width).CopyTo(into[(position * width)..]);
             }
+        }
+    }
+
+    /// <summary>Two pushes of one row as one.</summary>
+    private static void Add(UpdateRule rule, Span<float> sum, ReadOnlySpan<float> addend)
+    {
+        switch (rule.Kind)
+        {
+            case UpdateRuleKind.Count:
+                Add(MemoryMarshal.Cast<float, long>(sum), MemoryMarshal.Cast<float, long>(addend));
+                break;
+            case UpdateRuleKind.Score:
+                Add(MemoryMarshal.Cast<float, double>(sum), MemoryMarshal.Cast<float, double>(addend));
+                break;
+            case UpdateRuleKind.Union:
+                Span<uint> bits = MemoryMarshal.Cast<float, uint>(sum);
+                ReadOnlySpan<uint> others = MemoryMarshal.Cast<float, uint>(addend);
+                for (int i = 0; i < bits.Length; i++)
+                {
+                    bits[i] |= others[i];
+                }
+
+                break;
+            default:
+                Add<float>(sum, addend);
+                break;
+        }
+    }
+
+    private static void Add<T>(Span<T> sum, ReadOnlySpan<T> addend)
+        where T : struct, IAdditionOperators<T, T, T>
+    {
+        for (int i = 0; i < sum.Length; i++)
+        {
+            sum[i] += addend[i];
         }
     }
 

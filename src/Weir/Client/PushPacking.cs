@@ -226,7 +226,7 @@ internal sealed class PushPacking(ClientState state)
         else if (call.RowBytes > 0)
         {
             Span<float> floats = MemoryMarshal.Cast<byte, float>(values);
-            call.Slices.GatherRows(call.Values.Span, call.Table.Width, part.From, part.To, floats);
+            call.Slices.GatherRows(call.Values.Span, call.Table.Width, call.Table.Rule, part.From, part.To, floats);
 
             // What is set is meant to the bit; an update is one of many, whose errors cancel out.
             ValueFilters filters = state.ValuesOf(call.Table) & (call.Operation == PartOperation.Update ? ValueFilters.All : ~ValueFilters.Lossy);

@@ -392,7 +392,7 @@ public sealed class WeirClient : IAsyncDisposable
             ulong from = 0;
             for (bool done = false; !done;)
             {
-                byte[] body = await ScanAsync(new ScanBody(table.Id, (uint)segment, from), cancellation);
+                byte[] body = await ScanAsync(segment, FrameKind.Scan, new ScanBody(table.Id, (uint)segment, from), cancellation);
                 (RowBatch batch, from, done) = ReadScan(body, segment);
                 if (batch.Keys.Length > 0)
                 {
@@ -432,6 +432,41 @@ public sealed class WeirClient : IAsyncDisposable
                 }
 
                 yield return new RowBatch(inRange.Select(i => keys[i]).ToArray(), values);
+            }
+        }
+    }
+
+    /// <summary>
+    /// Offers the rows of a table with the rule Score: of those that a server goes through for one request, it sends those with the highest scores alone, and none below what is kept already. Rows pushed
+    /// meanwhile may or may not be seen.
+    /// </summary>
+    internal async Task OfferHighestAsync(WeirTable table, HighestScores highest, CancellationToken cancellation)
+    {
+        const int SegmentsAtOnce = 16;
+        Lock gate = new();
+        int segments = State.Map!.Segments, next = -1;
+        await Task.WhenAll(Enumerable.Range(0, Math.Min(segments, SegmentsAtOnce)).Select(_ => GoThroughAsync()));
+
+        async Task GoThroughAsync()
+        {
+            for (int segment = Interlocked.Increment(ref next); segment < segments; segment = Interlocked.Increment(ref next))
+            {
+                ulong from = 0;
+                for (bool done = false; !done;)
+                {
+                    double floor;
+                    lock (gate)
+                    {
+                        floor = highest.Floor;
+                    }
+
+                    byte[] body = await ScanAsync(segment, FrameKind.ScanHighest, new ScanHighestBody(new ScanBody(table.Id, (uint)segment, from), highest.Most, floor), cancellation);
+                    (RowBatch batch, from, done) = ReadScan(body, segment);
+                    lock (gate)
+                    {
+                        Offer(batch, highest, segment);
+                    }
+                }
             }
         }
     }
@@ -826,7 +861,8 @@ public sealed class WeirClient : IAsyncDisposable
     }
 
     /// <summary>One piece of a scan. A node that has yet to read this client's map, or a newer one than the client has, is asked again.</summary>
-    private async Task<byte[]> ScanAsync(ScanBody scan, CancellationToken cancellation)
+    private async Task<byte[]> ScanAsync<TBody>(int segment, FrameKind kind, TBody scan, CancellationToken cancellation)
+        where TBody : IBody
     {
         Instant deadline = State.Now.AfterMs(State.Options.DeadlineMs);
         while (true)
@@ -836,7 +872,7 @@ public sealed class WeirClient : IAsyncDisposable
             try
             {
                 byte[] body = await _core.AskAsync(
-                    HeadAddress((int)scan.Segment), FrameKind.Scan, FrameKind.ScanReply, scan, hasOthers ? ScanRetryMs : State.Options.DeadlineMs, cancellation);
+                    HeadAddress(segment), kind, FrameKind.ScanReply, scan, hasOthers ? ScanRetryMs : State.Options.DeadlineMs, cancellation);
                 bool again = ScanStatus(body) is Status.Behind or Status.NotOwner or Status.Moving or Status.Busy;
                 if (!again || State.Now >= deadline)
                 {
@@ -870,6 +906,21 @@ public sealed class WeirClient : IAsyncDisposable
         return head.Status != Status.Acked
             ? throw new WeirException(head.Status, $"a scan of segment {segment} was refused: {head.Status}", segment: segment)
             : (new RowBatch(MemoryMarshal.Cast<byte, ulong>(keys).ToArray(), MemoryMarshal.Cast<byte, float>(values).ToArray()), head.NextMixed, head.Done);
+    }
+
+    private static void Offer(RowBatch batch, HighestScores highest, int segment)
+    {
+        ReadOnlySpan<ulong> keys = batch.Keys.Span;
+        ReadOnlySpan<double> scores = MemoryMarshal.Cast<float, double>(batch.Values.Span);
+        if (scores.Length != keys.Length)
+        {
+            throw new WeirException(Status.Malformed, $"the answer to a scan for scores has {keys.Length} keys and {scores.Length} scores", segment: segment);
+        }
+
+        for (int i = 0; i < keys.Length; i++)
+        {
+            highest.Offer(keys[i], scores[i]);
+        }
     }
 
     private static void CheckShape(WeirTable table, int keys, int values, int width, string name)

@@ -1,3 +1,4 @@
+using Weir.Keys;
 using Weir.Placement;
 
 namespace Weir.Client;
@@ -10,6 +11,7 @@ public sealed class WeirTable
         Id = table.Id;
         Name = table.Name;
         Width = table.Width;
+        Rule = table.Rule;
         InitialValue = table.InitialValue;
         Aggregate = table.Aggregate;
         IsCommitted = table.IsCommitted;
@@ -21,6 +23,9 @@ public sealed class WeirTable
     internal uint Id { get; }
 
     internal uint Group { get; }
+
+    /// <summary>What a push does to a row.</summary>
+    internal UpdateRule Rule { get; }
 
     /// <summary>The name it was declared by.</summary>
     public string Name { get; }

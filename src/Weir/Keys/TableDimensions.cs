@@ -1,8 +1,8 @@
 namespace Weir.Keys;
 
 /// <summary>
-/// The vector or matrix whose blocks a table's rows are: element (row, column) stands in the table's row of key row * blocks + column / width, where blocks is
-/// columns / width, rounded up. A vector has one row.
+/// What a table's rows are together; its rule says which. The vector or matrix whose blocks they are: element (row, column) stands in the table's row of key row * blocks + column / width, where blocks is
+/// columns / width, rounded up; a vector has one row. With the rule Count a sketch of so many rows with so many counters of each item, with Union a set of so many blocks with so many bits of each item.
 /// </summary>
 /// <param name="Rows">At least 1; 0 for a table of rows alone.</param>
 /// <param name="Columns">At least 1.</param>
@@ -31,5 +31,10 @@ internal readonly record struct TableDimensions(ulong Rows, ulong Columns)
     }
 
     /// <summary>As the beginning of a list, for people; empty for none.</summary>
-    public override string ToString() => IsNone ? "" : Rows == 1 ? $"a vector of {Columns} elements, " : $"a matrix of {Rows} by {Columns} elements, ";
+    public string Describe(UpdateRule rule) => IsNone ? "" : rule.Kind switch
+    {
+        UpdateRuleKind.Count => $"a sketch of {Rows} rows with {Columns} counters an item, ",
+        UpdateRuleKind.Union => $"a set of {Rows} blocks with {Columns} bits an item, ",
+        _ => Rows == 1 ? $"a vector of {Columns} elements, " : $"a matrix of {Rows} by {Columns} elements, ",
+    };
 }

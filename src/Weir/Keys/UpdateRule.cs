@@ -29,6 +29,15 @@ public enum UpdateRuleKind : byte
 
     /// <summary>The proximal step in the norm of a pushed diagonal, Li et al. 2014 (OSDI), algorithm 3.</summary>
     DiagonalProximal = 8,
+
+    /// <summary>w += v, where two floats of a row are the bits of one 64-bit integer.</summary>
+    Count = 9,
+
+    /// <summary>w |= v, bit by bit.</summary>
+    Union = 10,
+
+    /// <summary>w += v, where two floats of a row are the bits of one number in double precision.</summary>
+    Score = 11,
 }
 
 /// <summary>
@@ -122,8 +131,32 @@ public sealed record UpdateRule
     public static UpdateRule DiagonalProximal(float gamma, float l1 = 0, float l2 = 0, bool keepsGradient = false) =>
         new(UpdateRuleKind.DiagonalProximal, Positive(gamma, nameof(gamma)), NotNegative(l1, nameof(l1)), NotNegative(l2, nameof(l2)), keepsGradient ? 1 : 0);
 
+    /// <summary>
+    /// Counters: each two floats of a row, from an even one on, are the bits of one signed 64-bit integer, the lower half first, and a push adds to it. It wraps around as long does, so that sums
+    /// are the same in whatever order pushes come. A table's width is even, and its rows hold bits: <c>WeirCounters</c> and <c>WeirSketch</c> read and write them.
+    /// </summary>
+    public static UpdateRule Count { get; } = new(UpdateRuleKind.Count);
+
+    /// <summary>Sets of bits: a push sets in the row the bits that are set in it, and clears none. A table's rows hold bits: <c>WeirSet</c> reads and writes them.</summary>
+    public static UpdateRule Union { get; } = new(UpdateRuleKind.Union);
+
+    /// <summary>
+    /// Scores: each two floats of a row, from an even one on, are the bits of one number in double precision, the lower half first, and a push adds to it. What is pushed or set is finite, and a sum beyond the
+    /// largest finite number becomes that number, so that scores can always be compared. A table's width is even, and its rows hold bits: <c>WeirRanking</c> reads and writes them.
+    /// </summary>
+    public static UpdateRule Score { get; } = new(UpdateRuleKind.Score);
+
+    /// <summary>
+    /// Whether rows hold bits that are floats by their place alone: an integer, a set, a double. Nothing may take them for numbers then: they are not rounded, not summed, not compared
+    /// with one another and need not be finite.
+    /// </summary>
+    internal bool HoldsBits => Kind is UpdateRuleKind.Count or UpdateRuleKind.Union or UpdateRuleKind.Score;
+
     /// <summary>Whether rows of <paramref name="width"/> floats have the parts that the rule works on.</summary>
-    internal bool Fits(int width) => Kind != UpdateRuleKind.DiagonalProximal || width % 2 == 0;
+    internal bool Fits(int width) => Kind is not (UpdateRuleKind.DiagonalProximal or UpdateRuleKind.Count or UpdateRuleKind.Score) || width % 2 == 0;
+
+    /// <summary>Whether a table may have it as the value of absent rows: for rows of bits there is one, none set.</summary>
+    internal bool MayBeginWith(float initialValue) => HoldsBits ? BitConverter.SingleToUInt32Bits(initialValue) == 0 : float.IsFinite(initialValue);
 
     /// <summary>The bytes of a rule in the map: kind (4 bytes), four parameters.</summary>
     internal const int EncodedBytes = 20;
@@ -143,7 +176,7 @@ public sealed record UpdateRule
         uint kind = reader.UInt32();
         float a = reader.Single(), b = reader.Single(), c = reader.Single(), d = reader.Single();
         rule = Add;
-        if (reader.Failed || kind > (uint)UpdateRuleKind.DiagonalProximal)
+        if (reader.Failed || kind > (uint)UpdateRuleKind.Score)
         {
             return false;
         }
@@ -152,7 +185,7 @@ public sealed record UpdateRule
         return rule.Kind switch
         {
             // Parameters that a rule does not have are 0: the same rule has one encoding, and is equal to itself.
-            UpdateRuleKind.Add or UpdateRuleKind.Assign => a == 0 && b == 0 && c == 0 && d == 0,
+            UpdateRuleKind.Add or UpdateRuleKind.Assign or UpdateRuleKind.Count or UpdateRuleKind.Union or UpdateRuleKind.Score => a == 0 && b == 0 && c == 0 && d == 0,
             UpdateRuleKind.Sgd => IsPositive(a) && b == 0 && c == 0 && d == 0,
             UpdateRuleKind.Adagrad => IsPositive(a) && IsNotNegative(b) && c == 0 && d == 0,
             UpdateRuleKind.Adam => IsPositive(a) && IsFraction(b) && IsFraction(c) && IsPositive(d),

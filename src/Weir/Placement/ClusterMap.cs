@@ -28,7 +28,7 @@ internal sealed record MapTable(
     /// <summary>As <see cref="DelayBound"/>: pulls wait for nobody.</summary>
     public const int NoBound = -1;
 
-    /// <summary>The vector or matrix whose blocks its rows are; none for a table of rows alone.</summary>
+    /// <summary>What its rows are together, a vector for instance; none for a table of rows alone.</summary>
     public TableDimensions Dimensions { get; init; }
 
     /// <summary>
@@ -38,7 +38,7 @@ internal sealed record MapTable(
 
     /// <summary>What its declaration asks for beside its name and group, for people.</summary>
     public string Shape =>
-        $"{Dimensions}width {Width}, {Rule}, initial value {InitialValue}{(Aggregate ? ", aggregating" : "")}{(IsCommitted ? ", committed" : "")}{(Durable ? ", durable" : "")}"
+        $"{Dimensions.Describe(Rule)}width {Width}, {Rule}, initial value {InitialValue}{(Aggregate ? ", aggregating" : "")}{(IsCommitted ? ", committed" : "")}{(Durable ? ", durable" : "")}"
         + (Lifetime.AdmitAfterSightings > 1 ? $", rows with push {Lifetime.AdmitAfterSightings}" : "")
         + (Lifetime.ExpireAfterClocks is { } clocks ? $", for {clocks} clocks" : "");
 

@@ -150,7 +150,7 @@ internal static class MapSoundness
         foreach (MapTable table in map.Tables)
         {
             bool sound = table.Id != 0 && table.Id < map.NextTable && ids.Add(table.Id) && names.Add(table.Name)
-                && table.Width is > 0 and <= MaxWidth && float.IsFinite(table.InitialValue) && (!table.Aggregate || table.Group != 0)
+                && table.Width is > 0 and <= MaxWidth && table.Rule.Fits(table.Width) && table.Rule.MayBeginWith(table.InitialValue) && (!table.Aggregate || (table.Group != 0 && !table.Rule.HoldsBits))
                 && (table.Lifetime.ExpireAfterClocks is null || (table.Group != 0 && !table.Aggregate))
                 && table.DelayBound >= MapTable.NoBound && (table.DelayBound == MapTable.NoBound || table.Group != 0);
             if (!sound)

@@ -29,11 +29,17 @@ public sealed class FilteredPushes
     /// Whether a push may keep its keys, with zeros for the rows that are not sent. It does so where the table has <see cref="Filters.KeyCache"/> and <see cref="Filters.ZeroBitmap"/>: then a list of keys that a server knows
     /// and a bit for each zero are fewer bytes than the keys of a twentieth of the rows. For rules to which a push of zeros is none: Add, SGD, Adagrad and FTRL.
     /// </param>
+    /// <exception cref="ArgumentException">The table's rule keeps bits in place of floats: Count, Union or Score.</exception>
     public FilteredPushes(Worker worker, WeirTable table, IReadOnlyList<RowFilter> filters, bool keepsKeys = false)
     {
         ArgumentNullException.ThrowIfNull(worker);
         ArgumentNullException.ThrowIfNull(table);
         ArgumentNullException.ThrowIfNull(filters);
+        if (table.Rule.HoldsBits)
+        {
+            throw new ArgumentException($"table {table.Name} has rule {table.Rule.Kind}, which keeps bits in place of floats: no filter can weigh or sum its rows", nameof(table));
+        }
+
         (_worker, _table, _filters, _keepsKeys) = (worker, table, [.. filters], keepsKeys && worker.FiltersOf(table).HasFlag(Filters.KeyCache | Filters.ZeroBitmap));
         _counts = [.. _filters.Select(f => new FilteredRows(f.Name, 0, 0))];
         _held = new HeldRows(table.Width);

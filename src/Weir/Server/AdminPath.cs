@@ -17,6 +17,7 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
 
     private readonly HashSet<LinkId> _listeners = [];
     private readonly TaskRouter _tasks = new(node);
+    private readonly HighestRows _highest = new(node);
 
     // Members that are to be forgotten, drained all of them, by incarnation, each with the map that it has to have read before.
     private readonly Dictionary<ulong, ulong> _toKnow = [];
@@ -105,11 +106,15 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
 
     public bool Scan(LinkId link, in FrameHeader header, ReadOnlySpan<byte> body)
     {
-        if (!ScanBody.TryRead(body, out ScanBody scan))
+        bool isForHighest = header.Kind == FrameKind.ScanHighest;
+        ScanHighestBody wanted = default;
+        ScanBody scan = default;
+        if (!(isForHighest ? ScanHighestBody.TryRead(body, out wanted) : ScanBody.TryRead(body, out scan)))
         {
             return false;
         }
 
+        scan = isForHighest ? wanted.Scan : scan;
         if (node.Map!.IsRestoring)
         {
             RefuseScan(link, header, Keys.Status.Busy);
@@ -125,6 +130,18 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
         if (table.IsLost)
         {
             RefuseScan(link, header, Keys.Status.StateLost);
+            return true;
+        }
+
+        if (isForHighest && table.Rule.Kind != UpdateRuleKind.Score)
+        {
+            RefuseScan(link, header, Keys.Status.Conflict);
+            return true;
+        }
+
+        if (isForHighest)
+        {
+            _highest.Answer(link, header, wanted, node.TableSegment(segment, table));
             return true;
         }
 

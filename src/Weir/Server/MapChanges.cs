@@ -240,9 +240,16 @@ internal static class MapChanges
             return Refuse($"table {body.Name} has width {body.Width}; rule {body.Rule.Kind} works on pairs of floats, so it must be even");
         }
 
-        if (!float.IsFinite(body.InitialValue))
+        if (!body.Rule.MayBeginWith(body.InitialValue))
         {
-            return Refuse($"table {body.Name} has initial value {body.InitialValue}; it must be a finite number");
+            return Refuse(body.Rule.HoldsBits
+                ? $"table {body.Name} has initial value {body.InitialValue}; rule {body.Rule.Kind} keeps bits in place of floats, of which none is set at first, so it must be 0"
+                : $"table {body.Name} has initial value {body.InitialValue}; it must be a finite number");
+        }
+
+        if (body.Aggregate && body.Rule.HoldsBits)
+        {
+            return Refuse($"table {body.Name} aggregates, which sums floats; rule {body.Rule.Kind} keeps bits in place of floats");
         }
 
         if (body.Group != 0 && map.Job(body.Group) is null)

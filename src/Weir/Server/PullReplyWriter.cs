@@ -33,7 +33,7 @@ internal struct PullReplyWriter(NodeState node, LinkId link, FrameHeader request
             }
 
             int left = keys.Length - first;
-            bool isRounded = (item.Takes & ValueFilters.Lossy) != 0;
+            bool isRounded = (Takes(item, rows) & ValueFilters.Lossy) != 0;
             int wanted = isRounded ? Math.Min(left, ValueEncodings.PieceRows(width)) : left;
             int fits = RowsThatFit(rowBytes, wanted);
             fits = isRounded && fits < wanted ? 0 : fits;
@@ -122,7 +122,7 @@ internal struct PullReplyWriter(NodeState node, LinkId link, FrameHeader request
         int floats = piece.Found * width;
         ulong moment = item.Iteration > 0 ? (ulong)item.Iteration : piece.Stamp.Number;
         ulong seed = keys.IsEmpty ? 0 : RoundingBits.OfPull(item.Table, item.Segment, moment, keys[0]);
-        piece.ValueBytes = ValueEncodings.Shrink(values[..floats], item.Takes, seed, out piece.ValueEncoding);
+        piece.ValueBytes = ValueEncodings.Shrink(values[..floats], Takes(item, rows), seed, out piece.ValueEncoding);
         at.Slice(PullReplyItem.Size + piece.FoundBytes + piece.ValueBytes, PartHeader.Pad8(piece.ValueBytes) - piece.ValueBytes).Clear();
         var writer = new ByteWriter(at);
         piece.WriteHead(ref writer);
@@ -130,6 +130,9 @@ internal struct PullReplyWriter(NodeState node, LinkId link, FrameHeader request
         _position += piece.TotalBytes;
         _items++;
     }
+
+    /// <summary>Bits are not rounded, whatever whoever asks would take.</summary>
+    private static ValueFilters Takes(in PullItem item, TableSegment rows) => rows.Table.Rule.HoldsBits ? item.Takes & ~ValueFilters.Lossy : item.Takes;
 
     private readonly PullReplyItem Piece(int index, in PullItem item, TableSegment rows, int first, int count) => new()
     {

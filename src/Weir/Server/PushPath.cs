@@ -225,7 +225,7 @@ internal sealed class PushPath(NodeState node)
         {
             // Nothing of it is applied.
         }
-        else if (asked.Operation != PartOperation.Arithmetic && !ValueEncodings.AllFinite(values))
+        else if (asked.Operation != PartOperation.Arithmetic && !ValueEncodings.AreLegal(rows.Table.Rule, values))
         {
             status = Status.Failed;
             text = $"a value pushed to table {rows.Table.Name} is not a finite number; nothing of this part was applied";
@@ -372,6 +372,12 @@ internal sealed class PushPath(NodeState node)
         if (_frameBytes > FrameHeader.MaxBodyBytes)
         {
             fault = $"the parts of a frame, as they are, fit a frame; those up to one of {part.Rows} rows for table {table.Name} take {_frameBytes} bytes";
+            return false;
+        }
+
+        if (table.Rule.HoldsBits && (part.ValueEncoding & ~ValueEncoding.ZeroBitmap) != ValueEncoding.Raw)
+        {
+            fault = $"a part for table {table.Name} has values as {part.ValueEncoding}, which rounds floats; rule {table.Rule.Kind} keeps bits in place of floats";
             return false;
         }
 

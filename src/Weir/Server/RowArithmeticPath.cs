@@ -35,6 +35,11 @@ internal sealed class RowArithmeticPath(NodeState node)
             return Status.Malformed;
         }
 
+        if (RefusesArithmetic(rows.Table, out text))
+        {
+            return Status.Failed;
+        }
+
         Status status = Source(rows.Table, arithmetic.ReadsSource ? arithmetic.Source : rows.Table.Id, out MapTable source, out text);
         if (status != Status.Acked)
         {
@@ -89,6 +94,11 @@ internal sealed class RowArithmeticPath(NodeState node)
         {
             text = $"a reduction of table {rows.Table.Name} names columns that its rows do not have, or more than {MostFloats} floats";
             return Status.Malformed;
+        }
+
+        if (RefusesArithmetic(rows.Table, out text))
+        {
+            return Status.Failed;
         }
 
         bool isDot = reduction.Kind == ReductionKind.Dot;
@@ -147,6 +157,13 @@ internal sealed class RowArithmeticPath(NodeState node)
         }
     }
 
+    /// <summary>Rows of bits are no numbers. It counts as done: a client does not ask for it, whatever its other parts may be.</summary>
+    private static bool RefusesArithmetic(MapTable table, out string text)
+    {
+        text = table.Rule.HoldsBits ? $"table {table.Name} has rule {table.Rule.Kind}, which keeps bits in place of floats: nobody does arithmetic with its rows" : "";
+        return table.Rule.HoldsBits;
+    }
+
     /// <summary>The table of the second operand.</summary>
     private Status Source(MapTable table, uint id, out MapTable source, out string text)
     {
@@ -165,6 +182,11 @@ internal sealed class RowArithmeticPath(NodeState node)
         }
 
         source = other;
+        if (RefusesArithmetic(other, out text))
+        {
+            return Status.Failed;
+        }
+
         text = other.IsLost ? other.LossText : other.Width == table.Width ? "" : $"table {other.Name} has rows of {other.Width} floats and table {table.Name} of {table.Width}: they are no operands of one operation";
         return other.IsLost || other.Width != table.Width ? Status.Failed : Status.Acked;
     }

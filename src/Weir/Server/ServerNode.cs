@@ -342,7 +342,7 @@ internal sealed class ServerNode : IMachine, IDisposable
         ReadOnlySpan<byte> body = frame.Span[FrameHeader.Size..];
         switch (header.Kind)
         {
-            case FrameKind.Push or FrameKind.Pull or FrameKind.PushPull or FrameKind.Sent or FrameKind.Clock or FrameKind.Scan
+            case FrameKind.Push or FrameKind.Pull or FrameKind.PushPull or FrameKind.Sent or FrameKind.Clock or FrameKind.Scan or FrameKind.ScanHighest
                 or FrameKind.Entries or FrameKind.EntryAck or FrameKind.Confirm or FrameKind.Confirmed or FrameKind.CopyBegin or FrameKind.CopySlice or FrameKind.CopyAck
                 or FrameKind.CheckpointRead or FrameKind.RestoreRows:
                 if (Admit(link, header, frame))
@@ -539,7 +539,7 @@ internal sealed class ServerNode : IMachine, IDisposable
             var items = new DataRequestReader(frame.Span[FrameHeader.Size..]);
             _pulls.Refuse(link, header, ref items, status, "");
         }
-        else if (header.Kind == FrameKind.Scan)
+        else if (header.Kind is FrameKind.Scan or FrameKind.ScanHighest)
         {
             _admin.RefuseScan(link, header, status);
         }

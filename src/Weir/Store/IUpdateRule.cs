@@ -5,7 +5,7 @@ namespace Weir.Store;
 /// <summary>
 /// The arithmetic of an update rule over a run of rows that lie one after another. It is called once a run, not once a row, so that a
 /// plain interface call costs nothing. Implementations use only IEEE add, subtract, multiply, divide and square root, each rounded by
-/// itself and in a fixed order, so that every member of a chain gets the same bits on any processor (design R15). They are immutable
+/// itself and in a fixed order, or operations on integers and bits, so that every member of a chain gets the same bits on any processor (design R15). They are immutable
 /// and thread-safe, and reject nothing: what a NaN means is the server's business.
 /// </summary>
 /// <remarks>

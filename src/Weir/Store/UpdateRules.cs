@@ -30,6 +30,12 @@ internal static class UpdateRules
                 return new ElementwiseRule<ProximalSgdStep, AssignStep>(new ProximalSgdStep(rule.A, rule.B, rule.C), default);
             case UpdateRuleKind.DiagonalProximal:
                 return new ElementwiseRule<DiagonalProximalStep, AssignStep>(new DiagonalProximalStep(rule.A, rule.B, rule.C, keepsGradient: rule.D == 1), default);
+            case UpdateRuleKind.Count:
+                return new ElementwiseRule<CountStep, AssignStep>(default, default);
+            case UpdateRuleKind.Union:
+                return new ElementwiseRule<UnionStep, AssignStep>(default, default);
+            case UpdateRuleKind.Score:
+                return new ElementwiseRule<ScoreStep, AssignStep>(default, default);
             default:
                 Invariant.Broken("a table's update rule is one that this version knows");
                 return null;

@@ -366,7 +366,9 @@ internal readonly record struct AdminReplyBody(Status Status, ulong First, long 
 /// <summary>Scan: rows of one (table, segment) in Mix order from a cursor on.</summary>
 internal readonly record struct ScanBody(uint Table, uint Segment, ulong FromMixed) : IBody
 {
-    public int Bytes => 16;
+    public const int Size = 16;
+
+    public int Bytes => Size;
 
     public void Write(ref ByteWriter writer)
     {
@@ -380,6 +382,38 @@ internal readonly record struct ScanBody(uint Table, uint Segment, ulong FromMix
         var reader = new ByteReader(body);
         message = new ScanBody(reader.UInt32(), reader.UInt32(), reader.UInt64());
         return reader.AtEnd;
+    }
+}
+
+/// <summary>ScanHighest: of the rows that a scan goes through those with the highest scores, in place of all. For tables with the rule Score.</summary>
+/// <param name="Scan">Which rows.</param>
+/// <param name="Count">How many are wanted at most, above 0.</param>
+/// <param name="Floor">Rows with a lower score are not wanted; a number.</param>
+internal readonly record struct ScanHighestBody(ScanBody Scan, int Count, double Floor) : IBody
+{
+    public int Bytes => ScanBody.Size + 16;
+
+    public void Write(ref ByteWriter writer)
+    {
+        Scan.Write(ref writer);
+        writer.Int32(Count);
+        writer.UInt32(0);
+        writer.UInt64(BitConverter.DoubleToUInt64Bits(Floor));
+    }
+
+    public static bool TryRead(ReadOnlySpan<byte> body, out ScanHighestBody message)
+    {
+        message = default;
+        if (body.Length != message.Bytes || !ScanBody.TryRead(body[..ScanBody.Size], out ScanBody scan))
+        {
+            return false;
+        }
+
+        var reader = new ByteReader(body[ScanBody.Size..]);
+        int count = reader.Int32();
+        reader.UInt32();
+        message = new ScanHighestBody(scan, count, BitConverter.UInt64BitsToDouble(reader.UInt64()));
+        return reader.AtEnd && count > 0 && !double.IsNaN(message.Floor);
     }
 }
 

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Numerics;
 using System.Runtime.InteropServices;
+using Weir.Keys;
 
 namespace Weir.Wire;
 
@@ -108,6 +109,13 @@ internal static class ValueEncodings
         }
     }
 
+    /// <summary>Whether a table of the rule may be given the values: floats are finite, doubles are too, and any other bits are bits.</summary>
+    public static bool AreLegal(UpdateRule rule, ReadOnlySpan<float> values) => rule.Kind switch
+    {
+        UpdateRuleKind.Score => AllFiniteDoubles(MemoryMarshal.Cast<float, double>(values)),
+        _ => rule.HoldsBits || AllFinite(values),
+    };
+
     /// <summary>Whether every float is a finite number.</summary>
     public static bool AllFinite(ReadOnlySpan<float> values)
     {
@@ -153,6 +161,19 @@ internal static class ValueEncodings
         bool isRead = Lz4Bytes.TryRead(bytes, block) && TryRead(within, block, values);
         ArrayPool<ulong>.Shared.Return(rented);
         return isRead;
+    }
+
+    private static bool AllFiniteDoubles(ReadOnlySpan<double> values)
+    {
+        foreach (double value in values)
+        {
+            if (!double.IsFinite(value))
+            {
+                return false;
+            }
+        }
+
+        return true;
     }
 
     private static int Padded(ValueEncoding numbers, int floats) => PartHeader.Pad8(Bytes(numbers, floats));

@@ -136,6 +136,22 @@ public sealed class BenchTests : IDisposable
     }
 
     [Fact]
+    public async Task Structures_reports_the_names_that_scripts_read()
+    {
+        ToolRun run = await ToolRun.Of("bench", "structures", "--items", "2000", "--batch", "100", "--seconds", "0.1", "--report", _folder["r.json"]);
+        run.IsDone();
+        JsonElement report = await ReportAsync();
+        Assert.Equal(["items", "batchItems", "window", "epsilon", "paperInsertsPerCoreSecond", "runs", "top", "rankingTopMs", "redisTopMs"], Names(report));
+        JsonElement[] runs = [.. report.GetProperty("runs").EnumerateArray()];
+        Assert.Equal(["kind", "distribution", "perSecond", "perCoreSecond", "clientCores", "serverCores"], Names(runs[0]));
+
+        // With redis-server on the path there are its runs too.
+        Assert.Equal(["sketch", "ranking", "sketch", "ranking"], runs.Select(r => r.GetProperty("kind").GetString()).Where(kind => kind != "redis"));
+        Assert.All(runs, r => Assert.True(Figure(r, "perSecond") > 0 && Figure(r, "perCoreSecond") > 0));
+        Assert.True(Figure(report, "rankingTopMs") > 0);
+    }
+
+    [Fact]
     public async Task Delay_reports_the_names_that_scripts_read_and_draws_them()
     {
         ToolRun run = await ToolRun.Of(

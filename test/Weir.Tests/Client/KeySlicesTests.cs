@@ -75,7 +75,7 @@ public class KeySlicesTests
         {
             using var slices = KeySlices.Cut(keys);
             float[] gathered = new float[slices.Rows * width];
-            slices.GatherRows(values, width, 0, slices.Rows, gathered);
+            slices.GatherRows(values, width, UpdateRule.Add, 0, slices.Rows, gathered);
             Dictionary<ulong, float[]> sums = [];
             for (int i = 0; i < keys.Length; i++)
             {
@@ -90,7 +90,7 @@ public class KeySlicesTests
             if (slices.Rows > 1)
             {
                 float[] some = new float[width];
-                slices.GatherRows(values, width, 1, 2, some);
+                slices.GatherRows(values, width, UpdateRule.Add, 1, 2, some);
                 Assert.Equal(gathered[width..(2 * width)], some);
             }
         });
@@ -101,7 +101,7 @@ public class KeySlicesTests
         float[] values = [1e8f, 1f, -1e8f];
         using var slices = KeySlices.Cut([5, 5, 5]);
         float[] sum = new float[1];
-        slices.GatherRows(values, 1, 0, 1, sum);
+        slices.GatherRows(values, 1, UpdateRule.Add, 0, 1, sum);
         Assert.Equal((1e8f + 1f) - 1e8f, sum[0]);
         Assert.NotEqual((1e8f - 1e8f) + 1f, sum[0]);
     }
@@ -115,7 +115,7 @@ public class KeySlicesTests
             float[] values = [.. Enumerable.Range(0, count * width).Select(i => (float)i)];
             using var slices = KeySlices.Cut(keys);
             float[] gathered = new float[values.Length];
-            slices.GatherRows(values, width, 0, slices.Rows, gathered);
+            slices.GatherRows(values, width, UpdateRule.Add, 0, slices.Rows, gathered);
             Assert.Equal(
                 slices.Keys.Take(slices.Rows).SelectMany(k => values.Skip(Array.IndexOf(keys, k) * width).Take(width)), gathered);
             float[] back = new float[values.Length];

@@ -1,6 +1,7 @@
 using Weir.Client;
 using Weir.Host;
 using Weir.Keys;
+using Weir.Structures;
 
 namespace Weir.Tests.Docs;
 
@@ -65,5 +66,38 @@ internal static class ReadmeExample
         double length = BitConverter.ToDouble((await norm.Finished).Span); // 26
         // </readme>
         return (slope, length);
+    }
+
+    public static async Task<(long Page, long Estimate, bool Seen, ulong First)> RunStructuresAsync()
+    {
+        await using EmbeddedCluster cluster = WeirHost.StartEmbedded(new EmbeddedOptions { Servers = 2 });
+        await using WeirClient client = await cluster.ConnectAsync();
+
+        // <readme>
+        ulong[] visitors = [17, 17, 4, 99]; // any 64-bit numbers; what is none is hashed to one before
+
+        // Exact 64-bit counters by key.
+        WeirCounters pages = await WeirCounters.OpenAsync(client, new CounterOptions("pages"));
+        long[] counts = new long[1];
+        await pages.AddAndReadAsync(new ulong[] { 7 }, new long[] { 4 }, counts);
+
+        // Counts of any number of items in a few megabytes: never too small, rarely more than epsilon of all too large.
+        WeirSketch visits = await WeirSketch.OpenAsync(client, new SketchOptions("visits") { Epsilon = 0.001, Delta = 0.01 });
+        await visits.AddAsync(visitors);
+        long[] estimates = new long[1];
+        await visits.EstimateAsync(new ulong[] { 17 }, estimates); // 2
+
+        // A Bloom filter: knows all who were added, and takes one in a hundred others for one of them.
+        WeirSet seen = await WeirSet.OpenAsync(client, new SetOptions("seen", ExpectedItems: 1_000_000) { FalsePositiveRate = 0.01 });
+        await seen.AddAsync(visitors);
+        bool[] contained = new bool[1];
+        await seen.ContainsAsync(new ulong[] { 4 }, contained); // true
+
+        // Members by score.
+        WeirRanking ranking = await WeirRanking.OpenAsync(client, new RankingOptions("ranking"));
+        await ranking.AddAsync(visitors, new double[] { 1, 0.5, 1, 0.25 });
+        IReadOnlyList<ScoredMember> top = await ranking.TopAsync(2); // 17 with 1.5, then 4 with 1
+        // </readme>
+        return (counts[0], estimates[0], contained[0], top[0].Member);
     }
 }

@@ -29,6 +29,10 @@ public partial class ReadmeTests
     public async Task The_example_of_vectors_and_tasks_in_the_readme_does_what_it_says() =>
         Assert.Equal((500_000, 26), await ReadmeExample.RunVectorsAndTasksAsync());
 
+    [Fact]
+    public async Task The_example_of_structures_in_the_readme_does_what_it_says() =>
+        Assert.Equal((4, 2, true, 17UL), await ReadmeExample.RunStructuresAsync());
+
     private static string Unindent(string text, int spaces) =>
         string.Join('\n', text.Trim('\n').Split('\n').Select(line => line.Length > spaces ? line[spaces..] : ""));
 

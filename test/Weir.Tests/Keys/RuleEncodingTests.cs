@@ -17,6 +17,7 @@ public class RuleEncodingTests
             UpdateRule.Add, UpdateRule.Assign, UpdateRule.Sgd(0.1f), UpdateRule.Adagrad(0.5f), UpdateRule.Adagrad(1, 0), UpdateRule.Adam(),
             UpdateRule.Adam(1, 0, 0, 1), UpdateRule.Ftrl(0.1f), UpdateRule.Ftrl(0.1f, 0, 3, 4),
             UpdateRule.Momentum(0.1f), UpdateRule.ProximalSgd(0.1f, 2, 3), UpdateRule.DiagonalProximal(0.1f, 2, 3), UpdateRule.DiagonalProximal(0.1f, 2, 3, keepsGradient: true),
+            UpdateRule.Count, UpdateRule.Union, UpdateRule.Score,
         ];
         foreach (UpdateRule rule in rules)
         {
@@ -36,7 +37,7 @@ public class RuleEncodingTests
     public void Bytes_make_a_rule_exactly_where_its_factory_would()
     {
         Gen<float> parameter = Gen.Int[0, Odd.Length - 1].Select(i => Odd[i]);
-        Gen.Select(Gen.Int[0, 10], parameter, parameter, parameter, parameter).Sample(
+        Gen.Select(Gen.Int[0, 13], parameter, parameter, parameter, parameter).Sample(
             (kind, a, b, c, d) =>
             {
                 var reader = new ByteReader(Encode((UpdateRuleKind)kind, a, b, c, d));
@@ -81,6 +82,9 @@ public class RuleEncodingTests
                 UpdateRuleKind.Momentum => UpdateRule.Momentum(a, b),
                 UpdateRuleKind.ProximalSgd => UpdateRule.ProximalSgd(a, b, c),
                 UpdateRuleKind.DiagonalProximal => UpdateRule.DiagonalProximal(a, b, c, keepsGradient: d == 1),
+                UpdateRuleKind.Count => UpdateRule.Count,
+                UpdateRuleKind.Union => UpdateRule.Union,
+                UpdateRuleKind.Score => UpdateRule.Score,
                 _ => null,
             };
 

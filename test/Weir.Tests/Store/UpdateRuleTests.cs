@@ -21,11 +21,11 @@ public class UpdateRuleTests
 
     public static TheoryData<UpdateRuleKind> Kinds => [.. Enum.GetValues<UpdateRuleKind>()];
 
-    /// <summary>A float of the rule on pairs is nothing by itself.</summary>
-    public static TheoryData<UpdateRuleKind> KindsByFloat => [.. Enum.GetValues<UpdateRuleKind>().Where(kind => kind != UpdateRuleKind.DiagonalProximal)];
+    /// <summary>A float of a rule on pairs is nothing by itself.</summary>
+    public static TheoryData<UpdateRuleKind> KindsByFloat => [.. Enum.GetValues<UpdateRuleKind>().Where(kind => Rule(kind).Fits(1))];
 
-    /// <summary>Adam has a step for each row, and so no loop over many; a row of the rule on pairs is at least two floats.</summary>
-    public static TheoryData<UpdateRuleKind> KindsInPlace => [.. Enum.GetValues<UpdateRuleKind>().Where(kind => kind is not (UpdateRuleKind.Adam or UpdateRuleKind.DiagonalProximal))];
+    /// <summary>Adam has a step for each row, and so no loop over many; a row of a rule on pairs is at least two floats.</summary>
+    public static TheoryData<UpdateRuleKind> KindsInPlace => [.. Enum.GetValues<UpdateRuleKind>().Where(kind => kind != UpdateRuleKind.Adam && Rule(kind).Fits(1))];
 
     [Fact]
     public void AddSums() => Follows(UpdateRule.Add, (ref w, _, g, _) => w += g);
@@ -135,7 +135,10 @@ public class UpdateRuleTests
     [InlineData(UpdateRuleKind.DiagonalProximal, 0f, 0f, 0f, 0f)]
     [InlineData(UpdateRuleKind.DiagonalProximal, 0.1f, 0f, -1f, 0f)]
     [InlineData(UpdateRuleKind.DiagonalProximal, 0.1f, 0f, 0f, 2f)]
-    [InlineData((UpdateRuleKind)9, 0.1f, 0f, 0f, 0f)]
+    [InlineData(UpdateRuleKind.Count, 0.1f, 0f, 0f, 0f)]
+    [InlineData(UpdateRuleKind.Union, 0f, 0f, 0f, 1f)]
+    [InlineData(UpdateRuleKind.Score, 0f, 1f, 0f, 0f)]
+    [InlineData((UpdateRuleKind)12, 0.1f, 0f, 0f, 0f)]
     public void ForeignBytesThatAreNoRuleAreRefused(UpdateRuleKind kind, float a, float b, float c, float d)
     {
         byte[] bytes = new byte[UpdateRule.EncodedBytes];
@@ -342,6 +345,9 @@ public class UpdateRuleTests
         UpdateRuleKind.Momentum => UpdateRule.Momentum(Alpha, Beta1),
         UpdateRuleKind.ProximalSgd => UpdateRule.ProximalSgd(Alpha, L1, L2),
         UpdateRuleKind.DiagonalProximal => UpdateRule.DiagonalProximal(Alpha, L1, L2),
+        UpdateRuleKind.Count => UpdateRule.Count,
+        UpdateRuleKind.Union => UpdateRule.Union,
+        UpdateRuleKind.Score => UpdateRule.Score,
         _ => UpdateRule.Ftrl(Alpha, Beta, L1, L2),
     };
 

@@ -64,6 +64,7 @@ internal sealed class BodyReaders
         FrameKind.Forget => ForgetBody.TryRead(body, out _),
         FrameKind.AdminReply => AdminReplyBody.TryRead(body, out _),
         FrameKind.Scan => ScanBody.TryRead(body, out _),
+        FrameKind.ScanHighest => ScanHighestBody.TryRead(body, out _),
         FrameKind.ScanReply => TryReadScanReply(body),
         FrameKind.StatusReply => StatusReplyBody.TryRead(body, out _),
         FrameKind.SentReply or FrameKind.ClockReply or FrameKind.ReadMap or FrameKind.Status => body.IsEmpty,

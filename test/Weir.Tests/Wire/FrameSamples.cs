@@ -101,6 +101,7 @@ internal static class FrameSamples
         AddArithmetic(frames, names);
         AddEncoded(frames, names);
         frames.Add(Frame(FrameKind.Scan, new ScanBody(names.Plain, 3, 0), names));
+        frames.Add(Frame(FrameKind.ScanHighest, new ScanHighestBody(new ScanBody(names.Plain, 3, 0), 10, 0.5), names));
         frames.Add(Frame(FrameKind.Status, default(EmptyBody), names));
     }
 
