@@ -1,3 +1,4 @@
+using Weir.Keys;
 using Weir.Placement;
 
 namespace Weir.Client;
@@ -8,7 +9,7 @@ public sealed class WeirTable
     internal WeirTable(MapTable table)
     {
         Id = table.Id;
-        Name = table.Name;
+        Name = QualifiedName.Parse(table.Name).Name;
         Width = table.Width;
         InitialValue = table.InitialValue;
         Aggregate = table.Aggregate;
@@ -21,7 +22,7 @@ public sealed class WeirTable
 
     internal uint Group { get; }
 
-    /// <summary>The name it was declared by.</summary>
+    /// <summary>The name it was declared by, in its client's namespace.</summary>
     public string Name { get; }
 
     /// <summary>Floats a row.</summary>

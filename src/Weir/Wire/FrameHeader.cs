@@ -38,6 +38,7 @@ internal enum FrameKind : byte
     RemoveWorker = 35,
     Begun = 36,
     SetDelayBound = 37,
+    SetNamespaceQuota = 38,
     Leave = 27,
     AdminReply = 28,
     Scan = 29,
