@@ -73,7 +73,7 @@ public sealed class StatusTests : IDisposable
         JsonFile.Write(_folder["status.json"], StatusReport.Of(status), ReportJson.Default.StatusReport);
         using JsonDocument report = JsonDocument.Parse(File.ReadAllBytes(_folder["status.json"]));
         Assert.Equal(
-            ["mapVersion", "generation", "members", "down", "repairing", "tables", "workers", "losses"], report.RootElement.EnumerateObject().Select(p => p.Name));
+            ["mapVersion", "generation", "members", "down", "repairing", "tables", "workers", "losses", "namespaces"], report.RootElement.EnumerateObject().Select(p => p.Name));
         Assert.Equal([3], report.RootElement.GetProperty("down").EnumerateArray().Select(s => s.GetInt32()));
         Assert.Equal([3, 5, 9], report.RootElement.GetProperty("repairing").EnumerateArray().Select(s => s.GetInt32()));
 
