@@ -73,6 +73,7 @@ internal static class Tool
         DrainCommand.Create(console),
         ForgetCommand.Create(console),
         StatusCommand.Create(console),
+        NamespaceCommand.Create(console),
         WorkersCommand.Create(console),
         CheckpointCommand.Create(console),
         new Command("bench", "Measures how fast Weir is on this machine.")

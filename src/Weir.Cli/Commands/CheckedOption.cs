@@ -5,6 +5,7 @@ using Weir.Checkpoints;
 using Weir.Host.Etcd;
 using Weir.Host.S3;
 using Weir.Host.Sockets;
+using Weir.Keys;
 
 namespace Weir.Cli.Commands;
 
@@ -90,6 +91,24 @@ internal static class CheckedOption
             catch (ArgumentException fault)
             {
                 result.AddError($"--name: {fault.Message.Split(" (Parameter")[0]}");
+            }
+
+            return text;
+        },
+    };
+
+    /// <summary>The namespace that a command works in.</summary>
+    public static Option<string> Namespace(string help) => new("--namespace")
+    {
+        Description = $"{help} Default: the default namespace.",
+        HelpName = "NAME",
+        DefaultValueFactory = _ => "",
+        CustomParser = result =>
+        {
+            string text = result.Tokens[0].Value;
+            if (QualifiedName.NamespaceFault(text) is { } fault)
+            {
+                result.AddError($"--namespace: {fault}");
             }
 
             return text;

@@ -47,7 +47,7 @@ internal static class HostWorkersCommand
         ILinearTraining training = order.ProximalGradient is { } options
             ? new ProximalGradientTraining(options, rows, order.Summary)
             : new LogisticTraining(order.Learning, rows, order.Summary);
-        await using WeirClient client = await ClusterConnection.OpenAsync(order.Addresses, order.Filters, null, cancellation);
+        await using WeirClient client = await ClusterConnection.OpenAsync(order.Addresses, order.Filters, null, cancellation, order.Namespace);
         Job job = await client.FindJobAsync(order.Group, cancellation);
         WeirTable table = await client.OpenTableAsync(training.Table(order.Table, job), cancellation);
         var workers = new HostedWorkers(

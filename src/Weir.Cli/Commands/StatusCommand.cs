@@ -22,15 +22,16 @@ internal static class StatusCommand
         cluster.Required = true;
         Option<string?> report = CheckedOption.Text("--report", "Also write it as JSON. Default: no file.", "FILE.json");
         var watch = new Option<bool>("--watch") { Description = "Show it again every second, until Ctrl+C." };
-        var command = new Command("status", "Shows a cluster's servers, tables and workers.") { cluster, watch, report };
-        command.SetAction((parsed, cancellation) => RunAsync(console, parsed.GetValue(cluster)!, parsed.GetValue(report), parsed.GetValue(watch), cancellation));
+        Option<string> @namespace = CheckedOption.Namespace("Show the tables and workers of this namespace.");
+        var command = new Command("status", "Shows a cluster's servers and namespaces, and the tables and workers of one namespace.") { cluster, @namespace, watch, report };
+        command.SetAction((parsed, cancellation) => RunAsync(console, parsed.GetValue(cluster)!, parsed.GetValue(@namespace)!, parsed.GetValue(report), parsed.GetValue(watch), cancellation));
         return command;
     }
 
-    private static async Task<int> RunAsync(ToolConsole console, string[] addresses, string? reportPath, bool watches, CancellationToken cancellation)
+    private static async Task<int> RunAsync(ToolConsole console, string[] addresses, string @namespace, string? reportPath, bool watches, CancellationToken cancellation)
     {
         JsonFile.Check(reportPath);
-        await using WeirClient client = await ClusterConnection.OpenAsync(addresses, Filters.None, null, cancellation);
+        await using WeirClient client = await ClusterConnection.OpenAsync(addresses, Filters.None, null, cancellation, @namespace);
         try
         {
             do
@@ -66,6 +67,14 @@ internal static class StatusCommand
         Print(terminal, ["server", "pid", "address", "leads", "holds", "rows", "bytes", "pushes", "pulls", "waiting"], status.Servers.Select(server => server.Answers
             ? (string[])[server.Id, Text(server.ProcessId), server.Address + Draining(server), Text(server.Segments), Text(server.SegmentsHeld), Text(server.Rows), Text(server.Bytes), Text(server.PushRequests), Text(server.PullRequests), Text(server.PullsWaiting)]
             : [server.Id, "", server.Address + Draining(server), Text(server.Segments), Text(server.SegmentsHeld), "does not answer", "", "", "", ""]));
+
+        // Who knows of no namespaces reads nothing of them.
+        if (status.Namespaces.Any(n => n.Name.Length > 0 || n.QuotaBytes is not null))
+        {
+            Print(terminal, ["namespace", "tables", "jobs", "rows", "MB", "quota MB"], status.Namespaces.Select(n => (string[])
+                [n.Name.Length == 0 ? "(default)" : n.Name, Text(n.Tables), Text(n.Jobs), Text(n.Rows), NamespaceCommand.Megabytes(n.Bytes), n.QuotaBytes is { } quota ? NamespaceCommand.Megabytes(quota) : "none"]));
+        }
+
         Print(terminal, ["table", "width", "rule", "rows"], status.Tables.Select(table => (string[])[table.Name, Text(table.Width), table.Rule, Text(table.Rows)]));
         Print(terminal, ["job", "worker", "hosted by", "takes part", "clock", "behind"], status.Workers.Select(worker =>
             (string[])[worker.Job, Text(worker.Index), worker.Process, Span(worker), Text(worker.Clock) + (worker.Finished ? " (finished)" : ""), worker.Behind > 0 ? Text(worker.Behind) : ""]));

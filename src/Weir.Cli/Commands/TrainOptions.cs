@@ -177,6 +177,9 @@ internal sealed class TrainOptions
     private readonly Option<string[]?> _cluster = CheckedOption.Addresses(
         "--cluster", $"Train on servers started with `weir serve`; gives up after {ClusterConnection.ConnectMs / 1000} s where nobody answers. Default: servers of its own.");
 
+    private readonly Option<string> _namespace = CheckedOption.Namespace(
+        "Work in this namespace, which keeps the run's job and table apart from others' and may have a quota of memory: see `weir namespace`.");
+
     private readonly Option<TrainingFilters> _filters = FilterOption.CreateForTraining(
         "What makes requests and answers shorter: key-cache, varint and zero change no bit; bf16 and int8 round gradients and pulled weights at random, right on the average; "
         + "significant:X holds a key's gradients back until they sum up to more than X, top-k:F pushes the part F of a batch's keys with the largest gradients and holds the others back, "
@@ -218,7 +221,7 @@ internal sealed class TrainOptions
     /// <summary>All of them, in the order of the help page.</summary>
     public IEnumerable<Option> All =>
         [_train, _test, _out, _report, _seed, _method, _blocks, _step, _curvature, _lossScale, _rule, _alpha, _beta, _l1, _l2, _admitAfter, _expireAfter, _passes, _batch, _servers, _replicas, _workers, _delay, _aggregate, _noIntercept, _segments,
-            _processes, _continueWithout, _transport, _cluster, _filters, _initFrom, _evaluateEvery, _checkpoint, _checkpointEvery, _checkpointsKept, _resume,
+            _processes, _continueWithout, _transport, _cluster, _namespace, _filters, _initFrom, _evaluateEvery, _checkpoint, _checkpointEvery, _checkpointsKept, _resume,
             _rows, _testRows];
 
     /// <summary>The option of a cluster's segments; its value is their number in bits.</summary>
@@ -313,6 +316,7 @@ internal sealed class TrainOptions
             Transport = parsed.GetValue(_transport),
             // The parser's own default for a list is an empty one.
             Cluster = parsed.GetValue(_cluster) is { Length: > 0 } addresses ? addresses : null,
+            Namespace = parsed.GetValue(_namespace)!,
             Filters = parsed.GetValue(_filters).Wire,
             InitFrom = parsed.GetValue(_initFrom),
             EvaluateEveryPasses = parsed.GetValue(_evaluateEvery),

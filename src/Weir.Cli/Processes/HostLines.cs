@@ -32,6 +32,9 @@ internal sealed record HostOrder
     /// <summary>Those of delayed block proximal gradient, with their step, where it is the method; null for mini-batches.</summary>
     public ProximalGradientOptions? ProximalGradient { get; init; }
 
+    /// <summary>The namespace of job and table; empty for the default one.</summary>
+    public required string Namespace { get; init; }
+
     /// <summary>The filters of the child's requests.</summary>
     public required Filters Filters { get; init; }
 

@@ -79,7 +79,8 @@ internal sealed class ServerProcesses : ICluster
         }
     }
 
-    public Task<WeirClient> ConnectAsync(Filters filters, CancellationToken cancellation) => ClusterConnection.OpenAsync(Addresses, filters, _loggers, cancellation);
+    public Task<WeirClient> ConnectAsync(Filters filters, CancellationToken cancellation, string @namespace = "") =>
+        ClusterConnection.OpenAsync(Addresses, filters, _loggers, cancellation, @namespace);
 
     /// <summary>Kills a server, which gets no chance to say so to anybody (SIGKILL). Its end is not complained of.</summary>
     public void Kill(int server)

@@ -8,9 +8,10 @@ namespace Weir.Cli.Reports;
 /// <param name="Members">Its servers.</param>
 /// <param name="Down">Segments that nobody holds any more, or whose only complete holder is out of reach.</param>
 /// <param name="Repairing">Segments with fewer complete copies than they should have.</param>
-/// <param name="Tables">Its tables.</param>
+/// <param name="Tables">The tables of the namespace asked about.</param>
 /// <param name="Workers">The workers of its jobs.</param>
 /// <param name="Losses">What was lost with servers that are gone.</param>
+/// <param name="Namespaces">The namespaces in which there is something or that have a quota.</param>
 internal sealed record StatusReport(
     long MapVersion,
     int Generation,
@@ -19,7 +20,8 @@ internal sealed record StatusReport(
     IReadOnlyList<int> Repairing,
     IReadOnlyList<TableStatus> Tables,
     IReadOnlyList<WorkerOfStatus> Workers,
-    IReadOnlyList<string> Losses)
+    IReadOnlyList<string> Losses,
+    IReadOnlyList<NamespaceStatus> Namespaces)
 {
     public static StatusReport Of(ClusterStatus status) => new(
         status.MapVersion,
@@ -29,7 +31,8 @@ internal sealed record StatusReport(
         status.Repairing,
         status.Tables,
         [.. status.Workers.Select(w => new WorkerOfStatus(w.Index, w.Job, w.Process, w.Clock, w.Finished, w.FirstIteration, w.LastIteration, w.Behind))],
-        status.Losses);
+        status.Losses,
+        status.Namespaces);
 }
 
 /// <summary>A server of a cluster.</summary>

@@ -11,8 +11,9 @@ internal static class ClusterConnection
     public const int ConnectMs = 5000;
 
     /// <summary>Connects under the tool's name and this process's number, by which status shows who hosts a worker.</summary>
-    public static Task<WeirClient> OpenAsync(IReadOnlyList<string> addresses, Filters filters, ILoggerFactory? loggers, CancellationToken cancellation) =>
-        WeirHost.ConnectAsync(addresses, Options(filters), loggers, cancellation);
+    public static Task<WeirClient> OpenAsync(IReadOnlyList<string> addresses, Filters filters, ILoggerFactory? loggers, CancellationToken cancellation, string @namespace = "") =>
+        WeirHost.ConnectAsync(addresses, Options(filters, @namespace), loggers, cancellation);
 
-    public static ClientOptions Options(Filters filters) => new() { Name = $"weir {Environment.ProcessId}", ConnectMs = ConnectMs, Filters = filters };
+    public static ClientOptions Options(Filters filters, string @namespace) =>
+        new() { Name = $"weir {Environment.ProcessId}", ConnectMs = ConnectMs, Filters = filters, Namespace = @namespace };
 }

@@ -23,7 +23,8 @@ internal sealed class EmbeddedServers : ICluster
 
     public Task<string> Died { get; }
 
-    public Task<WeirClient> ConnectAsync(Filters filters, CancellationToken cancellation) => _cluster.ConnectAsync(ClusterConnection.Options(filters), cancellation);
+    public Task<WeirClient> ConnectAsync(Filters filters, CancellationToken cancellation, string @namespace = "") =>
+        _cluster.ConnectAsync(ClusterConnection.Options(filters, @namespace), cancellation);
 
     public ValueTask DisposeAsync() => _cluster.DisposeAsync();
 

@@ -14,6 +14,6 @@ internal interface ICluster : IAsyncDisposable
     /// <summary>Done when a server of the run's own has died, with a sentence that says which.</summary>
     Task<string> Died { get; }
 
-    /// <summary>A client, once all servers are members.</summary>
-    Task<WeirClient> ConnectAsync(Filters filters, CancellationToken cancellation);
+    /// <summary>A client that works in a namespace, the default one unless told, once all servers are members.</summary>
+    Task<WeirClient> ConnectAsync(Filters filters, CancellationToken cancellation, string @namespace = "");
 }

@@ -12,12 +12,13 @@ namespace Weir.Cli.Training;
 /// <summary>The checkpoint that a run goes on from.</summary>
 /// <param name="Store">Where it is.</param>
 /// <param name="Checkpoint">What it holds.</param>
-/// <param name="Job">The training's job in it.</param>
-internal sealed record ResumePoint(ICheckpointStore Store, StoredCheckpoint Checkpoint, StoredJob Job)
+/// <param name="Namespace">The namespace of the training; empty for the default one.</param>
+/// <param name="Job">The training's job in it, by its name in the namespace.</param>
+internal sealed record ResumePoint(ICheckpointStore Store, StoredCheckpoint Checkpoint, string Namespace, StoredJob Job)
 {
-    /// <summary>The last checkpoint of a place.</summary>
+    /// <summary>The last checkpoint of a place, and the training of a namespace in it.</summary>
     /// <exception cref="ToolException">There is none, it is damaged, or it has no training that could go on.</exception>
-    public static async Task<ResumePoint> FindAsync(string place, CancellationToken cancellation)
+    public static async Task<ResumePoint> FindAsync(string place, string @namespace, CancellationToken cancellation)
     {
         var from = CheckpointPlace.ToRead(place);
         StoredCheckpoint last = await new CheckpointCatalog(from.Store).ReadAsync(await from.ChosenAsync(null, cancellation), cancellation);
@@ -26,10 +27,10 @@ internal sealed record ResumePoint(ICheckpointStore Store, StoredCheckpoint Chec
             throw new ToolException(last.Fault);
         }
 
-        StoredJob[] jobs = [.. last.Jobs.Where(j => TrainingName.Read(j.Name) is not null && last.Tables.Contains(j.Name))];
+        StoredJob[] jobs = [.. last.Jobs.Where(j => last.Tables.Contains(j.Name) && QualifiedName.Parse(j.Name) is var name && name.Namespace == @namespace && TrainingName.Read(name.Name) is not null)];
         return jobs.Length == 1
-            ? new ResumePoint(from.Store, last, jobs[0])
-            : throw new ToolException($"checkpoint {last.Name} in {from} has {jobs.Length} trainings of `weir train`; one can go on. Load it with `weir checkpoint restore` instead");
+            ? new ResumePoint(from.Store, last, @namespace, jobs[0] with { Name = QualifiedName.Parse(jobs[0].Name).Name })
+            : throw new ToolException($"checkpoint {last.Name} in {from} has {jobs.Length} trainings of `weir train` in {QualifiedName.Describe(@namespace)}; one can go on. Load it with `weir checkpoint restore` instead");
     }
 
     /// <summary>
@@ -50,7 +51,7 @@ internal sealed record ResumePoint(ICheckpointStore Store, StoredCheckpoint Chec
             throw new ToolException($"the run to resume reads {began.Describe()}, and this command line {now.Describe()}: it goes on with the same data, --method, --batch or --blocks, and --no-intercept");
         }
 
-        MapTable declared = Checkpoint.Declarations.Single(t => t.Name == Job.Name);
+        MapTable declared = Checkpoint.Declarations.Single(t => t.Name == Qualified(Job.Name));
         TableOptions asked = training.Table(Job.Name, null);
         MapTable wanted = declared with { Rule = asked.Rule, Aggregate = asked.Aggregate, Lifetime = new KeyLifetime(asked.ExpireAfterClocks, asked.AdmitAfterSightings) };
         if (wanted != declared)
@@ -71,11 +72,19 @@ internal sealed record ResumePoint(ICheckpointStore Store, StoredCheckpoint Chec
     public async Task LoadAsync(WeirClient client, int hosts, CancellationToken cancellation)
     {
         ClusterStatus status = await client.GetStatusAsync(cancellation);
-        if (status.Workers.FirstOrDefault(w => !w.Finished && (w.Process.Length > 0 || Checkpoint.Jobs.All(j => j.Name != w.Job))) is { } working)
+        if (status.Workers.FirstOrDefault(w => !w.Finished && (w.Process.Length > 0 || Checkpoint.Jobs.All(j => j.Name != Qualified(w.Job)))) is { } working)
         {
             throw new ToolException($"the cluster runs job {working.Job}, which would go back or end with a checkpoint that is loaded: end it first, or use `weir checkpoint restore`, which does not ask");
         }
 
+        // A checkpoint is of the whole cluster, and would take others' work back as well.
+        if (status.Namespaces.FirstOrDefault(n => n.Name != Namespace && n.WorkersAtWork > 0) is { } other)
+        {
+            throw new ToolException($"jobs run in {QualifiedName.Describe(other.Name)} too, which would go back or end with a checkpoint that is loaded: end them first, or use `weir checkpoint restore`, which does not ask");
+        }
+
         await client.RestoreCheckpointAsync(Store, Checkpoint.Name, new RestoreOptions { Hosts = hosts }, cancellation);
     }
+
+    private string Qualified(string name) => new QualifiedName(Namespace, name).ToString();
 }

@@ -12,7 +12,8 @@ internal sealed class RunningCluster(IReadOnlyList<string> addresses, ILoggerFac
 
     public Task<string> Died { get; } = new TaskCompletionSource<string>().Task;
 
-    public Task<WeirClient> ConnectAsync(Filters filters, CancellationToken cancellation) => ClusterConnection.OpenAsync(addresses, filters, loggers, cancellation);
+    public Task<WeirClient> ConnectAsync(Filters filters, CancellationToken cancellation, string @namespace = "") =>
+        ClusterConnection.OpenAsync(addresses, filters, loggers, cancellation, @namespace);
 
     public ValueTask DisposeAsync() => default;
 }

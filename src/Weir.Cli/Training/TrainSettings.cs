@@ -59,6 +59,9 @@ internal sealed record TrainSettings
     /// <summary>A running cluster's addresses, or null to start servers.</summary>
     public IReadOnlyList<string>? Cluster { get; init; }
 
+    /// <summary>The namespace of the job and the table; empty for the default one.</summary>
+    public string Namespace { get; init; } = "";
+
     /// <summary>The filters of the workers' requests.</summary>
     public Filters Filters { get; init; }
 

@@ -42,7 +42,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
             throw new ToolException($"{settings.InitFrom} is a model with an intercept, and --no-intercept trains one without: its weights do not fit. Leave one of the two out");
         }
 
-        ResumePoint? resume = settings.Resume is null ? null : await ResumePoint.FindAsync(settings.Resume, stop);
+        ResumePoint? resume = settings.Resume is null ? null : await ResumePoint.FindAsync(settings.Resume, settings.Namespace, stop);
         JsonFile.Check(settings.Report);
         TrainingData data = await Task.Run(() => TrainingData.Open(settings.Data, stop), stop);
         StepChoice? step = settings.ProximalGradient is { } options ? await StepChoice.MakeAsync(options, data, stop) : null;
@@ -56,7 +56,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
 
         using var loggers = new StandardErrorLog(console.Error, LogLevel.Warning);
         await using ICluster cluster = await StartClusterAsync(resume?.Checkpoint.SegmentBits ?? settings.SegmentBits, loggers, stop);
-        await using WeirClient client = await cluster.ConnectAsync(settings.Filters, stop);
+        await using WeirClient client = await cluster.ConnectAsync(settings.Filters, stop, settings.Namespace);
         await using ModelTable table = await TableAsync(client, training, data.Summary, resume, stop);
         if (initial is not null)
         {
@@ -156,6 +156,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
             Summary = data.Summary,
             Learning = settings.Learning,
             ProximalGradient = step?.Options,
+            Namespace = settings.Namespace,
             Filters = settings.Filters,
             Pauses = pauses,
         };

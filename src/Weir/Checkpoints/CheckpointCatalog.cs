@@ -8,7 +8,7 @@ namespace Weir.Checkpoints;
 /// <param name="Rows">Rows in it, over all tables.</param>
 /// <param name="Bytes">Bytes of its files.</param>
 /// <param name="SegmentBits">2^this segments: a cluster that it is loaded into has as many.</param>
-/// <param name="Tables">Its tables' names.</param>
+/// <param name="Tables">Its tables' names, with their namespace and a slash before them where they are not of the default one.</param>
 /// <param name="Jobs">The jobs that go on from it, with their workers.</param>
 /// <param name="Fault">What is wrong with its manifest; null where nothing is. Its files may be damaged all the same: see <see cref="CheckpointCatalog.VerifyAsync"/>.</param>
 public sealed record StoredCheckpoint(
@@ -19,7 +19,7 @@ public sealed record StoredCheckpoint(
 }
 
 /// <summary>A job in a checkpoint.</summary>
-/// <param name="Name">Its name.</param>
+/// <param name="Name">Its name, like a table's.</param>
 /// <param name="Group">Its number.</param>
 /// <param name="Clocks">The clock that each worker goes on from.</param>
 public sealed record StoredJob(string Name, uint Group, IReadOnlyList<long> Clocks);

@@ -22,7 +22,7 @@ internal sealed record Manifest
     public const string Name = "manifest";
 
     private const ulong Magic = 0x54504B4352494557; // "WEIRCKPT" in the order of the bytes
-    private const uint Format = 2;
+    private const uint Format = 3;
     private const int ChecksumBytes = sizeof(ulong);
 
     /// <summary>The checkpoint's own number, which stands in each of its blocks.</summary>

@@ -389,6 +389,7 @@ internal sealed class CheckpointWriter(WeirClient client, ICheckpointStore store
                 Members = [now.Members[0]],
                 Tables = [.. _map.Tables.Where(t => now.Table(t.Id) is not null)],
                 Jobs = jobs,
+                Namespaces = now.Namespaces,
                 NextSession = now.NextSession,
                 NextTable = now.NextTable,
                 NextGroup = now.NextGroup,

@@ -1,3 +1,4 @@
+using Weir.Keys;
 using Weir.Placement;
 using Weir.Wire;
 
@@ -11,8 +12,8 @@ namespace Weir.Client;
 /// <param name="Down">Which slices those are.</param>
 /// <param name="Repairing">Slices with fewer complete copies than the cluster's replicas ask for, as far as there are servers for them.</param>
 /// <param name="Servers">Its server nodes, the first of which holds the map.</param>
-/// <param name="Tables">Its tables.</param>
-/// <param name="Workers">The workers of its jobs with their clocks.</param>
+/// <param name="Tables">The tables of the namespace of the client that asked.</param>
+/// <param name="Workers">The workers of that namespace's jobs with their clocks.</param>
 /// <param name="Losses">What was lost with servers that are gone.</param>
 /// <param name="Manager">Where the server is reached that decides the map.</param>
 /// <param name="Replicas">How many servers hold a slice beside the one that leads it, as far as there are servers for it.</param>
@@ -20,7 +21,10 @@ public sealed record ClusterStatus(
     long MapVersion, int Generation, int Segments, int SegmentsDown, IReadOnlyList<int> Down, IReadOnlyList<int> Repairing, IReadOnlyList<ServerStatus> Servers, IReadOnlyList<TableStatus> Tables, IReadOnlyList<WorkerStatus> Workers, IReadOnlyList<string> Losses,
     string Manager, int Replicas)
 {
-    internal static ClusterStatus Of(ClusterMap map, IReadOnlyList<StatusReplyBody> nodes)
+    /// <summary>The namespaces in which there is something or that have a quota, by name.</summary>
+    public IReadOnlyList<NamespaceStatus> Namespaces { get; init; } = [];
+
+    internal static ClusterStatus Of(ClusterMap map, IReadOnlyList<StatusReplyBody> nodes, string @namespace)
     {
         Dictionary<(uint, uint), long> clocks = [];
         foreach (ClockEntry entry in nodes.SelectMany(n => n.Clocks))
@@ -30,10 +34,11 @@ public sealed record ClusterStatus(
         }
 
         ServerStatus[] servers = [.. map.Members.Select(member => Server(map, member, nodes))];
-        TableStatus[] tables = [.. map.Tables.Select(t => new TableStatus(
-            t.Name, t.Width, t.Rule.Kind.ToString(), nodes.Sum(n => n.Tables.Where(l => l.Table == t.Id).Sum(l => l.HeadedRows))))];
-        WorkerStatus[] workers = [.. map.Jobs.SelectMany(job => job.Workers.Select((worker, index) => new WorkerStatus(
-            job.Name,
+        bool IsOwn(string name) => QualifiedName.Parse(name).Namespace == @namespace;
+        TableStatus[] tables = [.. map.Tables.Where(t => IsOwn(t.Name)).Select(t => new TableStatus(
+            QualifiedName.Parse(t.Name).Name, t.Width, t.Rule.Kind.ToString(), nodes.Sum(n => n.Tables.Where(l => l.Table == t.Id).Sum(l => l.HeadedRows))))];
+        WorkerStatus[] workers = [.. map.Jobs.Where(job => IsOwn(job.Name)).SelectMany(job => job.Workers.Select((worker, index) => new WorkerStatus(
+            QualifiedName.Parse(job.Name).Name,
             index,
             Array.Find(map.Processes, p => p.Process == worker.Process).Name ?? "",
             Clock(clocks, job, index),
@@ -46,7 +51,21 @@ public sealed record ClusterStatus(
         int[] repairing = [.. Enumerable.Range(0, map.Segments).Where(s => map.Chains[s].Head != ClusterMap.Nobody && map.Chains[s].Members.Count(m => m.IsComplete) < copies)];
         return new ClusterStatus(
             (long)map.Version, (int)map.Generation, map.Segments, down.Length, down, repairing, servers, tables, workers, [.. map.Losses.Select(l => l.ToString())],
-            map.Manager.Address, map.Replicas);
+            map.Manager.Address, map.Replicas)
+        {
+            Namespaces = [.. map.Tables.Select(t => t.Name).Concat(map.Jobs.Select(j => j.Name)).Select(name => QualifiedName.Parse(name).Namespace)
+                .Concat(map.Namespaces.Select(n => n.Name)).Distinct().Order(StringComparer.Ordinal).Select(name => Namespace(map, name, nodes))],
+        };
+    }
+
+    private static NamespaceStatus Namespace(ClusterMap map, string name, IReadOnlyList<StatusReplyBody> nodes)
+    {
+        HashSet<uint> tables = [.. map.Tables.Where(t => QualifiedName.Parse(t.Name).Namespace == name).Select(t => t.Id)];
+        MapJob[] jobs = [.. map.Jobs.Where(j => QualifiedName.Parse(j.Name).Namespace == name)];
+        TableLoad[] loads = [.. nodes.SelectMany(n => n.Tables).Where(l => tables.Contains(l.Table))];
+        return new NamespaceStatus(
+            name, tables.Count, jobs.Length, jobs.Sum(j => j.Workers.Count(w => !w.IsFinished)), loads.Sum(l => l.HeadedRows), loads.Sum(l => l.HeadedBytes),
+            Array.Find(map.Namespaces, n => n.Name == name)?.QuotaBytes);
     }
 
     private static long Clock(Dictionary<(uint, uint), long> clocks, MapJob job, int worker) =>
@@ -89,6 +108,16 @@ public sealed record ClusterStatus(
 /// <param name="ReplicationBytes">Bytes of frames that it has sent down chains since its start: pushes, or what their aggregation came to, on their way to replicas.</param>
 public sealed record ServerStatus(
     string Id, int ProcessId, string Address, bool Answers, int Segments, long Rows, long Bytes, long PushRequests, long PullRequests, long PullsWaiting, int SegmentsHeld, bool IsDraining, long ReplicationBytes);
+
+/// <summary>One namespace.</summary>
+/// <param name="Name">Its name, empty for the default one.</param>
+/// <param name="Tables">How many tables it has.</param>
+/// <param name="Jobs">How many jobs run in it.</param>
+/// <param name="WorkersAtWork">How many workers of its jobs have not finished.</param>
+/// <param name="Rows">Rows of its tables, each counted once however many copies there are, of the servers that answered.</param>
+/// <param name="Bytes">What these take of its quota; see <see cref="WeirClient.SetNamespaceQuotaAsync"/>.</param>
+/// <param name="QuotaBytes">Its quota; null for none.</param>
+public sealed record NamespaceStatus(string Name, int Tables, int Jobs, int WorkersAtWork, long Rows, long Bytes, long? QuotaBytes);
 
 /// <summary>One table.</summary>
 /// <param name="Name">Its name.</param>

@@ -8,6 +8,13 @@ public sealed record ClientOptions
     /// <summary>A name for people: status shows it beside the workers that the process hosts.</summary>
     public string Name { get; init; } = "client";
 
+    /// <summary>
+    /// The namespace that the client works in (papers PS-6): names of tables, jobs, vectors, matrices and tasks' nodes are names there, and nothing else is seen by name. Clients of one namespace
+    /// share what is in it, as trainers and readers do. 1 to 64 letters, digits, '.', '-' or '_', beginning with a letter or digit; empty, the default, for the default namespace. It is there once
+    /// something in it is opened. It keeps apart who gets along, and is no protection against somebody who makes up numbers of tables.
+    /// </summary>
+    public string Namespace { get; init; } = "";
+
     /// <summary>After how long a call fails with <see cref="Status.DeadlineExceeded"/> unless it names its own deadline. Default 5 minutes: far
     /// beyond any takeover, short enough that nothing hangs for ever.</summary>
     public long DeadlineMs { get; init; } = 300_000;
@@ -43,6 +50,11 @@ public sealed record ClientOptions
     public IReadOnlyList<string> Validate()
     {
         List<string> faults = [.. FilterForms.Faults(Filters, nameof(Filters))];
+        if (QualifiedName.NamespaceFault(Namespace) is { } fault)
+        {
+            faults.Add($"{nameof(Namespace)}: {fault}");
+        }
+
         foreach ((string name, long value) in (ReadOnlySpan<(string, long)>)[
             (nameof(DeadlineMs), DeadlineMs), (nameof(ConnectMs), ConnectMs), (nameof(StartMs), StartMs), (nameof(UnreachableMs), UnreachableMs), (nameof(RetryMs), RetryMs),
             (nameof(BackoffMs), BackoffMs), (nameof(HeartbeatMs), HeartbeatMs), (nameof(WindowFrames), WindowFrames)])
@@ -65,7 +77,7 @@ public sealed record ClientOptions
 /// <summary>Declares a table. The same declaration again gives the same table; another under the same name is refused.</summary>
 public sealed record TableOptions
 {
-    /// <summary>The table's name in the cluster, at most 256 bytes.</summary>
+    /// <summary>The table's name in the client's namespace, at most 256 bytes without a '/'.</summary>
     public required string Name { get; init; }
 
     /// <summary>Floats a row, 1 to 65,536.</summary>
@@ -134,7 +146,7 @@ public sealed record TableOptions
 /// <summary>Declares a job: a number of logical workers, hosted by however many processes there are.</summary>
 public sealed record JobOptions
 {
-    /// <summary>The job's name, unique among running jobs.</summary>
+    /// <summary>The job's name, unique among running jobs of the client's namespace; at most 256 bytes without a '/'.</summary>
     public required string Name { get; init; }
 
     /// <summary>Logical workers, each with a share of the data and a clock of its own. More may join and some leave while it runs.</summary>

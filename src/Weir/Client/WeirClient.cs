@@ -134,7 +134,7 @@ public sealed class WeirClient : IAsyncDisposable
 
     /// <summary>Opens a table, creating it where the cluster has none of this name.</summary>
     /// <exception cref="ArgumentOutOfRangeException">ExpireAfterClocks, AdmitAfterSightings or DelayBound is out of its range.</exception>
-    /// <exception cref="ArgumentException">Filters names none, or two that exclude each other.</exception>
+    /// <exception cref="ArgumentException">The name has a '/'; or Filters names none, or two that exclude each other.</exception>
     /// <exception cref="WeirException">Conflict: a table of this name has another shape, the message shows both; or a server does not know an encoding that the filters use; or a durable table is asked for and a server,
     /// which the message names, has no journal.</exception>
     public async Task<WeirTable> OpenTableAsync(TableOptions options, CancellationToken cancellation = default)
@@ -148,7 +148,7 @@ public sealed class WeirClient : IAsyncDisposable
         }
 
         var body = new OpenTableBody(
-            options.Name, options.Width, options.Rule, options.InitialValue, options.Aggregate, options.Job?.Group ?? 0,
+            Qualified("table", options.Name), options.Width, options.Rule, options.InitialValue, options.Aggregate, options.Job?.Group ?? 0,
             new KeyLifetime(options.ExpireAfterClocks, options.AdmitAfterSightings),
             options.Committed,
             options.Durable,
@@ -196,11 +196,12 @@ public sealed class WeirClient : IAsyncDisposable
     }
 
     /// <summary>Opens a job: its workers are hosted once enough processes call <see cref="HostWorkersAsync"/>.</summary>
+    /// <exception cref="ArgumentException">The name has a '/'.</exception>
     /// <exception cref="WeirException">Conflict: a job of this name is running.</exception>
     public async Task<Job> OpenJobAsync(JobOptions options, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(options);
-        var body = new OpenJobBody(options.Name, options.Workers, options.Hosts, options.ContinueWithout, State.Nonce());
+        var body = new OpenJobBody(Qualified("job", options.Name), options.Workers, options.Hosts, options.ContinueWithout, State.Nonce());
         AdminReplyBody reply = await ChangeAsync(FrameKind.OpenJob, body, cancellation);
         return new Job((uint)reply.First, options.Workers);
     }
@@ -210,18 +211,19 @@ public sealed class WeirClient : IAsyncDisposable
     public async Task<Job> FindJobAsync(uint group, CancellationToken cancellation = default)
     {
         ClusterMap map = await ReadMapAsync(State.Options.DeadlineMs, cancellation);
-        return Of(map.Job(group) ?? throw new WeirException(Status.Ended, $"there is no job {group}"));
+        return Of(map.Job(group) is { } job && IsOwn(job.Name) ? job : throw new WeirException(Status.Ended, $"there is no job {group}{InNamespace}"));
     }
 
     /// <summary>A job that another process has opened, by its name.</summary>
-    /// <param name="name">The name; null for the only job that the cluster runs.</param>
+    /// <param name="name">The name; null for the only job that runs in the client's namespace.</param>
     /// <param name="cancellation">Ends the waiting.</param>
     /// <exception cref="WeirException">Ended: there is no such job, or with no name none or several; the message lists those that run.</exception>
     public async Task<Job> FindJobAsync(string? name, CancellationToken cancellation = default)
     {
         ClusterMap map = await ReadMapAsync(State.Options.DeadlineMs, cancellation);
-        MapJob[] found = [.. map.Jobs.Where(j => name is null || j.Name == name)];
-        string running = map.Jobs.Length == 0 ? "none runs" : $"these run: {string.Join(", ", map.Jobs.Select(j => j.Name))}";
+        MapJob[] own = [.. map.Jobs.Where(j => IsOwn(j.Name))];
+        MapJob[] found = [.. own.Where(j => name is null || QualifiedName.Parse(j.Name).Name == name)];
+        string running = own.Length == 0 ? $"none runs{InNamespace}" : $"these run{InNamespace}: {string.Join(", ", own.Select(j => QualifiedName.Parse(j.Name).Name))}";
         return found.Length == 1
             ? Of(found[0])
             : throw new WeirException(Status.Ended, name is null ? $"the job must be named where not exactly one runs: {running}" : $"there is no job {name}; {running}");
@@ -313,6 +315,33 @@ public sealed class WeirClient : IAsyncDisposable
     {
         ArgumentException.ThrowIfNullOrEmpty(server);
         return new ServerRequests(this).ForgetAsync(server, givesUp, cancellation);
+    }
+
+    /// <summary>
+    /// Says how much memory the rows of a namespace may take (papers PS-6), for an operator: whatever namespace this client works in. A row counts with its values, optimizer state and clock and 12
+    /// bytes for its key, once however many copies there are. Pushes that need new rows beyond that wait, as at a server without memory, until there is room or they fail with
+    /// <see cref="Status.DeadlineExceeded"/> and the reason; pushes to rows that there are go on. Each server sees to its share, that of the segments it leads, so that some percent
+    /// may be left when the first push waits. Rows that are there stay where the quota is set below them.
+    /// </summary>
+    /// <param name="name">The namespace, empty for the default one; nothing needs to be in it yet.</param>
+    /// <param name="quotaBytes">Bytes, above 0; null for as much as the servers have.</param>
+    /// <param name="cancellation">Ends the waiting.</param>
+    /// <exception cref="ArgumentException">This is no namespace's name.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The quota is 0 or below.</exception>
+    public Task SetNamespaceQuotaAsync(string name, long? quotaBytes, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        if (QualifiedName.NamespaceFault(name) is { } fault)
+        {
+            throw new ArgumentException(fault, nameof(name));
+        }
+
+        if (quotaBytes <= 0)
+        {
+            throw new ArgumentOutOfRangeException(nameof(quotaBytes), quotaBytes, "a quota is above 0; null takes it away");
+        }
+
+        return ChangeAsync(FrameKind.SetNamespaceQuota, new SetNamespaceQuotaBody(name, quotaBytes ?? 0), cancellation);
     }
 
     /// <summary>Which workers of a job take part in which iterations, as this client knows it now.</summary>
@@ -471,7 +500,7 @@ public sealed class WeirClient : IAsyncDisposable
         }
     }
 
-    /// <summary>What the cluster says of itself: members, tables, jobs and their workers' clocks.</summary>
+    /// <summary>What the cluster says of itself: members and namespaces, and of the client's namespace the tables, and the jobs with their workers' clocks.</summary>
     public async Task<ClusterStatus> GetStatusAsync(CancellationToken cancellation = default)
     {
         ClusterMap map = await ReadMapAsync(State.Options.ConnectMs, cancellation);
@@ -493,7 +522,7 @@ public sealed class WeirClient : IAsyncDisposable
             }
         }
 
-        return ClusterStatus.Of(map, nodes);
+        return ClusterStatus.Of(map, nodes, State.Options.Namespace);
     }
 
     /// <summary>
@@ -604,6 +633,17 @@ public sealed class WeirClient : IAsyncDisposable
             }
         }
     }
+
+    /// <summary>What the map calls a table, job or tasks' node of the client's namespace.</summary>
+    /// <exception cref="ArgumentException">The name has a slash.</exception>
+    internal string Qualified(string kind, string name) => QualifiedName.NameFault(kind, name) is { } fault
+        ? throw new ArgumentException(fault, nameof(name))
+        : new QualifiedName(State.Options.Namespace, name).ToString();
+
+    /// <summary>Whether what the map calls so is of the client's namespace.</summary>
+    private bool IsOwn(string name) => QualifiedName.Parse(name).Namespace == State.Options.Namespace;
+
+    private string InNamespace => State.Options.Namespace.Length == 0 ? "" : $" in namespace {State.Options.Namespace}";
 
     private static Job Of(MapJob job) => new(job.Group, job.Workers.Count(w => w.From == 1));
 

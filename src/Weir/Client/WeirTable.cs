@@ -9,7 +9,7 @@ public sealed class WeirTable
     internal WeirTable(MapTable table, Filters? filters = null)
     {
         Id = table.Id;
-        Name = table.Name;
+        Name = QualifiedName.Parse(table.Name).Name;
         Width = table.Width;
         Rule = table.Rule;
         InitialValue = table.InitialValue;
@@ -27,7 +27,7 @@ public sealed class WeirTable
     /// <summary>What a push does to a row.</summary>
     internal UpdateRule Rule { get; }
 
-    /// <summary>The name it was declared by.</summary>
+    /// <summary>The name it was declared by, in its client's namespace.</summary>
     public string Name { get; }
 
     /// <summary>Floats a row.</summary>

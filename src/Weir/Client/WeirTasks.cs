@@ -32,7 +32,8 @@ public sealed class WeirTasks
     /// <param name="functions">By their names, which are not empty. What one throws fails its task with its message.</param>
     /// <param name="parallel">How many functions may run at a time, 1 or more.</param>
     /// <param name="cancellation">Ends the serving.</param>
-    /// <exception cref="WeirException">Conflict: another process runs tasks under this name.</exception>
+    /// <exception cref="ArgumentException">The process's name has a '/'.</exception>
+    /// <exception cref="WeirException">Conflict: another process of the client's namespace runs tasks under this name.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
     public async Task ServeAsync(IReadOnlyDictionary<string, Func<TaskCall, Task<ReadOnlyMemory<byte>>>> functions, int parallel = 1, CancellationToken cancellation = default)
     {
@@ -54,10 +55,10 @@ public sealed class WeirTasks
     }
 
     /// <summary>Issues a task to a node. It runs by itself; a node that is not there yet is waited for, for <see cref="ClientOptions.UnreachableMs"/>.</summary>
-    /// <param name="node">The node's name.</param>
+    /// <param name="node">The node's name, in the client's namespace.</param>
     /// <param name="function">The function of the node.</param>
     /// <param name="arguments">Handed to it, at most some 900 KiB.</param>
-    /// <param name="after">Tasks that it must follow, of this caller or of others. The node holds it for those that it runs itself; for others it is issued when they have finished.</param>
+    /// <param name="after">Tasks that it must follow, of this caller or of others in its namespace. The node holds it for those that it runs itself; for others it is issued when they have finished.</param>
     public WeirTask Issue(string node, string function, ReadOnlyMemory<byte> arguments = default, params ReadOnlySpan<TaskId> after)
     {
         ArgumentException.ThrowIfNullOrEmpty(node);
@@ -67,7 +68,7 @@ public sealed class WeirTasks
     }
 
     /// <summary>Ships a graph of tasks whole to one node, which runs each when those that it follows have finished (papers PS-13). The results come together.</summary>
-    /// <param name="node">The node's name.</param>
+    /// <param name="node">The node's name, in the client's namespace.</param>
     /// <param name="graph">The tasks; each follows only tasks before it.</param>
     /// <returns>The tasks, in their order.</returns>
     /// <exception cref="ArgumentException">The graph is empty, or a task follows one that is not before it.</exception>
@@ -102,6 +103,8 @@ public sealed class WeirTasks
 
     private WeirTask[] IssueAll(string node, SentTask[] tasks, TaskId[] after)
     {
+        // Refused at once where it is none.
+        _ = _client.Qualified("node", node);
         ulong issuer = _client.State.Process, first = NextNumber(tasks.Length);
         SentTask[] numbered =
         [
@@ -140,7 +143,7 @@ public sealed class WeirTasks
     {
         await FollowAsync(elsewhere);
         ClientState state = _client.State;
-        var body = new TaskBody(node, state.Process, tasks);
+        var body = new TaskBody(_client.Qualified("node", node), state.Process, tasks);
         if (body.Bytes > FrameHeader.MaxBodyBytes)
         {
             throw new WeirException(Status.Malformed, $"the tasks for {node} take {body.Bytes} bytes with their arguments; a frame has {FrameHeader.MaxBodyBytes}. Push what is larger to a table");
@@ -255,7 +258,7 @@ public sealed class WeirTasks
     private async Task SayAsync(CancellationToken cancellation)
     {
         byte[] bytes = await _client.Core.AskManagerAsync(
-            FrameKind.ServeTasks, FrameKind.AdminReply, new ServeTasksBody(_client.State.Process, _name), _client.State.Options.DeadlineMs, cancellation);
+            FrameKind.ServeTasks, FrameKind.AdminReply, new ServeTasksBody(_client.State.Process, _client.Qualified("node", _name)), _client.State.Options.DeadlineMs, cancellation);
         if (AdminReplyBody.TryRead(bytes, out AdminReplyBody reply) && reply.Status != Status.Acked)
         {
             throw new WeirException(reply.Status, reply.Text);

@@ -15,7 +15,7 @@ internal readonly record struct MapMember(ulong Node, ulong Incarnation, string 
     public bool HasJournal => Journal != 0;
 }
 
-/// <summary>A table as declared. Group 0: no clocks govern it. Committed: it is pulled from the tails of its chains (design R22).</summary>
+/// <summary>A table as declared, under its name as <see cref="QualifiedName"/> has it. Group 0: no clocks govern it. Committed: it is pulled from the tails of its chains (design R22).</summary>
 internal sealed record MapTable(
     uint Id, string Name, int Width, UpdateRule Rule, float InitialValue, bool Aggregate, uint Group, KeyLifetime Lifetime, bool IsCommitted = false)
 {
@@ -103,7 +103,7 @@ internal readonly record struct MapChange(ulong Announced, long NotBefore)
 }
 
 /// <summary>
-/// A job: a group of workers whose clocks govern its tables. Hosting begins once <paramref name="Hosts"/> processes have offered. With
+/// A job, under its name as <see cref="QualifiedName"/> has it: a group of workers whose clocks govern its tables. Hosting begins once <paramref name="Hosts"/> processes have offered. With
 /// <paramref name="ContinuesWithout"/> the workers of a process that dies are done, and not hosted by another (design R8).
 /// </summary>
 internal sealed record MapJob(uint Group, string Name, int Hosts, bool ContinuesWithout, ulong Nonce, MapChange Change, MapWorker[] Workers)
@@ -242,6 +242,12 @@ internal sealed record MapLoss(ulong Node, string Address, int Segments, ulong R
 }
 
 /// <summary>
+/// What a namespace may have: so many bytes of rows in all its tables, each row counted once however many copies there are (PS-6; docs/decisions/0106). One without a quota
+/// has no item; that it is there only its tables and jobs say, by their names.
+/// </summary>
+internal sealed record MapNamespace(string Name, long QuotaBytes);
+
+/// <summary>
 /// The cluster's map: one version has one content, and all decisions about who holds what come from it (design section 1). Immutable: a
 /// change is a copy with the next version, swapped into the register.
 /// </summary>
@@ -280,6 +286,9 @@ internal sealed record ClusterMap
 
     /// <summary>The checkpoint that is being written or loaded, or the last one that was: none or one.</summary>
     public MapCheckpoint[] Checkpoints { get; init; } = [];
+
+    /// <summary>The namespaces that have a quota.</summary>
+    public MapNamespace[] Namespaces { get; init; } = [];
 
     public ulong NextSession { get; init; } = 1;
 

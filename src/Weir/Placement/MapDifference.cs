@@ -86,9 +86,13 @@ internal static class MapDifference
         foreach (MapList list in MapParts.Lists)
         {
             newer = list.Apply(ref reader, older, newer);
+            if (reader.Failed)
+            {
+                return null;
+            }
         }
 
-        if (reader.Failed || ApplySegments(ref reader, older, newer) is not { } changed)
+        if (ApplySegments(ref reader, older, newer) is not { } changed)
         {
             return null;
         }

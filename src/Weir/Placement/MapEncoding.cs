@@ -43,9 +43,14 @@ internal static class MapEncoding
         foreach (MapList list in MapParts.Lists)
         {
             read = list.Read(ref reader, read);
+            if (reader.Failed)
+            {
+                // Each list that is read is a copy of the map: what is cut off makes none.
+                return false;
+            }
         }
 
-        if (reader.Failed || ChainColumns.Read(ref reader, read.Segments, read.Members.Length) is not { } chains || !reader.AtEnd)
+        if (ChainColumns.Read(ref reader, read.Segments, read.Members.Length) is not { } chains || !reader.AtEnd)
         {
             return false;
         }

@@ -65,6 +65,13 @@ internal static class MapParts
             c => 32 + (c.Cuts.Length * CutBytes),
             WriteCheckpoint,
             ReadCheckpoint),
+        new MapList<MapNamespace>(
+            m => m.Namespaces,
+            (m, namespaces) => m with { Namespaces = namespaces },
+            8 + TextBytes,
+            n => 8 + ByteWriter.TextBytes(n.Name),
+            WriteNamespace,
+            ReadNamespace),
     ];
 
     private const int WorkerBytes = 48;
@@ -236,5 +243,17 @@ internal static class MapParts
         }
 
         return new MapCheckpoint(id, process, began, (CheckpointState)state, cuts);
+    }
+
+    private static void WriteNamespace(ref ByteWriter writer, MapNamespace item)
+    {
+        writer.Int64(item.QuotaBytes);
+        writer.Text(item.Name);
+    }
+
+    private static MapNamespace ReadNamespace(ref ByteReader reader)
+    {
+        long quota = reader.Int64();
+        return new MapNamespace(reader.Text(), quota);
     }
 }

@@ -29,7 +29,7 @@ internal static class MapSoundness
         && map.NextSession is > 0 and <= long.MaxValue && map.NextTable is > 0 and <= int.MaxValue && map.NextGroup is > 0 and <= int.MaxValue
         && map.Acceptors.Length is 0 or 1 or 3 or 5 && map.Acceptors.Distinct().Count() == map.Acceptors.Length && Array.TrueForAll(map.Acceptors, a => a.Length > 0)
         && map.Replicas is >= 0 and <= MaxReplicas && MembersAreSound(map) && ChainsAreSound(map) && TablesAreSound(map) && JobsAndSessionsAreSound(map)
-        && CheckpointIsSound(map);
+        && CheckpointIsSound(map) && NamespacesAreSound(map);
 
     /// <summary>Whether a node that acts on <paramref name="older"/> may act on a map next: the same cluster and register, later, of no older manager, nothing redefined.</summary>
     public static bool Follows(ClusterMap map, ClusterMap older)
@@ -141,6 +141,12 @@ internal static class MapSoundness
         return map.Checkpoints.Length == 1 && checkpoint.Id != 0 && checkpoint.Process != 0 && checkpoint.Began <= map.Version
             && checkpoint.State <= CheckpointState.Ended && (checkpoint.State == CheckpointState.Open || checkpoint.Cuts.Length == 0)
             && Array.TrueForAll(checkpoint.Cuts, c => c.Group != 0 && c.Group < map.NextGroup && groups.Add(c.Group) && c.Iteration is >= 0 and <= Seq.MaxIteration);
+    }
+
+    private static bool NamespacesAreSound(ClusterMap map)
+    {
+        HashSet<string> names = [];
+        return Array.TrueForAll(map.Namespaces, n => n.QuotaBytes > 0 && QualifiedName.NamespaceFault(n.Name) is null && names.Add(n.Name));
     }
 
     private static bool TablesAreSound(ClusterMap map)

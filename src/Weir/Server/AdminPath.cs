@@ -55,7 +55,7 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
             case FrameKind.Status:
                 Status(link, header);
                 return true;
-            case FrameKind.JoinNode or FrameKind.JoinProcess or FrameKind.OpenTable or FrameKind.SetDelayBound or FrameKind.DropTable or FrameKind.OpenJob or FrameKind.EndJob
+            case FrameKind.JoinNode or FrameKind.JoinProcess or FrameKind.OpenTable or FrameKind.SetDelayBound or FrameKind.SetNamespaceQuota or FrameKind.DropTable or FrameKind.OpenJob or FrameKind.EndJob
                 or FrameKind.AddWorkers or FrameKind.RemoveWorker or FrameKind.Begun or FrameKind.OpenSession or FrameKind.EndSession or FrameKind.Leave or FrameKind.Drain or FrameKind.Forget
                 or FrameKind.RegisterRead or FrameKind.RegisterSwap or FrameKind.ServeTasks or FrameKind.Task
                 or FrameKind.OpenCheckpoint or FrameKind.EndCheckpoint or FrameKind.BeginRestore:
@@ -270,6 +270,9 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
             case FrameKind.SetDelayBound when SetDelayBoundBody.TryRead(body, out SetDelayBoundBody set):
                 membership.Request(link, header, map => MapChanges.SetDelayBound(map, set));
                 return true;
+            case FrameKind.SetNamespaceQuota when SetNamespaceQuotaBody.TryRead(body, out SetNamespaceQuotaBody quota):
+                membership.Request(link, header, map => MapChanges.SetNamespaceQuota(map, quota));
+                return true;
             case FrameKind.DropTable when NumberBody.TryRead(body, out NumberBody drop):
                 membership.Request(link, header, map => MapChanges.DropTable(map, drop.Number));
                 return true;
@@ -418,13 +421,7 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
 
     private void Status(LinkId link, in FrameHeader header)
     {
-        Dictionary<uint, long> headed = [];
-        foreach (TableSegment table in node.HeadedSegments.SelectMany(segment => segment.Tables))
-        {
-            headed[table.Table.Id] = headed.GetValueOrDefault(table.Table.Id) + table.Rows.Rows;
-        }
-
-        TableLoad[] tables = [.. node.Tables.Select(t => new TableLoad(t.Key, t.Value.Rows, t.Value.Bytes, headed.GetValueOrDefault(t.Key)))];
+        TableLoad[] tables = [.. node.Tables.Select(t => new TableLoad(t.Key, t.Value.Rows, t.Value.Bytes, t.Value.CountedRows, t.Value.CountedRows * t.Value.CountedBytesOfRow))];
         List<ClockEntry> clocks = node.Clocks.Entries(node.Map?.Version ?? 0);
         var reply = new StatusReplyBody(
             node.Options.Node, node.Options.ProcessId, node.Budget.Used, node.Budget.Limit, node.Counters, tables, clocks);

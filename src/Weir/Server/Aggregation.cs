@@ -47,6 +47,9 @@ internal sealed class Aggregation
     /// <summary>The oldest iteration could close but for the node's memory limit.</summary>
     public bool IsFull { get; set; }
 
+    /// <summary>The oldest iteration could close but for the quota of the table's namespace.</summary>
+    public bool IsOverQuota { get; set; }
+
     public IReadOnlyDictionary<long, List<Contribution>> Open => _open;
 
     /// <summary>received[] of a worker: what came, applied or held; begins as last[].</summary>

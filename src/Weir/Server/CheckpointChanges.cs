@@ -142,6 +142,9 @@ internal static class CheckpointChanges
             Generation = map.Generation + 1,
             Tables = [.. recorded.Tables.Select(t => t with { IsLost = false })],
             Jobs = [.. recorded.Jobs.Select(Unhosted)],
+
+            // Of namespaces that the checkpoint knows nothing of what the operator has said stands.
+            Namespaces = [.. recorded.Namespaces, .. map.Namespaces.Where(n => !Array.Exists(recorded.Namespaces, r => r.Name == n.Name))],
             Processes = [.. map.Processes.Where(p => p.Group == 0 || groups.Contains(p.Group))],
             Sessions = [],
             Losses = [],

@@ -115,14 +115,13 @@ internal sealed class IterationPath(NodeState node)
             table.CutBefore(iteration, node.Map!.Checkpoint, node.Budget);
             (ulong[] keys, float[] values) = Aggregation.Fold(contributions, table.Table.Width);
             table.Snapshot?.Save(keys);
-            if (table.Rows.Apply(keys, values, RowOperation.Update) == StoreResult.Full)
+            StoreResult result = table.Rows.Apply(keys, values, RowOperation.Update, mostNewRows: node.Quotas.RowsLeft(table.Table.Id, table.Rows));
+            (aggregation.IsFull, aggregation.IsOverQuota) = (result == StoreResult.Full, result == StoreResult.TooManyNewRows);
+            if (aggregation.IsFull || aggregation.IsOverQuota)
             {
                 // The iteration stays open until there is room; it is tried again when a held part comes again, whose answer says why it waits.
-                aggregation.IsFull = true;
                 return closed;
             }
-
-            aggregation.IsFull = false;
 
             segment.Touched(table.Table.Id, keys);
             ulong number = node.Entries.Iteration(segment, table.Table, iteration, contributions, keys, values);

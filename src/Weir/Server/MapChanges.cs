@@ -225,9 +225,9 @@ internal static class MapChanges
     public static Decision OpenTable(ClusterMap map, in OpenTableBody open, ServerLimits limits)
     {
         OpenTableBody body = open;
-        if (body.Name.Length == 0 || ByteWriter.TextBytes(body.Name) > limits.MaxNameBytes)
+        if (QualifiedName.Fault("table", body.Name, limits.MaxNameBytes) is { } fault)
         {
-            return Refuse($"a table's name has 1 to {limits.MaxNameBytes} bytes");
+            return Refuse(fault);
         }
 
         if (body.Width < 1 || body.Width > limits.MaxWidth)
@@ -312,6 +312,25 @@ internal static class MapChanges
     public static Decision DropTable(ClusterMap map, uint table) =>
         Done(map.Table(table) is null ? map : map with { Tables = [.. map.Tables.Where(t => t.Id != table)] });
 
+    /// <summary>A namespace may have so many bytes of rows from now on, or as many as the servers have room for (PS-6).</summary>
+    public static Decision SetNamespaceQuota(ClusterMap map, in SetNamespaceQuotaBody set)
+    {
+        SetNamespaceQuotaBody body = set;
+        if (QualifiedName.NamespaceFault(body.Name) is { } fault)
+        {
+            return Refuse(fault);
+        }
+
+        var wanted = new MapNamespace(body.Name, body.QuotaBytes);
+        if (Array.IndexOf(map.Namespaces, wanted) >= 0)
+        {
+            return Done(map);
+        }
+
+        MapNamespace[] others = [.. map.Namespaces.Where(n => n.Name != body.Name)];
+        return others.Length == map.Namespaces.Length && body.QuotaBytes == 0 ? Done(map) : Done(map with { Namespaces = body.QuotaBytes == 0 ? others : [.. others, wanted] });
+    }
+
     public static Decision OpenJob(ClusterMap map, in OpenJobBody open, ServerLimits limits)
     {
         OpenJobBody body = open;
@@ -320,9 +339,9 @@ internal static class MapChanges
             return Refuse($"job {body.Name} asks for {body.Workers} workers on {body.Hosts} processes; it must be 1 to {limits.MaxWorkers} workers on at most as many processes");
         }
 
-        if (body.Name.Length == 0 || ByteWriter.TextBytes(body.Name) > limits.MaxNameBytes)
+        if (QualifiedName.Fault("job", body.Name, limits.MaxNameBytes) is { } fault)
         {
-            return Refuse($"a job's name has 1 to {limits.MaxNameBytes} bytes");
+            return Refuse(fault);
         }
 
         if (Array.Find(map.Jobs, j => j.Name == body.Name) is { } known)

@@ -25,6 +25,7 @@ internal sealed class NodeState : IDisposable
         Budget = new MemoryBudget(options.MemoryLimitBytes, options.Memory);
         KeyLists = new KeyListCache(options.Limits.KeyListBytes);
         Incarnation = options.Incarnation;
+        Quotas = new NamespaceQuotas(this);
         Journal = options.Journal is null ? null : new JournalPath(this, options.Journal);
     }
 
@@ -41,6 +42,9 @@ internal sealed class NodeState : IDisposable
     public Outbox Outbox { get; }
 
     public MemoryBudget Budget { get; }
+
+    /// <summary>What namespaces may have here.</summary>
+    public NamespaceQuotas Quotas { get; }
 
     /// <summary>Key lists that peers refer to.</summary>
     public KeyListCache KeyLists { get; }
@@ -198,10 +202,11 @@ internal sealed class NodeState : IDisposable
         }
 
         HasDurable = Array.Exists(map.Tables, t => t.Durable);
-        int complete = map.Copies;
+        int complete = map.Copies, headed = 0;
         for (int index = 0; index < map.Segments; index++)
         {
             MapChain chain = map.Chains[index];
+            headed += self >= 0 && chain.Head == self ? 1 : 0;
             if (_segments[index] is { } held && held.Chain.Epoch < chain.Emptied)
             {
                 // What it held was given up, and it begins anew without rows (R6).
@@ -233,6 +238,7 @@ internal sealed class NodeState : IDisposable
             rows?.Dispose();
         }
 
+        Quotas.Adopt(map, headed);
         KeyLists.Drop(list => map.Generation != older?.Generation || map.Table(list.Table) is null || Find(list.Segment) is null);
         Clocks.Adopt(map);
         DropWhatTheLostSentBeyond(map);

@@ -248,9 +248,15 @@ internal sealed class PushPath(NodeState node)
             rows.Snapshot?.Save(keys);
 
             // Full is decided before a number is given, against the smallest room in the chain (R15).
-            if ((ulong)(part.Rows * (rows.Rows.RowBytes + Slot.Bytes)) > segment.RoomBelow || rows.Rows.Apply(keys, values, operation, clock) == StoreResult.Full)
+            if ((ulong)(part.Rows * (rows.Rows.RowBytes + Slot.Bytes)) > segment.RoomBelow)
             {
                 return Reply(part, Status.Full, 0, MemoryLimit);
+            }
+
+            StoreResult result = rows.Rows.Apply(keys, values, operation, clock, node.Quotas.RowsLeft(part.Table, rows.Rows));
+            if (result is StoreResult.Full or StoreResult.TooManyNewRows)
+            {
+                return Reply(part, Status.Full, 0, result == StoreResult.Full ? MemoryLimit : node.Quotas.Refusal(part.Table));
             }
         }
 
@@ -306,7 +312,7 @@ internal sealed class PushPath(NodeState node)
                 held.Link = link;
             }
 
-            return Reply(part, Status.Held, closed, aggregation.IsFull ? MemoryLimit : "");
+            return Reply(part, Status.Held, closed, aggregation.IsFull ? MemoryLimit : aggregation.IsOverQuota ? node.Quotas.Refusal(part.Table) : "");
         }
 
         if (part.N > receivedN + 1)

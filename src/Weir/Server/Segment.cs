@@ -248,6 +248,11 @@ internal sealed class Segment(int index, LogBytes logBytes) : IDisposable
         }
 
         IsBack &= Place < 0;
+        foreach (TableSegment table in _tables.Values)
+        {
+            table.Rows.IsCounted = IsHead;
+        }
+
         Target = Place >= 0 ? null : Target;
         return changed;
     }
@@ -326,7 +331,11 @@ internal sealed class Segment(int index, LogBytes logBytes) : IDisposable
 
     public TableSegment? Find(uint table) => _tables.GetValueOrDefault(table);
 
-    public void Add(TableSegment table) => _tables.Add(table.Table.Id, table);
+    public void Add(TableSegment table)
+    {
+        _tables.Add(table.Table.Id, table);
+        table.Rows.IsCounted = IsHead;
+    }
 
     public void Drop(uint table)
     {

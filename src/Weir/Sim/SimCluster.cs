@@ -1,4 +1,5 @@
 using Weir.Client;
+using Weir.Keys;
 using Weir.Placement;
 using Weir.Register;
 using Weir.Server;
@@ -133,8 +134,9 @@ internal sealed class SimCluster : IDisposable
     /// <summary>A process of its own, which finds the cluster at any server that answers, or at the one given.</summary>
     public async Task<WeirClient> OpenAsync(string name, ClientOptions? options = null, int? server = null)
     {
-        SimPort port = Network.Port($"process:{name}");
-        var core = new ClientCore((options ?? new ClientOptions()) with { Name = name }, port, Scheduler, Pool, new Rng(_rng.Next()), TaskCreationOptions.None);
+        options = (options ?? new ClientOptions()) with { Name = name };
+        SimPort port = Network.Port($"process:{new QualifiedName(options.Namespace, name)}");
+        var core = new ClientCore(options, port, Scheduler, Pool, new Rng(_rng.Next()), TaskCreationOptions.None);
         port.Machine = core;
         Tick(port);
         WeirClient client = await WeirClient.OpenAsync(

@@ -15,6 +15,7 @@ internal sealed unsafe partial class SegmentRows : IDisposable
     private readonly TableRows _table;
     private readonly KeyIndex _index;
     private readonly AdmissionSketch? _admission;
+    private bool _isCounted;
     private bool _disposed;
 
     internal SegmentRows(TableRows table, int segment, int segmentBits)
@@ -27,11 +28,28 @@ internal sealed unsafe partial class SegmentRows : IDisposable
     /// <summary>Keys that have a row.</summary>
     public long Rows => _index.Count;
 
+    /// <summary>
+    /// Whether the table counts these rows in <see cref="TableRows.CountedRows"/>; not at first. A node has it count those of the segments that it heads,
+    /// so that of the copies of a row one counts.
+    /// </summary>
+    public bool IsCounted
+    {
+        get => _isCounted;
+        set
+        {
+            _table.CountedRows += value == _isCounted ? 0 : value ? Rows : -Rows;
+            _isCounted = value;
+        }
+    }
+
     /// <summary>The bytes of the rows, values and state, of the index and of the sketch.</summary>
     public long Bytes => IndexBytes + SketchBytes + (Rows * _table.RowBytes);
 
     /// <summary>The bytes of one row: values, state and clock.</summary>
     public long RowBytes => _table.RowBytes;
+
+    /// <summary>What one row takes of a quota; see <see cref="TableRows.CountedBytesOfRow"/>.</summary>
+    public long CountedBytesOfRow => _table.CountedBytesOfRow;
 
     /// <summary>The bytes of the index alone.</summary>
     public long IndexBytes => _index.Bytes;
@@ -54,7 +72,8 @@ internal sealed unsafe partial class SegmentRows : IDisposable
     /// <param name="values">Width floats for each key, in the order of the keys.</param>
     /// <param name="operation">Through the update rule, or in place of the values.</param>
     /// <param name="clock">The iteration of the push, 0 or above: where the table keeps it, a row's last clock rises to it.</param>
-    public StoreResult Apply(ReadOnlySpan<ulong> keys, ReadOnlySpan<float> values, RowOperation operation, long clock = 0)
+    /// <param name="mostNewRows">Where more keys would get a row the call gives <c>TooManyNewRows</c> and changes nothing.</param>
+    public StoreResult Apply(ReadOnlySpan<ulong> keys, ReadOnlySpan<float> values, RowOperation operation, long clock = 0, long mostNewRows = long.MaxValue)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         if (values.Length != (long)keys.Length * _table.Width)
@@ -67,7 +86,7 @@ internal sealed unsafe partial class SegmentRows : IDisposable
         int missing = keys.Length - FindRows(keys, rows);
         if (missing > 0)
         {
-            StoreResult result = Insert(keys, rows, missing, _admission is not null && operation == RowOperation.Update);
+            StoreResult result = Insert(keys, rows, missing, _admission is not null && operation == RowOperation.Update, mostNewRows);
             if (result != StoreResult.Ok)
             {
                 return result;
@@ -183,6 +202,7 @@ internal sealed unsafe partial class SegmentRows : IDisposable
             }
         }
 
+        _table.CountedRows -= _isCounted ? deleted : 0;
         _index.ShrinkIfSparse();
         return deleted;
     }
@@ -235,6 +255,7 @@ internal sealed unsafe partial class SegmentRows : IDisposable
     {
         if (!_disposed)
         {
+            IsCounted = false;
             _table.GiveBack(_index);
             Close();
         }
@@ -243,6 +264,7 @@ internal sealed unsafe partial class SegmentRows : IDisposable
     /// <summary>As <see cref="Dispose"/>, where the table frees all rows at once and none need be given back.</summary>
     internal void CloseWithTable()
     {
+        IsCounted = false;
         _index.Dispose();
         Close();
     }
@@ -289,7 +311,7 @@ internal sealed unsafe partial class SegmentRows : IDisposable
     }
 
     /// <summary>Gives the keys without a row new ones, once the budget has paid for all of them.</summary>
-    private StoreResult Insert(ReadOnlySpan<ulong> keys, Span<uint> rows, int missing, bool asksSketch)
+    private StoreResult Insert(ReadOnlySpan<ulong> keys, Span<uint> rows, int missing, bool asksSketch, long mostNewRows = long.MaxValue)
     {
         ulong lowest = ulong.MaxValue, highest = 0;
         for (int i = 0; i < keys.Length; i++)
@@ -313,6 +335,11 @@ internal sealed unsafe partial class SegmentRows : IDisposable
             missing -= MarkRareKeys(keys, rows);
         }
 
+        if (missing > mostNewRows)
+        {
+            return StoreResult.TooManyNewRows;
+        }
+
         if (!TryMakeRoom(missing, asksSketch))
         {
             return StoreResult.Full;
@@ -323,6 +350,7 @@ internal sealed unsafe partial class SegmentRows : IDisposable
             CountSightings(keys, rows);
         }
 
+        long before = Rows;
         for (int i = 0; i < keys.Length; i++)
         {
             if (rows[i] == Slot.NoRow)
@@ -338,6 +366,7 @@ internal sealed unsafe partial class SegmentRows : IDisposable
             }
         }
 
+        _table.CountedRows += _isCounted ? Rows - before : 0;
         return StoreResult.Ok;
     }
 

@@ -11,4 +11,7 @@ internal enum StoreResult : byte
 
     /// <summary>A key belongs to another segment: foreign bytes were not sliced as the map says.</summary>
     WrongSegment = 2,
+
+    /// <summary>More keys have no row yet than the caller allows to get one.</summary>
+    TooManyNewRows = 3,
 }

@@ -65,6 +65,12 @@ internal sealed unsafe class TableRows : IDisposable
     /// <summary>Rows of all segments.</summary>
     public long Rows => Slabs.Rows - _closedRows;
 
+    /// <summary>Rows of the segments that are <see cref="SegmentRows.IsCounted"/>.</summary>
+    public long CountedRows { get; internal set; }
+
+    /// <summary>What a row takes of a quota: its values, state and clock, and one slot of the index. What is free in slabs and indexes is the node's matter.</summary>
+    public long CountedBytesOfRow => RowBytes + Slot.Bytes;
+
     /// <summary>The native bytes of the rows of all segments, free ones included, and of the segments' indexes and sketches.</summary>
     public long Bytes => Slabs.Bytes + _segments.Sum(segment => segment.IndexBytes + segment.SketchBytes) + _closed.Sum(index => index.Bytes);
 

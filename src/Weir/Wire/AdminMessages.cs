@@ -265,6 +265,26 @@ internal readonly record struct SetDelayBoundBody(uint Table, int DelayBound) : 
     }
 }
 
+/// <summary>SetNamespaceQuota: a namespace may have so many bytes of rows from now on (PS-6); 0 for as many as there is room for.</summary>
+internal readonly record struct SetNamespaceQuotaBody(string Name, long QuotaBytes) : IBody
+{
+    public int Bytes => 8 + ByteWriter.TextBytes(Name);
+
+    public void Write(ref ByteWriter writer)
+    {
+        writer.Int64(QuotaBytes);
+        writer.Text(Name);
+    }
+
+    public static bool TryRead(ReadOnlySpan<byte> body, out SetNamespaceQuotaBody message)
+    {
+        var reader = new ByteReader(body);
+        long quota = reader.Int64();
+        message = new SetNamespaceQuotaBody(reader.Text(), quota);
+        return reader.AtEnd && quota >= 0;
+    }
+}
+
 /// <summary>DropTable and EndJob: the number of what ends.</summary>
 internal readonly record struct NumberBody(uint Number) : IBody
 {

@@ -39,6 +39,7 @@ internal enum FrameKind : byte
     Begun = 36,
     SetDelayBound = 37,
     ScanHighest = 38,
+    SetNamespaceQuota = 39,
     Leave = 27,
     AdminReply = 28,
     Scan = 29,

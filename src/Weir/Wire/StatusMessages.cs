@@ -43,10 +43,10 @@ internal record struct NodeCounters
     }
 }
 
-/// <summary>Rows and bytes of one table on one node, copies for other nodes included, and the rows of the segments that it heads.</summary>
-internal readonly record struct TableLoad(uint Table, long Rows, long Bytes, long HeadedRows)
+/// <summary>Rows and bytes of one table on one node, copies for other nodes included; the rows of the segments that it heads, and what these take of a quota.</summary>
+internal readonly record struct TableLoad(uint Table, long Rows, long Bytes, long HeadedRows, long HeadedBytes)
 {
-    public const int Size = 32;
+    public const int Size = 40;
 }
 
 /// <summary>StatusReply: what one node says of itself, with the clocks it knows.</summary>
@@ -84,6 +84,7 @@ internal readonly struct StatusReplyBody(
             writer.Int64(table.Rows);
             writer.Int64(table.Bytes);
             writer.Int64(table.HeadedRows);
+            writer.Int64(table.HeadedBytes);
         }
 
         new ClockBody(clocks).Write(ref writer);
@@ -101,7 +102,7 @@ internal readonly struct StatusReplyBody(
         var tables = new TableLoad[count];
         for (int i = 0; i < count; i++)
         {
-            tables[i] = new TableLoad((uint)reader.UInt64(), reader.Int64(), reader.Int64(), reader.Int64());
+            tables[i] = new TableLoad((uint)reader.UInt64(), reader.Int64(), reader.Int64(), reader.Int64(), reader.Int64());
         }
 
         List<ClockEntry> clocks = [];

@@ -69,11 +69,11 @@ public sealed class StatusTests : IDisposable
         chains[3] = chains[3] with { Members = [ChainMember.Complete(0), new ChainMember(1, 1)], IsDown = true };
         chains[5] = chains[5] with { Members = [ChainMember.Complete(0), new ChainMember(1, 1)] };
         chains[9] = chains[9] with { Members = [ChainMember.Complete(0)] };
-        var status = ClusterStatus.Of(map with { Chains = chains }, []);
+        var status = ClusterStatus.Of(map with { Chains = chains }, [], "");
         JsonFile.Write(_folder["status.json"], StatusReport.Of(status), ReportJson.Default.StatusReport);
         using JsonDocument report = JsonDocument.Parse(File.ReadAllBytes(_folder["status.json"]));
         Assert.Equal(
-            ["mapVersion", "generation", "members", "down", "repairing", "tables", "workers", "losses"], report.RootElement.EnumerateObject().Select(p => p.Name));
+            ["mapVersion", "generation", "members", "down", "repairing", "tables", "workers", "losses", "namespaces"], report.RootElement.EnumerateObject().Select(p => p.Name));
         Assert.Equal([3], report.RootElement.GetProperty("down").EnumerateArray().Select(s => s.GetInt32()));
         Assert.Equal([3, 5, 9], report.RootElement.GetProperty("repairing").EnumerateArray().Select(s => s.GetInt32()));
 

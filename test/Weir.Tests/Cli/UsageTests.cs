@@ -55,6 +55,12 @@ public class UsageTests
     [InlineData("serve --listen 127.0.0.1:65536", "the port must be a number from 0 to 65535")]
     [InlineData("serve --memory 5", "--memory is '5'")]
     [InlineData("status", "--cluster")]
+    [InlineData("train --namespace a/b", "--namespace: a namespace's name has 1 to 64 letters, digits, '.', '-' or '_' and begins with a letter or digit; 'a/b' is none")]
+    [InlineData("status --cluster 127.0.0.1:1 --namespace .", "--namespace: a namespace's name has")]
+    [InlineData("namespace a/b --cluster 127.0.0.1:1", "'a/b' is none")]
+    [InlineData("namespace ads --quota-mb 5", "--cluster")]
+    [InlineData("namespace ads --cluster 127.0.0.1:1 --quota-mb 0", "--quota-mb is '0'; it must be a whole number from 1 to 1,000,000,000")]
+    [InlineData("namespace ads --cluster 127.0.0.1:1 --quota-mb 5 --no-quota", "--quota-mb and --no-quota contradict each other")]
     [InlineData("evaluate --model x", "--test")]
     [InlineData("predict --data x", "--model")]
     [InlineData("bench", "command")]
@@ -124,7 +130,7 @@ public class UsageTests
         string[] options = [.. run.Output.Split('\n').Where(text => text.StartsWith("  --", StringComparison.Ordinal))];
         Assert.Equal(
             ["--train", "--test", "--out", "--report", "--seed", "--method", "--blocks", "--step", "--curvature", "--loss-scale", "--rule", "--alpha", "--beta", "--l1", "--l2", "--admit-after", "--expire-after", "--passes", "--batch", "--servers", "--replicas", "--workers",
-                "--delay", "--aggregate", "--no-intercept", "--segments", "--processes", "--continue-without", "--transport", "--cluster", "--filters", "--init-from", "--evaluate-every",
+                "--delay", "--aggregate", "--no-intercept", "--segments", "--processes", "--continue-without", "--transport", "--cluster", "--namespace", "--filters", "--init-from", "--evaluate-every",
                 "--checkpoint", "--checkpoint-every", "--checkpoints-kept", "--resume"],
             options.Select(text => text.Trim().Split(' ')[0]));
         Assert.All(options, text => Assert.Contains("default", text, StringComparison.OrdinalIgnoreCase));

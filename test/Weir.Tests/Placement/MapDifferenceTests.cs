@@ -50,8 +50,8 @@ public class MapDifferenceTests
         };
         byte[] bytes = MapDifference.Encode(Map, gone);
 
-        // Length, versions and head, two pieces of the members, seven lists as they were, no segments, the fingerprint.
-        Assert.Equal(12 + MapEncoding.HeadBytes + (4 + 12 + 12) + (7 * 4) + 4 + 8, bytes.Length);
+        // Length, versions and head, two pieces of the members, eight lists as they were, no segments, the fingerprint.
+        Assert.Equal(12 + MapEncoding.HeadBytes + (4 + 12 + 12) + (8 * 4) + 4 + 8, bytes.Length);
         Assert.True(MapDifference.TryApply(Map, bytes, out ClusterMap applied));
         Assert.Equal(gone.Chains.Select(c => c.Head), applied.Chains.Select(c => c.Head));
     }

@@ -19,7 +19,7 @@ internal static class MapEdits
         return map with { Version = version };
     }
 
-    private static ClusterMap One(ClusterMap map, Rng rng) => rng.Below(8) switch
+    private static ClusterMap One(ClusterMap map, Rng rng) => rng.Below(10) switch
     {
         0 => map with { Members = Inserted(map.Members, new MapMember(map.Members.Max(m => m.Node) + 1, rng.Next(), $"host{rng.Below(9)}:1", 100, ""), map.Members.Length) },
         1 when map.Members.Length > 1 => WithoutMember(map, 1 + rng.Below(map.Members.Length - 1)),
@@ -28,6 +28,8 @@ internal static class MapEdits
         4 => map with { Tables = Inserted(map.Tables, Table(map.NextTable), rng.Below(map.Tables.Length + 1)), NextTable = map.NextTable + 1 },
         5 when map.Tables.Length > 0 => map with { Tables = Without(map.Tables, rng.Below(map.Tables.Length)) },
         6 => map with { Losses = Inserted(map.Losses, new MapLoss(rng.Next(), "gone", 1, rng.Next()), 0), Generation = map.Generation + (uint)rng.Below(2) },
+        7 => map with { Namespaces = Inserted(map.Namespaces, new MapNamespace($"namespace{rng.Next():x}", 1 + rng.Below(1000)), rng.Below(map.Namespaces.Length + 1)) },
+        8 when map.Namespaces.Length > 0 => map with { Namespaces = Without(map.Namespaces, rng.Below(map.Namespaces.Length)) },
         _ => Moved(map, rng),
     };
 

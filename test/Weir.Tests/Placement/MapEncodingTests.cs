@@ -41,6 +41,7 @@ public class MapEncodingTests
                 Assert.Equal(map.Processes, read.Processes);
                 Assert.Equal(map.Sessions, read.Sessions);
                 Assert.Equal(map.Losses, read.Losses);
+                Assert.Equal(map.Namespaces, read.Namespaces);
                 Assert.Equal(map.Replicas, read.Replicas);
                 Assert.Equal(map.Chains.Select(c => (c.Epoch, c.IsDown)), read.Chains.Select(c => (c.Epoch, c.IsDown)));
                 Assert.Equal(map.Chains.SelectMany(c => c.Members), read.Chains.SelectMany(c => c.Members));
@@ -111,6 +112,10 @@ public class MapEncodingTests
             Map with { Sessions = [new MapSession(job.Workers[0].Session, 20)] },
             Map with { Sessions = [new MapSession(0, 20)] },
             Map with { Processes = [Map.Processes[0], Map.Processes[0]] },
+            Map with { Namespaces = [Map.Namespaces[0], Map.Namespaces[0]] },
+            Map with { Namespaces = [Map.Namespaces[0] with { QuotaBytes = 0 }] },
+            Map with { Namespaces = [Map.Namespaces[0] with { Name = "a/b" }] },
+            Map with { Namespaces = [Map.Namespaces[0] with { Name = new string('a', QualifiedName.MaxNamespaceLength + 1) }] },
         ];
         Assert.True(MapEncoding.TryDecode(MapEncoding.Encode(Map), out _));
         for (int i = 0; i < unsound.Length; i++)
@@ -202,6 +207,7 @@ public class MapEncodingTests
             Jobs = hosted,
             Processes = [.. processes.Select((p, i) => new MapProcess((ulong)i + 1, p.Incarnation, p.Group, p.Name))],
             Sessions = own,
+            Namespaces = [.. losses.Select((l, i) => new MapNamespace(i == 0 ? "" : $"namespace-{i}", l.Segments + 1L))],
             Losses = [.. losses.Select((l, i) => new MapLoss((ulong)i + 90, l.Address, l.Segments, l.Rows))],
             NextSession = session,
             NextTable = (uint)tables.Length + 1,

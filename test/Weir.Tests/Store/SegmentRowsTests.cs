@@ -85,6 +85,55 @@ public class SegmentRowsTests
     }
 
     [Fact]
+    public void ATableCountsTheRowsOfThoseSegmentsThatAreToCount()
+    {
+        MemoryBudget budget = new(long.MaxValue);
+        TableRows table = new(1, UpdateRule.Add, 0, budget);
+        SegmentRows counted = table.OpenSegment(0, 1), other = table.OpenSegment(1, 1);
+        Rng rng = new(7);
+        ulong[] keys = Keys(rng, 30, 0), others = Keys(rng, 20, 1);
+        counted.IsCounted = true;
+        Assert.Equal(StoreResult.Ok, counted.Apply(keys, Ones(30), RowOperation.Update));
+        Assert.Equal(StoreResult.Ok, counted.Apply(keys.AsSpan(0, 10), Ones(10), RowOperation.Update));
+        Assert.Equal(StoreResult.Ok, other.WriteImages(others, Ones(20), default));
+        Assert.Equal(30, table.CountedRows);
+        Assert.Equal(5, counted.Delete(keys.AsSpan(0, 5)));
+        Assert.Equal(0, counted.Delete(keys.AsSpan(0, 5)));
+        Assert.Equal(20, other.Delete(others));
+        Assert.Equal(25, table.CountedRows);
+        Assert.Equal(StoreResult.Ok, other.WriteImages(others, Ones(20), default));
+        other.IsCounted = true;
+        Assert.Equal(45, table.CountedRows);
+        Assert.Equal(StoreResult.Ok, other.WriteImages(Keys(rng, 4, 1), Ones(4), default));
+        counted.IsCounted = false;
+        Assert.Equal(24, table.CountedRows);
+        other.Dispose();
+        Assert.Equal(0, table.CountedRows);
+        counted.IsCounted = true;
+        table.Dispose();
+        Assert.Equal(0, table.CountedRows);
+    }
+
+    [Fact]
+    public void MoreNewRowsThanAreAllowedAreRefusedAndNothingChanges()
+    {
+        MemoryBudget budget = new(long.MaxValue);
+        using TableRows table = new(1, UpdateRule.Add, 0, budget);
+        SegmentRows rows = table.OpenSegment(0, 1);
+        Rng rng = new(8);
+        ulong[] keys = Keys(rng, 10, 0), more = Keys(rng, 6, 0);
+        Assert.Equal(StoreResult.Ok, rows.Apply(keys, Ones(10), RowOperation.Update, mostNewRows: 10));
+        long used = budget.Used;
+        Assert.Equal(StoreResult.TooManyNewRows, rows.Apply([.. keys, .. more], Ones(16), RowOperation.Update, mostNewRows: 5));
+        Assert.Equal((10L, used), (rows.Rows, budget.Used));
+        float[] values = new float[10];
+        rows.Read(keys, values, 0);
+        Assert.All(values, value => Assert.Equal(1, value));
+        Assert.Equal(StoreResult.Ok, rows.Apply(keys, Ones(10), RowOperation.Update, mostNewRows: 0));
+        Assert.Equal(StoreResult.Ok, rows.Apply([.. keys, .. more], Ones(16), RowOperation.Update, mostNewRows: 6));
+    }
+
+    [Fact]
     public void AKeyOfAnotherSegmentIsRefusedAndNothingChanges()
     {
         using TableRows table = new(1, UpdateRule.Add, 0, new MemoryBudget(long.MaxValue));

@@ -55,6 +55,7 @@ internal sealed class BodyReaders
         FrameKind.RemoveWorker => RemoveWorkerBody.TryRead(body, out _),
         FrameKind.Begun => BegunBody.TryRead(body, out _),
         FrameKind.SetDelayBound => SetDelayBoundBody.TryRead(body, out _),
+        FrameKind.SetNamespaceQuota => SetNamespaceQuotaBody.TryRead(body, out _),
         FrameKind.ServeTasks => ServeTasksBody.TryRead(body, out _),
         FrameKind.Task => TaskBody.TryRead(body, out _),
         FrameKind.TaskReply => TaskReplyBody.TryRead(body, out _),

@@ -382,6 +382,7 @@ internal static class FrameFields
         fields.Add(8, "process", newer.Sessions[1].Process);
         fields.Add(4, "losses", "as they were");
         fields.Add(4, "checkpoints", "as they were");
+        fields.Add(4, "namespaces", "as they were");
         fields.Add(4, "segments", 2);
         Column(fields, body, "gaps", 2);
         Chains(fields, body, 2);
@@ -460,6 +461,13 @@ internal static class FrameFields
                 fields.Add(4, "group", cut.Group);
                 fields.Add(8, "iteration", cut.Iteration);
             }
+        }
+
+        fields.Add(4, "namespaces", map.Namespaces.Length);
+        foreach (MapNamespace item in map.Namespaces)
+        {
+            fields.Add(8, "quotaBytes", item.QuotaBytes);
+            fields.Text("name", item.Name);
         }
     }
 

@@ -176,7 +176,7 @@ internal static class FrameSamples
         frames.Add(Frame(FrameKind.SentReply, default(EmptyBody), names));
         frames.Add(Frame(FrameKind.ClockReply, default(EmptyBody), names));
         var counters = new NodeCounters { PushRequests = 1, FramesRefused = 15, ReplicationBytes = 16 };
-        TableLoad[] tables = [new TableLoad(1, 10, 400, 6), new TableLoad(2, 0, 0, 0)];
+        TableLoad[] tables = [new TableLoad(1, 10, 400, 6, 168), new TableLoad(2, 0, 0, 0, 0)];
         frames.Add(Frame(FrameKind.StatusReply, new StatusReplyBody(1, 99, 4096, 1 << 20, counters, tables, Clocks(names)), names));
     }
 
@@ -205,6 +205,7 @@ internal static class FrameSamples
         frames.Add(Frame(FrameKind.Begun, new BegunBody(names.Group, 0, names.MapVersion, 12), names, names.WorkerSession));
         frames.Add(Frame(FrameKind.OpenTable, new OpenTableBody("vector", 4, UpdateRule.Add, 0, false, 0, KeyLifetime.Default, Dimensions: new TableDimensions(1, 1001)), names));
         frames.Add(Frame(FrameKind.SetDelayBound, new SetDelayBoundBody(names.Aggregating, 3), names));
+        frames.Add(Frame(FrameKind.SetNamespaceQuota, new SetNamespaceQuotaBody("ads", 1 << 30), names));
         SentTask first = new(1, "step", [1, 2, 3], []), second = new(2, "step", [], [new TaskKey(30, 1), new TaskKey(31, 7)]);
         frames.Add(Frame(FrameKind.ServeTasks, new ServeTasksBody(30, "node 30"), names));
         frames.Add(Frame(FrameKind.Task, new TaskBody("node 30", 30, [first, second]), names));
@@ -284,6 +285,7 @@ internal static class FrameSamples
             Jobs = [job with { Workers = [job.Workers[0] with { Through = 60 }, .. job.Workers[1..]] }],
             Sessions = [.. map.Sessions, new MapSession(map.NextSession, 20)],
             NextSession = map.NextSession + 1,
+            Namespaces = [map.Namespaces[0] with { QuotaBytes = 1 }, new MapNamespace("", 9)],
             Replicas = map.Replicas + 1,
             Chains = [.. map.Chains.Select((c, s) => s == 5 ? new MapChain(map.Version + 1, [.. c.Members, new ChainMember(2, map.Version + 1)]) : s == 6 ? c with { IsDown = true } : s == 7 ? new MapChain(map.Version + 1, [ChainMember.Complete(0)], Emptied: map.Version + 1) : c)],
         };
@@ -312,6 +314,7 @@ internal static class FrameSamples
         Processes = [new MapProcess(20, 21, names.Group, "host 20")],
         Sessions = [new MapSession(names.OwnSession, 20)],
         Losses = [new MapLoss(3, "10.0.0.3:4000", 12, 1000)],
+        Namespaces = [new MapNamespace("ads", 500_000_000)],
         NextSession = 50,
         NextTable = 3,
         NextGroup = 2,
