@@ -38,6 +38,9 @@ public enum UpdateRuleKind : byte
 
     /// <summary>w += v, where two floats of a row are the bits of one number in double precision.</summary>
     Score = 11,
+
+    /// <summary>The proximal step with a penalty of each row's Euclidean norm, Yuan and Lin 2006.</summary>
+    GroupProximal = 12,
 }
 
 /// <summary>
@@ -153,10 +156,21 @@ public sealed record UpdateRule
     internal bool HoldsBits => Kind is UpdateRuleKind.Count or UpdateRuleKind.Union or UpdateRuleKind.Score;
 
     /// <summary>Whether rows of <paramref name="width"/> floats have the parts that the rule works on.</summary>
-    internal bool Fits(int width) => Kind is not (UpdateRuleKind.DiagonalProximal or UpdateRuleKind.Count or UpdateRuleKind.Score) || width % 2 == 0;
+    internal bool Fits(int width) => Kind is not (UpdateRuleKind.DiagonalProximal or UpdateRuleKind.GroupProximal or UpdateRuleKind.Count or UpdateRuleKind.Score) || width % 2 == 0;
 
     /// <summary>Whether a table may have it as the value of absent rows: for rows of bits there is one, none set.</summary>
     internal bool MayBeginWith(float initialValue) => HoldsBits ? BitConverter.SingleToUInt32Bits(initialValue) == 0 : float.IsFinite(initialValue);
+
+    /// <summary>
+    /// The step of <see cref="DiagonalProximal"/> for rows whose weights come and go together: beside l1 * |w| and l2 / 2 * w^2 each row's Euclidean norm is penalised, group * |w|_2, so that whole rows become zero (group lasso, Yuan and Lin 2006;
+    /// with l1 sparse group lasso, Simon et al. 2013). Rows are made of pairs in the same way, and the step of a row is that of its largest curvature. Where the table aggregates the step is taken once, with the sums of g and of u.
+    /// </summary>
+    /// <param name="gamma">The step, above 0.</param>
+    /// <param name="group">The penalty of a row's norm, at least 0; papers multiply it by the root of the row's weights.</param>
+    /// <param name="l1">The L1 penalty, at least 0.</param>
+    /// <param name="l2">The L2 penalty, at least 0.</param>
+    public static UpdateRule GroupProximal(float gamma, float group, float l1 = 0, float l2 = 0) =>
+        new(UpdateRuleKind.GroupProximal, Positive(gamma, nameof(gamma)), NotNegative(group, nameof(group)), NotNegative(l1, nameof(l1)), NotNegative(l2, nameof(l2)));
 
     /// <summary>The bytes of a rule in the map: kind (4 bytes), four parameters.</summary>
     internal const int EncodedBytes = 20;
@@ -176,7 +190,7 @@ public sealed record UpdateRule
         uint kind = reader.UInt32();
         float a = reader.Single(), b = reader.Single(), c = reader.Single(), d = reader.Single();
         rule = Add;
-        if (reader.Failed || kind > (uint)UpdateRuleKind.Score)
+        if (reader.Failed || kind > (uint)UpdateRuleKind.GroupProximal)
         {
             return false;
         }
@@ -192,6 +206,7 @@ public sealed record UpdateRule
             UpdateRuleKind.Ftrl => IsPositive(a) && IsNotNegative(b) && IsNotNegative(c) && IsNotNegative(d),
             UpdateRuleKind.Momentum => IsPositive(a) && IsFraction(b) && c == 0 && d == 0,
             UpdateRuleKind.ProximalSgd => IsPositive(a) && IsNotNegative(b) && IsNotNegative(c) && IsNotNegative(a * b) && IsNotNegative(a * c) && d == 0,
+            UpdateRuleKind.GroupProximal => IsPositive(a) && IsNotNegative(b) && IsNotNegative(c) && IsNotNegative(d),
             UpdateRuleKind.DiagonalProximal => IsPositive(a) && IsNotNegative(b) && IsNotNegative(c) && (d is 0 or 1),
             _ => false,
         };

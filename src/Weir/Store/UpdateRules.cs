@@ -34,6 +34,8 @@ internal static class UpdateRules
                 return new ElementwiseRule<CountStep, AssignStep>(default, default);
             case UpdateRuleKind.Union:
                 return new ElementwiseRule<UnionStep, AssignStep>(default, default);
+            case UpdateRuleKind.GroupProximal:
+                return new GroupProximalRule(rule.A, rule.B, rule.C, rule.D);
             case UpdateRuleKind.Score:
                 return new ElementwiseRule<ScoreStep, AssignStep>(default, default);
             default:

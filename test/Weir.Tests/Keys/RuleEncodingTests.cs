@@ -17,7 +17,7 @@ public class RuleEncodingTests
             UpdateRule.Add, UpdateRule.Assign, UpdateRule.Sgd(0.1f), UpdateRule.Adagrad(0.5f), UpdateRule.Adagrad(1, 0), UpdateRule.Adam(),
             UpdateRule.Adam(1, 0, 0, 1), UpdateRule.Ftrl(0.1f), UpdateRule.Ftrl(0.1f, 0, 3, 4),
             UpdateRule.Momentum(0.1f), UpdateRule.ProximalSgd(0.1f, 2, 3), UpdateRule.DiagonalProximal(0.1f, 2, 3), UpdateRule.DiagonalProximal(0.1f, 2, 3, keepsGradient: true),
-            UpdateRule.Count, UpdateRule.Union, UpdateRule.Score,
+            UpdateRule.Count, UpdateRule.Union, UpdateRule.Score, UpdateRule.GroupProximal(0.1f, 2, 3, 4),
         ];
         foreach (UpdateRule rule in rules)
         {
@@ -85,6 +85,7 @@ public class RuleEncodingTests
                 UpdateRuleKind.Count => UpdateRule.Count,
                 UpdateRuleKind.Union => UpdateRule.Union,
                 UpdateRuleKind.Score => UpdateRule.Score,
+                UpdateRuleKind.GroupProximal => UpdateRule.GroupProximal(a, b, c, d),
                 _ => null,
             };
 

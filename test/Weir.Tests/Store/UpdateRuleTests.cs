@@ -138,7 +138,8 @@ public class UpdateRuleTests
     [InlineData(UpdateRuleKind.Count, 0.1f, 0f, 0f, 0f)]
     [InlineData(UpdateRuleKind.Union, 0f, 0f, 0f, 1f)]
     [InlineData(UpdateRuleKind.Score, 0f, 1f, 0f, 0f)]
-    [InlineData((UpdateRuleKind)12, 0.1f, 0f, 0f, 0f)]
+    [InlineData((UpdateRuleKind)13, 0.1f, 0f, 0f, 0f)]
+    [InlineData(UpdateRuleKind.GroupProximal, 0.1f, -1f, 0f, 0f)]
     public void ForeignBytesThatAreNoRuleAreRefused(UpdateRuleKind kind, float a, float b, float c, float d)
     {
         byte[] bytes = new byte[UpdateRule.EncodedBytes];
@@ -348,6 +349,7 @@ public class UpdateRuleTests
         UpdateRuleKind.Count => UpdateRule.Count,
         UpdateRuleKind.Union => UpdateRule.Union,
         UpdateRuleKind.Score => UpdateRule.Score,
+        UpdateRuleKind.GroupProximal => UpdateRule.GroupProximal(Alpha, 0.2f, L1, L2),
         _ => UpdateRule.Ftrl(Alpha, Beta, L1, L2),
     };
 
