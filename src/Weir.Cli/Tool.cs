@@ -3,6 +3,7 @@ using System.CommandLine.Help;
 using System.CommandLine.Invocation;
 using Weir.Cli.Commands;
 using Weir.Client;
+using Weir.Host.PlugIns;
 using Weir.Learn.Data;
 
 namespace Weir.Cli;
@@ -37,6 +38,12 @@ internal static class Tool
         try
         {
             return await parsed.InvokeAsync(configuration, signals.Token);
+        }
+        catch (PlugInException wrong)
+        {
+            // Plug-ins are loaded before anything begins.
+            console.Complain(wrong.Message);
+            return ExitCode.Usage;
         }
         catch (Exception exception)
         {

@@ -2,9 +2,11 @@ using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Weir.Client;
+using Weir.Functions;
 using Weir.Host.InProcess;
 using Weir.Host.Loops;
 using Weir.Host.Memory;
+using Weir.Host.PlugIns;
 using Weir.Placement;
 using Weir.Server;
 using Weir.World;
@@ -26,6 +28,15 @@ public sealed record EmbeddedOptions
     /// <summary>Bytes of memory a node; beyond, pushes of new keys are answered Full. Default: no limit.</summary>
     public long MemoryBytesPerServer { get; init; } = 1L << 40;
 
+    /// <summary>Functions of users that clients may call (<see cref="IServerFunction"/>); all nodes have these same objects and call them at the same time. Default: none.</summary>
+    public IReadOnlyList<IServerFunction> Functions { get; init; } = [];
+
+    /// <summary>
+    /// How long a function may take for the rows of one segment, in milliseconds, 1 to 1,250. A call that needs more fails. One that has not come back after ten times as long and a second more ends its node; its thread and the node's memory stay
+    /// lost to the process. Default 100.
+    /// </summary>
+    public long FunctionBudgetMs { get; init; } = 100;
+
     /// <summary>Bounds and times of the process.</summary>
     public HostOptions Host { get; init; } = HostOptions.Default;
 }
@@ -37,7 +48,7 @@ public sealed record EmbeddedOptions
 public sealed class EmbeddedCluster : IAsyncDisposable
 {
     private readonly InProcessHub _hub = new();
-    private readonly List<(InProcessNetwork Network, NodeLoop Loop, ServerNode Node, ulong Id)> _nodes = [];
+    private readonly List<(InProcessNetwork Network, NodeLoop Loop, ServerNode Node, ulong Id, FunctionWatch? Watch)> _nodes = [];
     private readonly HostTimers _timers = new();
     private readonly ILogger _log;
     private readonly EmbeddedOptions _options;
@@ -50,6 +61,13 @@ public sealed class EmbeddedCluster : IAsyncDisposable
         }
 
         options.Host.Validate();
+        ArgumentNullException.ThrowIfNull(options.Functions, nameof(options));
+        var standard = new ServerLimits();
+        if (options.FunctionBudgetMs < 1 || options.FunctionBudgetMs > standard.NodeTimeoutMs / 4)
+        {
+            throw new ArgumentOutOfRangeException(nameof(options), options.FunctionBudgetMs, $"a function's budget is 1 to {standard.NodeTimeoutMs / 4} ms");
+        }
+
         _options = options;
         _log = (loggers ?? NullLoggerFactory.Instance).CreateLogger("Weir.Server");
         int segmentBits = options.SegmentBits ?? ClusterMap.SegmentBitsFor(options.Servers);
@@ -61,6 +79,11 @@ public sealed class EmbeddedCluster : IAsyncDisposable
             var loop = new NodeLoop(hosted, _timers, options.Host, _log, $"server {address}");
             network.Attach(loop);
             ulong id = (ulong)i + 1;
+            FunctionWatch? watch = FunctionWatch.Over(options.Functions, options.FunctionBudgetMs, network, stuck =>
+            {
+                loop.GiveUp(stuck);
+                _ = network.DisposeAsync().AsTask();
+            });
             var node = new ServerNode(
                 new ServerOptions
                 {
@@ -73,12 +96,15 @@ public sealed class EmbeddedCluster : IAsyncDisposable
                     Replicas = options.Replicas,
                     MemoryLimitBytes = options.MemoryBytesPerServer,
                     Memory = new HugePageMemory(),
+                    Functions = options.Functions,
+                    FunctionTimer = (IFunctionTimer?)watch ?? UntimedFunctions.Instance,
+                    Limits = standard with { FunctionBudgetMs = options.FunctionBudgetMs },
                     ProcessId = (uint)Environment.ProcessId,
                 },
                 network);
             hosted.Node = node;
             NodeMeters.Watch(node, address);
-            _nodes.Add((network, loop, node, id));
+            _nodes.Add((network, loop, node, id, watch));
         }
     }
 
@@ -91,7 +117,7 @@ public sealed class EmbeddedCluster : IAsyncDisposable
     /// <summary>A client of this cluster, once all of its nodes are members.</summary>
     public async Task<WeirClient> ConnectAsync(ClientOptions? options = null, CancellationToken cancellation = default)
     {
-        foreach ((_, NodeLoop loop, ServerNode node, ulong id) in _nodes)
+        foreach ((_, NodeLoop loop, ServerNode node, ulong id, _) in _nodes)
         {
             await WeirServer.Membership.WaitAsync(loop, node, id, "inproc:1", 30_000, cancellation);
         }
@@ -104,12 +130,17 @@ public sealed class EmbeddedCluster : IAsyncDisposable
     /// <summary>Stops all nodes. The rows are gone.</summary>
     public async ValueTask DisposeAsync()
     {
-        foreach ((InProcessNetwork network, NodeLoop loop, ServerNode node, _) in _nodes)
+        foreach ((InProcessNetwork network, NodeLoop loop, ServerNode node, _, FunctionWatch? watch) in _nodes)
         {
             NodeMeters.Forget(node);
             await network.DisposeAsync();
             await loop.DisposeAsync();
-            node.Dispose();
+            watch?.Dispose();
+            if (loop.Completion.Exception?.InnerException is not StuckFunctionException)
+            {
+                // Else somebody is inside: what it may touch stays.
+                node.Dispose();
+            }
         }
     }
 

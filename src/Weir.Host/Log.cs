@@ -19,6 +19,7 @@ namespace Weir.Host;
 /// 1100  Critical     a node stopped by an exception
 /// 1101  Error        a client stopped by an exception
 /// 1102  Information  what a node has to say: a peer refused, a map it joined
+/// 1103  Critical     a node was given up: a function of a user does not come back
 /// 1200  Warning      nobody knows how an operation of the register in etcd ended, and why
 /// 1201  Debug        a member of etcd could not be asked
 /// 1202  Error        an operation of the register in etcd failed by a defect of this program
@@ -58,6 +59,9 @@ internal static partial class Log
 
     [LoggerMessage(1100, LogLevel.Critical, "{Node} stopped: an exception came out of it, and state that cannot be explained is not served")]
     public static partial void NodeFailed(ILogger log, Exception fault, string node);
+
+    [LoggerMessage(1103, LogLevel.Critical, "{Node} is given up: {Reason}")]
+    public static partial void NodeGivenUp(ILogger log, string node, string reason);
 
     [LoggerMessage(1102, LogLevel.Information, "{Node}: {Note}")]
     public static partial void NodeNote(ILogger log, string node, string note);

@@ -3,10 +3,12 @@ using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Weir.Client;
+using Weir.Functions;
 using Weir.Host.Disk;
 using Weir.Host.Etcd;
 using Weir.Host.Loops;
 using Weir.Host.Memory;
+using Weir.Host.PlugIns;
 using Weir.Host.Sockets;
 using Weir.Keys;
 using Weir.Placement;
@@ -78,6 +80,17 @@ public sealed record ServeOptions
     /// </summary>
     public string? Journal { get; init; }
 
+    /// <summary>
+    /// Functions of users that clients may call (<see cref="IServerFunction"/>); the same at every server, for any may lead a segment. <see cref="PlugInFolder"/> loads them from a folder. Default: none.
+    /// </summary>
+    public IReadOnlyList<IServerFunction> Functions { get; init; } = [];
+
+    /// <summary>
+    /// How long a function may take for the rows of one segment, in milliseconds, 1 to a quarter of <see cref="NodeTimeoutMs"/>: meanwhile the server does nothing else, and one that is deaf for longer counts as gone. A call that needs more fails. One that
+    /// has not come back after ten times as long and a second more ends the server. Default 100: millions of floats.
+    /// </summary>
+    public long FunctionBudgetMs { get; init; } = 100;
+
     /// <summary>Bounds and times of the process.</summary>
     public HostOptions Host { get; init; } = HostOptions.Default;
 
@@ -105,10 +118,12 @@ public sealed class WeirServer : IAsyncDisposable
     private readonly RecordFolder? _records;
     private readonly JournalFolder? _journal;
     private readonly EtcdRegister? _etcd;
+    private readonly FunctionWatch? _watch;
 
-    private WeirServer(SocketNetwork network, NodeLoop loop, ServerNode node, RecordFolder? records, JournalFolder? journal, EtcdRegister? etcd, string address, ulong id)
+    private WeirServer(
+        SocketNetwork network, NodeLoop loop, ServerNode node, RecordFolder? records, JournalFolder? journal, EtcdRegister? etcd, FunctionWatch? watch, string address, ulong id)
     {
-        (_network, _loop, _node, _records, _journal, _etcd, Address) = (network, loop, node, records, journal, etcd, address);
+        (_network, _loop, _node, _records, _journal, _etcd, _watch, Address) = (network, loop, node, records, journal, etcd, watch, address);
         Id = id.ToString("x16");
     }
 
@@ -118,7 +133,9 @@ public sealed class WeirServer : IAsyncDisposable
     /// <summary>Its id in the map.</summary>
     public string Id { get; }
 
-    /// <summary>Ends when the node was stopped; fails with the reason where it stopped by itself.</summary>
+    /// <summary>
+    /// Ends when the node was stopped; fails with the reason where it stopped by itself. Where a function of a user did not come back, the thread that it is on and the server's memory stay lost to the process: it had better end.
+    /// </summary>
     public Task Completion => _loop.Completion;
 
     /// <summary>Starts a node and waits until it serves: at once for a first node, when it is a member for one that joins.</summary>
@@ -132,6 +149,8 @@ public sealed class WeirServer : IAsyncDisposable
         ArgumentNullException.ThrowIfNull(options);
         options.Host.Validate();
         var faults = new OptionFaults();
+        ArgumentNullException.ThrowIfNull(options.Functions);
+        faults.Range(nameof(options.FunctionBudgetMs), options.FunctionBudgetMs, 1, options.NodeTimeoutMs / 4);
         faults.Range(nameof(options.NodeTimeoutMs), options.NodeTimeoutMs, ServerLimits.FastFailover.NodeTimeoutMs, 60_000);
         faults.That(
             options.Register is null || options.EtcdRegister is null,
@@ -174,6 +193,7 @@ public sealed class WeirServer : IAsyncDisposable
         ServerNode? node = null;
         RecordFolder? records = null;
         JournalFolder? journal = null;
+        FunctionWatch? watch = null;
         EtcdRegister? etcd = etcdAddress is null ? null : new EtcdRegister(etcdAddress, EtcdOptions.Default, log, loop.Wake);
         try
         {
@@ -194,6 +214,12 @@ public sealed class WeirServer : IAsyncDisposable
                 id = journal.Node;
             }
 
+            watch = FunctionWatch.Over(options.Functions, options.FunctionBudgetMs, network, stuck =>
+            {
+                // The peers see their connections end, and need not wait for its silence.
+                loop.GiveUp(stuck);
+                _ = network.DisposeAsync().AsTask();
+            });
             node = new ServerNode(
                 new ServerOptions
                 {
@@ -203,7 +229,9 @@ public sealed class WeirServer : IAsyncDisposable
                     Journal = journal,
                     Acceptors = options.Register?.Acceptors ?? [],
                     Acceptor = acceptor,
-                    Limits = LimitsFor(options.NodeTimeoutMs),
+                    Limits = LimitsFor(options.NodeTimeoutMs) with { FunctionBudgetMs = options.FunctionBudgetMs },
+                    Functions = options.Functions,
+                    FunctionTimer = (IFunctionTimer?)watch ?? UntimedFunctions.Instance,
                     Address = address,
                     Join = options.Join,
                     SegmentBits = options.SegmentBits,
@@ -224,12 +252,13 @@ public sealed class WeirServer : IAsyncDisposable
             await loop.AskAsync(_ => hosted.Node = node);
             await Membership.WaitAsync(loop, node, id, options.Join, journal is { HasPast: true } ? Math.Max(options.JoinMs, ComeBackMs) : options.JoinMs, cancellation, etcdAddress?.ToString());
             NodeMeters.Watch(node, address);
-            return new WeirServer(network, loop, node, records, journal, etcd, address, id);
+            return new WeirServer(network, loop, node, records, journal, etcd, watch, address, id);
         }
         catch
         {
             await network.DisposeAsync();
             await loop.DisposeAsync();
+            watch?.Dispose();
             node?.Dispose();
             records?.Dispose();
             journal?.Dispose();
@@ -287,6 +316,14 @@ public sealed class WeirServer : IAsyncDisposable
         NodeMeters.Forget(_node);
         await _network.DisposeAsync();
         await _loop.DisposeAsync();
+        _watch?.Dispose();
+        if (_loop.Completion.Exception?.InnerException is StuckFunctionException)
+        {
+            // Somebody is inside: what it may touch stays.
+            await EndAsync(_etcd);
+            return;
+        }
+
         _node.Dispose();
         _records?.Dispose();
         _journal?.Dispose();

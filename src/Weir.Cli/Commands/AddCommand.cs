@@ -2,6 +2,7 @@ using System.CommandLine;
 using Microsoft.Extensions.Logging;
 using Weir.Cli.Training;
 using Weir.Client;
+using Weir.Functions;
 using Weir.Host;
 
 namespace Weir.Cli.Commands;
@@ -23,14 +24,17 @@ internal static class AddCommand
             "--failure-timeout", "Silence after which a server counts as gone, the same at every server. Default 5000, or 500 where the cluster has replicas.", 500, 60_000, "MS");
         Option<long> leaveTimeout = ServeCommand.LeaveTimeoutOption();
         Option<string?> report = CheckedOption.Text("--report", "Write the server's id, process and address as JSON once it serves. Default: no file.", "FILE.json");
+        Option<string?> plugIns = ServeCommand.PlugInsOption();
+        Option<long?> functionBudget = ServeCommand.FunctionBudgetOption();
         var command = new Command(
             "add",
             $"Runs one more server of a running cluster: `weir serve --join` that asks the cluster what the others were told. It prints '{ServeCommand.ServingAt}ADDRESS' once it is a member, gets its share of the segments while training goes on, and runs until Ctrl+C or SIGTERM, when it hands them over again.")
         {
-            cluster, listen, advertise, zone, memory, failureTimeout, leaveTimeout, report,
+            cluster, listen, advertise, zone, memory, failureTimeout, leaveTimeout, plugIns, functionBudget, report,
         };
         command.SetAction(async (parsed, cancellation) =>
         {
+            IReadOnlyList<IServerFunction> functions = ServeCommand.FunctionsOf(parsed.GetValue(plugIns));
             string manager;
             int replicas;
             await using (WeirClient client = await ClusterConnection.OpenAsync(parsed.GetValue(cluster)!, Filters.None, null, cancellation))
@@ -45,6 +49,8 @@ internal static class AddCommand
                 Advertise = parsed.GetValue(advertise),
                 Zone = parsed.GetValue(zone) ?? standard.Zone,
                 Join = manager,
+                Functions = functions,
+                FunctionBudgetMs = parsed.GetValue(functionBudget) ?? standard.FunctionBudgetMs,
                 MemoryBytes = parsed.GetValue(memory) ?? standard.MemoryBytes,
                 NodeTimeoutMs = parsed.GetValue(failureTimeout) ?? ServeCommand.FailureTimeoutMs(replicas),
             };

@@ -11,7 +11,11 @@ namespace Weir.Cli.Commands;
 /// <param name="TopK">Which part of a batch's keys is pushed; null for all.</param>
 /// <param name="Skip">With which chance a key's gradient is pushed; null for each.</param>
 /// <param name="Kkt">Whether weights that are zero and will stay so are left out.</param>
-internal readonly record struct TrainingFilters(Filters Wire, float? Significant, float? TopK, float? Skip, bool Kkt = false);
+internal readonly record struct TrainingFilters(Filters Wire, float? Significant, float? TopK, float? Skip, bool Kkt = false)
+{
+    /// <summary>Filters of rows of the user's own, each NAME or NAME:ARGUMENT as it was written; null for none.</summary>
+    public string[]? Own { get; init; }
+}
 
 /// <summary>The option <c>--filters</c>: words, separated by commas.</summary>
 internal static class FilterOption
@@ -45,13 +49,13 @@ internal static class FilterOption
         CustomParser = result => Parse(result, choosesRows: false).Wire,
     };
 
-    /// <summary>The option of a training, which may name filters of rows too.</summary>
-    public static Option<TrainingFilters> CreateForTraining(string help) => new("--filters")
+    /// <summary>The option of a training, which may name filters of rows too, and where plug-ins are given those of a user's own.</summary>
+    public static Option<TrainingFilters> CreateForTraining(string help, Option<string?> plugIns) => new("--filters")
     {
         Description = help,
         HelpName = string.Join('|', Words.Select(known => known.Word)) + "|" + Kkt + "|" + string.Join('|', RowWords.Select(known => known.Form)) + ",...",
         DefaultValueFactory = _ => default,
-        CustomParser = result => Parse(result, choosesRows: true),
+        CustomParser = result => Parse(result, choosesRows: true, hasPlugIns: result.GetResult(plugIns) is { Implicit: false }),
     };
 
     /// <summary>The words of a value, as they are written on a command line.</summary>
@@ -64,17 +68,19 @@ internal static class FilterOption
         bool isLossless = filters.Wire.HasFlag(Filters.Lossless);
         string[] words = [.. Words.Where(known => known.Filter != Filters.None && filters.Wire.HasFlag(known.Filter) && (known.Filter == Filters.Lossless || !isLossless || !Filters.Lossless.HasFlag(known.Filter))).Select(known => known.Word)];
         string wire = words.Length == 0 ? None : string.Join(',', words.OrderBy(word => word == "lossless" ? 0 : 1));
-        string[] all = [.. wire == None ? [] : new[] { wire }, .. filters.Kkt ? new[] { Kkt } : [], .. rows];
+        string[] all = [.. wire == None ? [] : new[] { wire }, .. filters.Kkt ? new[] { Kkt } : [], .. rows, .. filters.Own ?? []];
         return all.Length == 0 ? None : string.Join(',', all);
     }
 
-    private static TrainingFilters Parse(ArgumentResult result, bool choosesRows)
+    private static TrainingFilters Parse(ArgumentResult result, bool choosesRows, bool hasPlugIns = false)
     {
         TrainingFilters filters = default;
         string text = result.Tokens[0].Value;
-        string[] words = text.ToLowerInvariant().Split(',', StringSplitOptions.TrimEntries);
-        foreach (string word in words)
+        string[] written = text.Split(',', StringSplitOptions.TrimEntries);
+        string[] words = [.. written.Select(word => word.ToLowerInvariant())];
+        for (int at = 0; at < words.Length; at++)
         {
+            string word = words[at];
             string[] parts = word.Split(':', 2);
             int index = Array.FindIndex(Words, known => known.Word == word);
             RowWord? chooses = choosesRows && parts.Length == 2 ? Array.Find(RowWords, known => known.Word == parts[0]) : null;
@@ -84,10 +90,17 @@ internal static class FilterOption
                 continue;
             }
 
+            if (hasPlugIns && chooses is null && index < 0 && parts[0].Length > 0)
+            {
+                // Whether the folder has it shows when it is loaded. Its argument is its own, capital letters and all.
+                filters = filters with { Own = [.. filters.Own ?? [], written[at]] };
+                continue;
+            }
+
             if (chooses is null && (index < 0 || (index == 0 && words.Length > 1)))
             {
                 string rows = choosesRows ? $", {Kkt}, {string.Join(", ", RowWords.Select(known => known.Form))}" : "";
-                return Refuse($"it must be none, or one or more of key-cache, varint, zero, bf16, int8, lz4 and lossless (the first three){rows}, with commas between them");
+                return Refuse($"it must be none, or one or more of key-cache, varint, zero, bf16, int8, lz4 and lossless (the first three){rows}, with commas between them{(choosesRows ? "; filters of your own need --plug-ins" : "")}");
             }
 
             if (chooses is null)

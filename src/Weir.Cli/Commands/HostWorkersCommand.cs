@@ -3,6 +3,7 @@ using System.Globalization;
 using Weir.Cli.Processes;
 using Weir.Cli.Training;
 using Weir.Client;
+using Weir.Host.PlugIns;
 using Weir.Learn.Data;
 using Weir.Learn.Logistic;
 using Weir.Learn.ProximalGradient;
@@ -34,7 +35,7 @@ internal static class HostWorkersCommand
         {
             return ExitCode.Failed;
         }
-        catch (Exception exception) when (exception is WeirException or DataException)
+        catch (Exception exception) when (exception is WeirException or DataException or PlugInException)
         {
             console.Say(HostLineJson.Write(new HostLine(null, default, exception.Message)));
             return ExitCode.Failed;
@@ -46,7 +47,7 @@ internal static class HostWorkersCommand
         ISparseSource rows = TrainingData.Sources(order.Data).Train;
         ILinearTraining training = order.ProximalGradient is { } options
             ? new ProximalGradientTraining(options, rows, order.Summary)
-            : new LogisticTraining(order.Learning, rows, order.Summary);
+            : new LogisticTraining(order.Learning, rows, order.Summary) { OwnFilters = order.OwnFilters?.Load() ?? [] };
         await using WeirClient client = await ClusterConnection.OpenAsync(order.Addresses, order.Filters, null, cancellation, order.Namespace);
         Job job = await client.FindJobAsync(order.Group, cancellation);
         WeirTable table = await client.OpenTableAsync(training.Table(order.Table, job), cancellation);

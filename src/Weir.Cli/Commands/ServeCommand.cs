@@ -1,10 +1,13 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Diagnostics;
 using System.Globalization;
 using Microsoft.Extensions.Logging;
 using Weir.Cli.Processes;
 using Weir.Cli.Reports;
+using Weir.Functions;
 using Weir.Host;
+using Weir.Host.PlugIns;
 using Weir.Host.Sockets;
 using Weir.Register;
 
@@ -50,12 +53,14 @@ internal static class ServeCommand
             "--acceptor-start", "What is known of that folder: again, first (the very first start) or replaced (its records were lost). Default again.", ["again", "first", "replaced"], [], "again");
         Option<string> log = CheckedOption.Word(
             "--log", "The least that it logs to the error stream: each step of a repair or a move is information. Default information.", [.. Levels.Keys], [], "information");
+        Option<string?> plugIns = PlugInsOption();
+        Option<long?> functionBudget = FunctionBudgetOption();
         var withParent = new Option<bool>("--with-parent") { Hidden = true };
         var command = new Command(
             "serve",
             $"Runs one server. It prints '{ServingAt}ADDRESS' once it serves, logs to the error stream, and at Ctrl+C or SIGTERM hands what it holds over to the others, leaves the cluster and ends. A second signal ends it at once: what it held is then gone, but for durable tables where it has a --journal.")
         {
-            listen, advertise, transport, zone, join, leaveTimeout, memory, replicas, failureTimeout, register, acceptors, number, folder, start, journal, log, report, segments, node, withParent,
+            listen, advertise, transport, zone, join, leaveTimeout, memory, replicas, failureTimeout, register, acceptors, number, folder, start, journal, plugIns, functionBudget, log, report, segments, node, withParent,
         };
         command.Validators.Add(result => CheckTogether(result, listen, transport));
         command.Validators.Add(result =>
@@ -113,6 +118,8 @@ internal static class ServeCommand
                 NodeTimeoutMs = parsed.GetValue(failureTimeout) ?? FailureTimeoutMs((int)parsed.GetValue(replicas)),
                 EtcdRegister = parsed.GetValue(register),
                 Journal = parsed.GetValue(journal),
+                Functions = FunctionsOf(parsed.GetValue(plugIns)),
+                FunctionBudgetMs = parsed.GetValue(functionBudget) ?? standard.FunctionBudgetMs,
                 Register = parsed.GetValue(acceptors) is not { Length: > 0 } all ? null : new RegisterOptions
                 {
                     Acceptors = all,
@@ -136,6 +143,18 @@ internal static class ServeCommand
 
     public static Option<long> LeaveTimeoutOption() => CheckedOption.Whole(
         "--leave-timeout", "How long it may take at Ctrl+C or SIGTERM to hand over what it holds; 0 ends it at once. Default 60000.", 60_000, 0, 86_400_000, "MS");
+
+    /// <summary>The folder of a server's plug-ins.</summary>
+    public static Option<string?> PlugInsOption() => CheckedOption.Text(
+        "--plug-ins", "A folder of assemblies with functions of your own that clients may call, the same at every server (docs/functions.md). They run as this process: who may write there decides what it does. Default: none.", "FOLDER");
+
+    /// <summary>How long such a function may take.</summary>
+    public static Option<long?> FunctionBudgetOption() => CheckedOption.WholeOrNone(
+        "--function-budget", $"How long a function may take for the rows of one segment, at most a quarter of --failure-timeout; meanwhile the server does nothing else. Default {new ServeOptions().FunctionBudgetMs}.", 1, 15_000, "MS");
+
+    /// <summary>The functions of a folder; none where none is given.</summary>
+    /// <exception cref="PlugInException">It cannot be loaded.</exception>
+    public static IReadOnlyList<IServerFunction> FunctionsOf(string? folder) => folder is null ? [] : PlugInFolder.Load(folder).Functions;
 
     /// <summary>How long a server may be silent where nothing else was said.</summary>
     public static long FailureTimeoutMs(int replicas) => replicas > 0 ? 500 : new ServeOptions().NodeTimeoutMs;
@@ -183,6 +202,17 @@ internal static class ServeCommand
         }
     }
 
+    /// <summary>Ends the process, though a thread of it never comes back and may hold what an orderly end asks for.</summary>
+    private static int EndNow()
+    {
+        const int PatienceMs = 5000;
+        new Thread(() => Environment.Exit(ExitCode.Failed)) { IsBackground = true }.Start();
+        Thread.Sleep(PatienceMs);
+        using var self = Process.GetCurrentProcess();
+        self.Kill();
+        return ExitCode.Failed;
+    }
+
     /// <summary>Runs a server until it is told to leave.</summary>
     public static async Task<int> RunAsync(
         ServeOptions options, string? reportPath, long leaveMs, bool withParent, LogLevel level, ToolConsole console, StopSignals signals, CancellationToken cancellation)
@@ -202,6 +232,11 @@ internal static class ServeCommand
         }
 
         console.Say(ServingAt + server.Address);
+        if (options.Functions.Count > 0)
+        {
+            console.Say($"functions: {string.Join(", ", options.Functions.Select(function => function.Name))}");
+        }
+
         try
         {
             await server.Completion.WaitAsync(cancellation);
@@ -221,6 +256,11 @@ internal static class ServeCommand
             }
 
             return ExitCode.Done;
+        }
+        catch (StuckFunctionException stuck)
+        {
+            console.Complain($"the server at {server.Address} stopped: {stuck.Message}");
+            return EndNow();
         }
         catch (Exception) when (server.HasLeft)
         {

@@ -180,11 +180,10 @@ internal sealed class TrainOptions
     private readonly Option<string> _namespace = CheckedOption.Namespace(
         "Work in this namespace, which keeps the run's job and table apart from others' and may have a quota of memory: see `weir namespace`.");
 
-    private readonly Option<TrainingFilters> _filters = FilterOption.CreateForTraining(
-        "What makes requests and answers shorter: key-cache, varint and zero change no bit; bf16 and int8 round gradients and pulled weights at random, right on the average; "
-        + "significant:X holds a key's gradients back until they sum up to more than X, top-k:F pushes the part F of a batch's keys with the largest gradients and holds the others back, "
-        + "kkt, of dbpg, leaves out weights that are zero and will stay so; "
-        + "skip:Q pushes a key's gradient with the chance Q, multiplied by 1/Q, and drops the others. What is held back is pushed in the last pass. Default none: within a machine bytes are cheaper than the time to leave them out.");
+    private readonly Option<string?> _plugIns = CheckedOption.Text(
+        "--plug-ins", "A folder of assemblies with filters of rows of your own, which --filters names as NAME or NAME:ARGUMENT (docs/functions.md). Default: none.", "FOLDER");
+
+    private readonly Option<TrainingFilters> _filters;
 
     private readonly Option<string?> _initFrom = CheckedOption.Text("--init-from", "Begin with the weights of this model file. Default: all weights are 0.", "FILE");
 
@@ -218,10 +217,17 @@ internal sealed class TrainOptions
 
     private readonly Option<long> _testRows = Hidden(CheckedOption.Whole("--test-rows", "Test rows of the click log.", ClickLog.DefaultTestRows, 1, int.MaxValue));
 
+    public TrainOptions() => _filters = FilterOption.CreateForTraining(
+        "What makes requests and answers shorter: key-cache, varint and zero change no bit; bf16 and int8 round gradients and pulled weights at random, right on the average; "
+        + "significant:X holds a key's gradients back until they sum up to more than X, top-k:F pushes the part F of a batch's keys with the largest gradients and holds the others back, "
+        + "kkt, of dbpg, leaves out weights that are zero and will stay so; "
+        + "skip:Q pushes a key's gradient with the chance Q, multiplied by 1/Q, and drops the others. What is held back is pushed in the last pass. Default none: within a machine bytes are cheaper than the time to leave them out.",
+        _plugIns);
+
     /// <summary>All of them, in the order of the help page.</summary>
     public IEnumerable<Option> All =>
         [_train, _test, _out, _report, _seed, _method, _blocks, _step, _curvature, _lossScale, _rule, _alpha, _beta, _l1, _l2, _admitAfter, _expireAfter, _passes, _batch, _servers, _replicas, _workers, _delay, _aggregate, _noIntercept, _segments,
-            _processes, _continueWithout, _transport, _cluster, _namespace, _filters, _initFrom, _evaluateEvery, _checkpoint, _checkpointEvery, _checkpointsKept, _resume,
+            _processes, _continueWithout, _transport, _cluster, _namespace, _filters, _plugIns, _initFrom, _evaluateEvery, _checkpoint, _checkpointEvery, _checkpointsKept, _resume,
             _rows, _testRows];
 
     /// <summary>The option of a cluster's segments; its value is their number in bits.</summary>
@@ -318,6 +324,7 @@ internal sealed class TrainOptions
             Cluster = parsed.GetValue(_cluster) is { Length: > 0 } addresses ? addresses : null,
             Namespace = parsed.GetValue(_namespace)!,
             Filters = parsed.GetValue(_filters).Wire,
+            OwnFilters = parsed.GetValue(_filters).Own is { } own ? new OwnFilters(Path.GetFullPath(parsed.GetValue(_plugIns)!), own) : null,
             InitFrom = parsed.GetValue(_initFrom),
             EvaluateEveryPasses = parsed.GetValue(_evaluateEvery),
             Checkpoints = parsed.GetValue(_checkpoint),
@@ -367,6 +374,11 @@ internal sealed class TrainOptions
         foreach (Option other in ((Option[])[_rule, _alpha, _beta, _batch, _admitAfter, _expireAfter, _aggregate]).Where(other => result.IsGiven(other)))
         {
             result.AddError($"{other.Name} and --method {ProximalGradientName} contradict each other: it has a rule of its own, and sums the gradients of all rows");
+        }
+
+        if (result.IsGiven(_plugIns))
+        {
+            result.AddError($"{_plugIns.Name} and --method {ProximalGradientName} contradict each other: it pushes a curvature with each gradient, and both must be of the same rows");
         }
 
         if (result.GetResult(_filters)?.Tokens is [Token filters, ..] && filters.Value.Contains(':', StringComparison.Ordinal))

@@ -24,10 +24,12 @@ internal static class UpCommand
         Option<Transport> transport = TransportOption.Create("What the servers are reached by: tcp on the loopback, or unix for sockets in a folder of this user's own. Default tcp.");
         Option<string?> journal = CheckedOption.Text(
             "--journal", "A folder for the servers' journals and the cluster's map, for durable tables; over TCP. Start again with the same folder and the cluster goes on where all its servers stopped. Default: none.", "DIR");
+        Option<string?> plugIns = ServeCommand.PlugInsOption();
+        Option<long?> functionBudget = ServeCommand.FunctionBudgetOption();
         Option<string?> report = CheckedOption.Text("--report", "Write the servers' ids, processes and addresses as JSON once all serve. Default: no file.", "FILE.json");
         var command = new Command("up", "Starts a cluster of server processes on this machine, says how to reach it, and stops it at Ctrl+C. What it held is then gone, but for durable tables where there is a --journal.")
         {
-            servers, replicas, peers, register, segments, transport, journal, report,
+            servers, replicas, peers, register, segments, transport, journal, plugIns, functionBudget, report,
         };
         command.Validators.Add(result =>
         {
@@ -56,7 +58,14 @@ internal static class UpCommand
                 copies,
                 parsed.GetValue(register) is null ? (int)(parsed.GetValue(peers) ?? ServerSet.PeersFor(count, copies)) : 0,
                 parsed.GetValue(register),
-                parsed.GetValue(journal));
+                parsed.GetValue(journal))
+            {
+                PlugIns = parsed.GetValue(plugIns),
+                FunctionBudgetMs = parsed.GetValue(functionBudget),
+            };
+
+            // What is wrong with them is said once, and not by each server.
+            _ = ServeCommand.FunctionsOf(set.PlugIns);
             return RunAsync(set, parsed.GetValue(report), console, cancellation);
         });
         return command;

@@ -38,6 +38,9 @@ internal sealed record HostOrder
     /// <summary>The filters of the child's requests.</summary>
     public required Filters Filters { get; init; }
 
+    /// <summary>Filters of rows of the user's own; null for none.</summary>
+    public OwnFilters? OwnFilters { get; init; }
+
     /// <summary>Iterations after which workers wait.</summary>
     public required long[] Pauses { get; init; }
 }

@@ -18,6 +18,12 @@ namespace Weir.Cli.Processes;
 internal sealed record ServerSet(
     int Servers, int SegmentBits, Transport Transport, int Replicas = 0, int RegisterPeers = 1, string? EtcdRegister = null, string? Journal = null)
 {
+    /// <summary>The folder of the servers' plug-ins; null for none.</summary>
+    public string? PlugIns { get; init; }
+
+    /// <summary>How long a function of those may take, in milliseconds; null for the default.</summary>
+    public long? FunctionBudgetMs { get; init; }
+
     /// <summary>As many as any one server's death leaves a majority of, where there are servers for it.</summary>
     public static int PeersFor(int servers, int replicas) => replicas > 0 && servers >= 3 ? 3 : 1;
 }
@@ -136,6 +142,8 @@ internal sealed class ServerProcesses : ICluster
         ];
         _all = ["--failure-timeout", ServeCommand.FailureTimeoutMs(_set.Replicas).ToString(CultureInfo.InvariantCulture)];
         _all = _set.EtcdRegister is { } etcd ? [.. _all, "--register", etcd] : _all;
+        _all = _set.PlugIns is { } plugIns ? [.. _all, "--plug-ins", plugIns] : _all;
+        _all = _set.FunctionBudgetMs is { } budget ? [.. _all, "--function-budget", budget.ToString(CultureInfo.InvariantCulture)] : _all;
         if (_folder is { } again)
         {
             await StartAgainAsync(again, first, cancellation);

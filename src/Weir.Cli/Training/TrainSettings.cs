@@ -65,6 +65,9 @@ internal sealed record TrainSettings
     /// <summary>The filters of the workers' requests.</summary>
     public Filters Filters { get; init; }
 
+    /// <summary>Filters of rows of the user's own; null for none.</summary>
+    public OwnFilters? OwnFilters { get; init; }
+
     /// <summary>A model file to begin with, or null.</summary>
     public string? InitFrom { get; init; }
 

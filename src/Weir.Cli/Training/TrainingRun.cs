@@ -10,6 +10,7 @@ using Weir.Learn.Data;
 using Weir.Learn.Logistic;
 using Weir.Learn.Metrics;
 using Weir.Learn.ProximalGradient;
+using Weir.Selection;
 
 namespace Weir.Cli.Training;
 
@@ -36,6 +37,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
     public async Task<int> RunAsync()
     {
         CancellationToken stop = signals.Token;
+        IReadOnlyList<Func<RowFilter>> ownFilters = settings.OwnFilters?.Load() ?? [];
         LinearModel? initial = settings.InitFrom is null ? null : ModelFile.Read(settings.InitFrom);
         if (initial?.InterceptKey is not null && !settings.Intercept)
         {
@@ -48,7 +50,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
         StepChoice? step = settings.ProximalGradient is { } options ? await StepChoice.MakeAsync(options, data, stop) : null;
         ILinearTraining training = step is not null
             ? new ProximalGradientTraining(step.Options, data.Train, data.Summary)
-            : new LogisticTraining(settings.Learning, data.Train, data.Summary);
+            : new LogisticTraining(settings.Learning, data.Train, data.Summary) { OwnFilters = ownFilters };
         resume?.Check(training, data.Summary, settings.Workers);
         CheckpointPlace? checkpoints = settings.Checkpoints is null ? null : await CheckpointPlace.ToWriteAsync(settings.Checkpoints, stop);
         using OutputFolder output = OutputFolder.Open(settings.Out);
@@ -155,6 +157,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
             Data = settings.Data,
             Summary = data.Summary,
             Learning = settings.Learning,
+            OwnFilters = settings.OwnFilters,
             ProximalGradient = step?.Options,
             Namespace = settings.Namespace,
             Filters = settings.Filters,
@@ -327,7 +330,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
     private static long ReplicationBytes(ClusterStatus before, ClusterStatus after) => after.Servers.Sum(server =>
         server.ReplicationBytes - (before.Servers.FirstOrDefault(s => s.Id == server.Id && s.ProcessId == server.ProcessId)?.ReplicationBytes ?? 0));
 
-    private string Filters => FilterOption.Text(new TrainingFilters(settings.Filters, settings.Learning.SignificantThreshold, settings.Learning.LargestFraction, settings.Learning.SendChance, settings.ProximalGradient?.Kkt ?? false));
+    private string Filters => FilterOption.Text(new TrainingFilters(settings.Filters, settings.Learning.SignificantThreshold, settings.Learning.LargestFraction, settings.Learning.SendChance, settings.ProximalGradient?.Kkt ?? false) { Own = settings.OwnFilters?.Words });
 
     private static async Task FailureOf(Task task)
     {

@@ -219,6 +219,31 @@ internal sealed class NodeLoop : IFrameSink, IThreadPoolWorkItem, IAsyncDisposab
         }
     }
 
+    /// <summary>
+    /// Gives up a machine that does not come back out of a turn: the loop has failed from now on, and what waits in the mailbox is dropped. The thread that is inside stays there, and what the machine holds is not to be freed under it. Should it
+    /// come back, the machine must end the turn with an exception.
+    /// </summary>
+    public void GiveUp(Exception fault)
+    {
+        Log.NodeGivenUp(_log, _name, fault.Message);
+        Post[] left;
+        TaskCompletionSource? room;
+        lock (_gate)
+        {
+            _stopped = true;
+            left = [.. _mailbox];
+            _mailbox.Clear();
+            (room, _room) = (_room, null);
+            _droppedFrames += left.Count(post => post.Frame is not null);
+        }
+
+        _ticker.Dispose();
+        HostMeters.Forget(this);
+        Drop(left);
+        room?.TrySetResult();
+        _completion.TrySetException(fault);
+    }
+
     /// <summary>The thread pool's turn.</summary>
     void IThreadPoolWorkItem.Execute() => Run();
 
@@ -399,6 +424,15 @@ internal sealed class NodeLoop : IFrameSink, IThreadPoolWorkItem, IAsyncDisposab
         }
     }
 
+    private static void Drop(Post[] left)
+    {
+        foreach (Post post in left)
+        {
+            post.Frame?.Release();
+            (post.Note as Action<Instant?>)?.Invoke(null);
+        }
+    }
+
     // Called once, by whoever holds _running, which stays set: nothing runs the machine again.
     private void End(Exception? fault)
     {
@@ -417,12 +451,7 @@ internal sealed class NodeLoop : IFrameSink, IThreadPoolWorkItem, IAsyncDisposab
         Array.Clear(_turn);
         _ticker.Dispose();
         HostMeters.Forget(this);
-        foreach (Post post in left)
-        {
-            post.Frame?.Release();
-            (post.Note as Action<Instant?>)?.Invoke(null);
-        }
-
+        Drop(left);
         room?.TrySetResult();
         if (fault is null)
         {

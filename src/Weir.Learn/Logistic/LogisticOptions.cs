@@ -103,8 +103,8 @@ public sealed record LogisticOptions
     /// <summary>The intercept's key, or null where rows have none.</summary>
     public ulong? EffectiveInterceptKey => Intercept ? InterceptKey : null;
 
-    /// <summary>A worker's pushes through the filters; null where there are none.</summary>
-    internal FilteredPushes? Filtered(Worker worker, WeirTable table)
+    /// <summary>A worker's pushes through the filters, and behind them those of a user's own; null where there are none.</summary>
+    internal FilteredPushes? Filtered(Worker worker, WeirTable table, IReadOnlyList<Func<RowFilter>> own)
     {
         List<RowFilter> filters = [];
         if (SignificantThreshold is { } threshold)
@@ -121,6 +121,8 @@ public sealed record LogisticOptions
         {
             filters.Add(new RandomRows(chance));
         }
+
+        filters.AddRange(own.Select(make => make()));
 
         // A batch's keys were pulled just before. To the other rules a gradient of zero is a step too.
         bool keepsKeys = Rule is UpdateRuleKind.Ftrl or UpdateRuleKind.Adagrad or UpdateRuleKind.Sgd;

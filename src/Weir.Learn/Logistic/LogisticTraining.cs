@@ -1,5 +1,6 @@
 using Weir.Client;
 using Weir.Learn.Data;
+using Weir.Selection;
 
 namespace Weir.Learn.Logistic;
 
@@ -27,6 +28,9 @@ public sealed class LogisticTraining : ILinearTraining
         _options = options;
         _loop = new LogisticLoop(options, source, summary);
     }
+
+    /// <summary>Filters of rows of a user's own, behind those that the options name: each makes one for a worker, perhaps several at the same time. Default: none.</summary>
+    public IReadOnlyList<Func<RowFilter>> OwnFilters { get; init; } = [];
 
     /// <summary>Rows of a batch in force.</summary>
     public int BatchRows => _loop.BatchRows;
@@ -84,7 +88,7 @@ public sealed class LogisticTraining : ILinearTraining
     /// <inheritdoc/>
     public Task RunThroughAsync(
         Worker worker, WeirTable table, long iteration, Action<TrainingStep>? report = null, CancellationToken cancellation = default) =>
-        _loop.RunAsync(new WorkerOnTable(worker, table, _options.Filtered(worker, table)), report, iteration, cancellation);
+        _loop.RunAsync(new WorkerOnTable(worker, table, _options.Filtered(worker, table, OwnFilters)), report, iteration, cancellation);
 
     /// <inheritdoc/>
     public long RowsThrough(int worker, WorkerSchedule schedule, long clock)

@@ -24,8 +24,10 @@ internal sealed class PushPacking(ClientState state)
     private readonly List<NodeLink> _packing = [];
 
     /// <summary>Rows of a piece: as many as fit a frame if they all fall into one segment (design R25).</summary>
-    public static int PieceRows(int rowBytes) =>
-        (FrameHeader.MaxBodyBytes - DataRequestReader.CountsSize - PartHeader.Size - PullItem.Size - 16) / (sizeof(ulong) + rowBytes);
+    /// <param name="rowBytes">Bytes of a row's values.</param>
+    /// <param name="headBytes">Bytes before the values; a redo has as many.</param>
+    public static int PieceRows(int rowBytes, int headBytes = 0) =>
+        (FrameHeader.MaxBodyBytes - DataRequestReader.CountsSize - PartHeader.Size - PullItem.Size - 16 - headBytes) / (sizeof(ulong) + rowBytes);
 
     /// <summary>
     /// Cuts a call: pieces by row count and width alone, parts by segment, frames by node.
@@ -36,7 +38,7 @@ internal sealed class PushPacking(ClientState state)
         ClusterMap map = state.Map!;
         KeySlices slices = call.Slices;
         int rowBytes = call.RowBytes;
-        int pieceRows = PieceRows(rowBytes);
+        int pieceRows = PieceRows(rowBytes, call.HasValues ? call.Head.Length : 0);
         int itemBytes = call.Pull is { IsOver: false } ? PullItem.Size : 0;
         bool deletes = call.Operation == PartOperation.Delete;
         long bytes = 0;
@@ -218,16 +220,15 @@ internal sealed class PushPacking(ClientState state)
             Operation = call.Operation,
             ValueBytes = values.Length,
         };
-        if (call.Operation == PartOperation.Arithmetic)
+        call.Head.Span.CopyTo(values);
+        Span<float> floats = MemoryMarshal.Cast<byte, float>(values[call.Head.Length..]);
+        if (call.HasValues)
         {
-            var writer = new ByteWriter(values);
-            call.Arithmetic.Write(ref writer);
-        }
-        else if (call.RowBytes > 0)
-        {
-            Span<float> floats = MemoryMarshal.Cast<byte, float>(values);
             call.Slices.GatherRows(call.Values.Span, call.Table.Width, call.Table.Rule, part.From, part.To, floats);
+        }
 
+        if (call.HasValues && call.Head.IsEmpty)
+        {
             // What is set is meant to the bit; an update is one of many, whose errors cancel out.
             ValueFilters filters = state.ValuesOf(call.Table) & (call.Operation == PartOperation.Update ? ValueFilters.All : ~ValueFilters.Lossy);
             PushSession session = call.Session;

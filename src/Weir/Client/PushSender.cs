@@ -50,9 +50,9 @@ internal sealed class PushSender(ClientState state)
     /// cut later, in the same order.
     /// </summary>
     public PushCall Push(
-        PushSession session, WeirTable table, KeySlices slices, ReadOnlyMemory<float> values, PartOperation operation, Instant deadline, PullCall? pull, RowArithmetic arithmetic = default)
+        PushSession session, WeirTable table, KeySlices slices, ReadOnlyMemory<float> values, PartOperation operation, Instant deadline, PullCall? pull, ReadOnlyMemory<byte> head = default)
     {
-        var call = new PushCall(this, session, table, slices, values, operation, deadline, state.Completions) { Pull = pull, Arithmetic = arithmetic };
+        var call = new PushCall(this, session, table, slices, values, operation, deadline, state.Completions) { Pull = pull, Head = head };
         if (session.Failure is { } failure)
         {
             call.IsCut = true;
@@ -539,6 +539,10 @@ internal sealed class PushSender(ClientState state)
 
         switch (reply.Status)
         {
+            case Status.Failed when reply.Value == PartReply.GivenUp:
+                // Sent again it would take the next of the chain along. A part is not skipped within its session (R12), so that this is given up.
+                Fail(part.Stream.Session, new WeirException(Status.Failed, reply.Text, node.Address, (int)reply.Segment));
+                break;
             case Status.Acked or Status.Superseded or Status.Failed:
                 state.RestsOn(header.MapVersion);
                 state.Superseded += reply.Status == Status.Superseded ? 1 : 0;

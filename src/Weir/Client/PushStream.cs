@@ -325,14 +325,17 @@ internal sealed class PushCall(
     /// <summary>The other half of a PushPull: it fails with this one.</summary>
     public PullCall? Pull { get; init; }
 
-    /// <summary>What is done to the rows where the operation is Arithmetic.</summary>
-    public RowArithmetic Arithmetic { get; init; }
+    /// <summary>What stands before the values of each part: the arithmetic, or the function and its argument, in multiples of 8 bytes. Empty for other operations.</summary>
+    public ReadOnlyMemory<byte> Head { get; init; }
+
+    /// <summary>Whether rows of values travel.</summary>
+    public bool HasValues { get; } = !values.IsEmpty;
 
     /// <summary>Bytes of a row's values; where they do not travel, at the server: what bounds a part, and the parts of a frame.</summary>
     public int RowBytes => Operation == PartOperation.Delete ? 0 : Table.Width * sizeof(float);
 
-    /// <summary>Bytes on the wire in place of so many rows' values.</summary>
-    public int ValueBytes(int rows) => Operation == PartOperation.Arithmetic ? RowArithmetic.Size : rows * RowBytes;
+    /// <summary>Bytes on the wire behind so many keys.</summary>
+    public int ValueBytes(int rows) => Head.Length + (HasValues ? rows * RowBytes : 0);
 
     /// <summary>From now on the token ends the waiting. Without a closure: a call allocates for it nothing that is not used again.</summary>
     public void EndBy(CancellationToken cancellation)

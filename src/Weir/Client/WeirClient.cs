@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Text;
 using Weir.Checkpoints;
 using Weir.Keys;
 using Weir.Placement;
@@ -397,6 +398,23 @@ public sealed class WeirClient : IAsyncDisposable
     public Task DeleteAsync(WeirTable table, ReadOnlyMemory<ulong> keys, CancellationToken cancellation = default) =>
         WriteAsync(table, keys, default, PartOperation.Delete, cancellation);
 
+    /// <summary>
+    /// Has a function of a user's own change rows at the servers that have them (papers PS-9): an <c>IServerFunction</c> that the operator gave to every server. It is a push like any: applied once, in the order of this client's
+    /// pushes, replicated, journalled where the table is durable. Each segment's rows are changed together or not at all; of a call that fails those of other segments may stand.
+    /// </summary>
+    /// <param name="table">A table that does not aggregate.</param>
+    /// <param name="function">Its name: 1 to 256 bytes of UTF-8.</param>
+    /// <param name="keys">Any keys, in any order; one that is named several times is one row.</param>
+    /// <param name="argument">What the function reads of the whole call, up to 16,384 bytes; it goes to every segment that has one of the keys, so keep it short. Unchanged until the task completes.</param>
+    /// <param name="values">Keys times width floats, those of repeated keys summed, unchanged until the task completes; or empty.</param>
+    /// <param name="cancellation">Ends the waiting, not the call: once sent it may still be applied, once.</param>
+    /// <returns>Completes when the rows were changed and acknowledged.</returns>
+    /// <exception cref="ArgumentException">The name, the argument or the values are of the wrong length, or the table aggregates.</exception>
+    /// <exception cref="WeirException">Failed: the function threw, made a number that is not finite or used up its budget of time, or a server has none of this name; the message says which, and what to do. Else see <see cref="Status"/>.</exception>
+    public Task CallAsync(
+        WeirTable table, string function, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<byte> argument = default, ReadOnlyMemory<float> values = default, CancellationToken cancellation = default) =>
+        WriteAsync(table, keys, values, PartOperation.Function, cancellation, FunctionHead(table, function, argument.Span));
+
     /// <summary>Pulls rows without waiting for anybody's clock.</summary>
     /// <param name="table">The table.</param>
     /// <param name="keys">Any keys; repeated keys get the same row.</param>
@@ -667,9 +685,10 @@ public sealed class WeirClient : IAsyncDisposable
     }
 
     internal Task WriteAsync(
-        PushSession session, WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, PartOperation operation, CancellationToken cancellation, RowArithmetic arithmetic = default)
+        PushSession session, WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, PartOperation operation, CancellationToken cancellation, ReadOnlyMemory<byte> head = default)
     {
-        CheckShape(table, keys.Length, values.Length, operation is PartOperation.Delete or PartOperation.Arithmetic ? 0 : table.Width, nameof(values));
+        bool hasNone = operation is PartOperation.Delete or PartOperation.Arithmetic || (operation == PartOperation.Function && values.IsEmpty);
+        CheckShape(table, keys.Length, values.Length, hasNone ? 0 : table.Width, nameof(values));
         if (cancellation.IsCancellationRequested)
         {
             return Task.FromCanceled(cancellation);
@@ -679,7 +698,7 @@ public sealed class WeirClient : IAsyncDisposable
         PushCall call;
         lock (State.Gate)
         {
-            call = _core.Pushes.Push(session, table, slices, values, operation, State.Now.AfterMs(State.Options.DeadlineMs), null, arithmetic);
+            call = _core.Pushes.Push(session, table, slices, values, operation, State.Now.AfterMs(State.Options.DeadlineMs), null, head);
             call.EndBy(cancellation);
         }
 
@@ -823,21 +842,21 @@ public sealed class WeirClient : IAsyncDisposable
 
     /// <summary>Arithmetic with the rows of the keys, at the servers that have them; in the order of this client's pushes, and once.</summary>
     internal Task ArithmeticAsync(WeirTable table, ReadOnlyMemory<ulong> keys, RowArithmetic arithmetic, CancellationToken cancellation) =>
-        WriteAsync(table, keys, default, PartOperation.Arithmetic, cancellation, arithmetic);
+        WriteAsync(table, keys, default, PartOperation.Arithmetic, cancellation, arithmetic.ToBytes());
 
     private Task WriteAsync(
-        WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, PartOperation operation, CancellationToken cancellation, RowArithmetic arithmetic = default) =>
+        WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, PartOperation operation, CancellationToken cancellation, ReadOnlyMemory<byte> head = default) =>
         OwnSession is { } session
-            ? WriteAsync(session, table, keys, values, operation, cancellation, arithmetic)
-            : OpenAndWriteAsync(table, keys, values, operation, arithmetic, cancellation);
+            ? WriteAsync(session, table, keys, values, operation, cancellation, head)
+            : OpenAndWriteAsync(table, keys, values, operation, head, cancellation);
 
     private async Task<PullResult> OpenAndPushPullAsync(
         WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> pushed, Memory<float> pulled, CancellationToken cancellation) =>
         await PushPullAsync(await OwnSessionAsync(cancellation), table, keys, pushed, pulled, null, cancellation);
 
     private async Task OpenAndWriteAsync(
-        WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, PartOperation operation, RowArithmetic arithmetic, CancellationToken cancellation) =>
-        await WriteAsync(await OwnSessionAsync(cancellation), table, keys, values, operation, cancellation, arithmetic);
+        WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, PartOperation operation, ReadOnlyMemory<byte> head, CancellationToken cancellation) =>
+        await WriteAsync(await OwnSessionAsync(cancellation), table, keys, values, operation, cancellation, head);
 
     /// <summary>The client's own session where it is open and well.</summary>
     private PushSession? OwnSession
@@ -961,6 +980,32 @@ public sealed class WeirClient : IAsyncDisposable
         {
             highest.Offer(keys[i], scores[i]);
         }
+    }
+
+    /// <summary>What each part of a call says of its function, checked.</summary>
+    internal static byte[] FunctionHead(WeirTable table, string function, ReadOnlySpan<byte> argument)
+    {
+        ArgumentNullException.ThrowIfNull(table);
+        ArgumentException.ThrowIfNullOrEmpty(function);
+        int nameBytes = Encoding.UTF8.GetByteCount(function);
+        if (nameBytes > FunctionRequest.MaxNameBytes)
+        {
+            throw new ArgumentException($"a function's name has at most {FunctionRequest.MaxNameBytes} bytes of UTF-8, not {nameBytes}", nameof(function));
+        }
+
+        if (argument.Length > FunctionRequest.MaxArgumentBytes)
+        {
+            throw new ArgumentException($"an argument has at most {FunctionRequest.MaxArgumentBytes} bytes, not {argument.Length}: what belongs to a row goes with the values", nameof(argument));
+        }
+
+        if (table.Rule.HoldsBits)
+        {
+            throw new ArgumentException($"table {table.Name} has rule {table.Rule.Kind}, which keeps bits in place of floats: no function is called for its rows", nameof(table));
+        }
+
+        return table.Aggregate
+            ? throw new ArgumentException($"table {table.Name} aggregates: its workers' pushes are summed and go through its update rule, and no function is called for its rows", nameof(table))
+            : FunctionRequest.Head(function, argument);
     }
 
     private static void CheckShape(WeirTable table, int keys, int values, int width, string name)

@@ -128,7 +128,19 @@ public sealed class Worker
     public Task PushAsync(WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, CancellationToken cancellation = default) =>
         IsOpen
             ? _client.WriteAsync(_session, table, keys, values, PartOperation.Update, cancellation)
-            : PushInTurnAsync(table, keys, values, cancellation);
+            : WriteInTurnAsync(table, keys, values, PartOperation.Update, default, cancellation);
+
+    /// <summary>Has a function of a user's own change rows in the current iteration: <see cref="WeirClient.CallAsync"/>, which says more of it. A redo of the iteration by another process applies no call a second time.</summary>
+    /// <exception cref="ArgumentException">As there.</exception>
+    /// <exception cref="WeirException">As there.</exception>
+    public Task CallAsync(
+        WeirTable table, string function, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<byte> argument = default, ReadOnlyMemory<float> values = default, CancellationToken cancellation = default)
+    {
+        byte[] head = WeirClient.FunctionHead(table, function, argument.Span);
+        return IsOpen
+            ? _client.WriteAsync(_session, table, keys, values, PartOperation.Function, cancellation, head)
+            : WriteInTurnAsync(table, keys, values, PartOperation.Function, head, cancellation);
+    }
 
     /// <summary>
     /// Pulls rows for the current iteration t under a delay bound: every iteration before t - bound of every worker is contained (OSDI'14 section
@@ -230,11 +242,12 @@ public sealed class Worker
     }
 
     // The calls that wait are apart, so that those that need not allocate nothing for it.
-    private Task<bool> PushInTurnAsync(WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, CancellationToken cancellation) =>
+    private Task<bool> WriteInTurnAsync(
+        WeirTable table, ReadOnlyMemory<ulong> keys, ReadOnlyMemory<float> values, PartOperation operation, ReadOnlyMemory<byte> head, CancellationToken cancellation) =>
         InTurnAsync(
             async () =>
             {
-                await _client.WriteAsync(_session, table, keys, values, PartOperation.Update, cancellation);
+                await _client.WriteAsync(_session, table, keys, values, operation, cancellation, head);
                 return true;
             },
             cancellation);

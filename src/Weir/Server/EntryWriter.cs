@@ -31,6 +31,9 @@ internal sealed class EntryWriter(ChainPath chain, NodeState node)
         {
             keyBytes = valueBytes = default;
             (written.Rows, written.KeyEncoding, written.ValueEncoding) = (0, KeyEncoding.Raw, ValueEncoding.Raw);
+
+            // A log knows no other operations than these: what is computed is in it as an Assign, and where nothing is its stream alone counts.
+            written.Operation = part.Operation == PartOperation.Delete ? PartOperation.Delete : PartOperation.Assign;
         }
         else if (part.KeyEncoding == KeyEncoding.Cached)
         {

@@ -20,6 +20,7 @@ internal sealed class PushPath(NodeState node)
     private readonly List<(Segment Segment, ulong Number, bool IsDurable)> _awaited = [];
     private readonly KeyReader _keys = new(node);
     private readonly RowArithmeticPath _arithmetic = new(node);
+    private readonly FunctionPath _functions = new(node);
     private float[] _values = [];
     private long _frameBytes;
 
@@ -31,9 +32,14 @@ internal sealed class PushPath(NodeState node)
     /// <summary>Whether the last frame had a part for a table that aggregates.</summary>
     public bool HadAggregated { get; private set; }
 
+    /// <summary>Functions of users have taken the time that they have in one turn.</summary>
+    public bool TurnIsFull => _functions.HasUsedTurn;
+
     private string MemoryLimit => node.Budget.SystemHasNoMore
         ? $"the system grants {node.Options.Address} no more than its {node.Budget.Used} bytes of rows, though its limit is {node.Budget.Limit}"
         : $"the memory limit of {node.Budget.Limit} bytes at {node.Options.Address} is reached";
+
+    public void EndTurn() => _functions.EndTurn();
 
     /// <summary>Handles all parts in a body that is whole, and answers with one PushReply.</summary>
     public void Handle(LinkId link, in FrameHeader header, ref DataRequestReader reader)
@@ -161,11 +167,11 @@ internal sealed class PushPath(NodeState node)
         TableSegment rows = node.TableSegment(segment, table);
         return rows.Aggregation is { } aggregation && worker.Group == table.Group && worker.Group != 0
             ? Aggregated(link, header, part, keys, values, segment, rows, aggregation, worker)
-            : Plain(header, part, keys, values, keyBytes, valueBytes, segment, rows, worker);
+            : Plain(link, header, part, keys, values, keyBytes, valueBytes, segment, rows, worker);
     }
 
     private PartReply Plain(
-        in FrameHeader header, in PartHeader asked, ReadOnlySpan<ulong> keys, ReadOnlySpan<float> values, ReadOnlySpan<byte> keyBytes, ReadOnlySpan<byte> valueBytes, Segment segment, TableSegment rows, WorkerId worker)
+        LinkId link, in FrameHeader header, in PartHeader asked, ReadOnlySpan<ulong> keys, ReadOnlySpan<float> values, ReadOnlySpan<byte> keyBytes, ReadOnlySpan<byte> valueBytes, Segment segment, TableSegment rows, WorkerId worker)
     {
         PartHeader part = asked;
         Dictionary<WorkerId, LastPush> lastOf = rows.Last(part.Operation == PartOperation.Delete);
@@ -197,19 +203,22 @@ internal sealed class PushPath(NodeState node)
         Status status = Status.Acked;
         string text = "";
         long clock = 0;
-        if (part.Operation == PartOperation.Arithmetic && rows.Table.Aggregate)
+        bool isComputed = part.Operation is PartOperation.Arithmetic or PartOperation.Function;
+        if (isComputed && rows.Table.Aggregate)
         {
-            return Reply(part, Status.Malformed, 0, $"table {rows.Table.Name} aggregates: its workers push updates to it, and nobody does arithmetic with its rows");
+            return Reply(part, Status.Malformed, 0, $"table {rows.Table.Name} aggregates: its workers push updates to it, and nobody does arithmetic with its rows or calls a function for them");
         }
 
-        if (part.Operation == PartOperation.Arithmetic)
+        if (isComputed)
         {
-            if (node.LogBytes.Total > node.Limits.LogBytes)
+            if (node.LogBytes.Total > node.Limits.LogBytes || (part.Operation == PartOperation.Function && _functions.HasUsedTurn))
             {
                 return Reply(part, Status.Busy, 0, "");
             }
 
-            status = _arithmetic.Compute(segment, rows, part, valueBytes, keys, out keys, out values, out text);
+            status = part.Operation == PartOperation.Arithmetic
+                ? _arithmetic.Compute(segment, rows, part, valueBytes, keys, out keys, out values, out text)
+                : _functions.Compute(rows, part, valueBytes, keys, new LastWord(link, node.Reply(FrameKind.PushReply, header), Reply(asked, Status.Failed, PartReply.GivenUp, "")), out keys, out values, out text);
             if (status > Status.Failed)
             {
                 return Reply(part, status, 0, text);
@@ -225,7 +234,7 @@ internal sealed class PushPath(NodeState node)
         {
             // Nothing of it is applied.
         }
-        else if (asked.Operation != PartOperation.Arithmetic && !ValueEncodings.AreLegal(rows.Table.Rule, values))
+        else if (!isComputed && !ValueEncodings.AreLegal(rows.Table.Rule, values))
         {
             status = Status.Failed;
             text = $"a value pushed to table {rows.Table.Name} is not a finite number; nothing of this part was applied";
@@ -381,13 +390,13 @@ internal sealed class PushPath(NodeState node)
             return false;
         }
 
-        if (table.Rule.HoldsBits && (part.ValueEncoding & ~ValueEncoding.ZeroBitmap) != ValueEncoding.Raw)
+        if (table.Rule.HoldsBits && (part.ValueEncoding & (ValueEncoding.BFloat16 | ValueEncoding.Int8)) != 0)
         {
             fault = $"a part for table {table.Name} has values as {part.ValueEncoding}, which rounds floats; rule {table.Rule.Kind} keeps bits in place of floats";
             return false;
         }
 
-        if (part.Operation == PartOperation.Arithmetic || PartValues.TryRead(part, bytes, table.Width, ref _values, out values))
+        if (part.Operation is PartOperation.Arithmetic or PartOperation.Function || PartValues.TryRead(part, bytes, table.Width, ref _values, out values))
         {
             return true;
         }

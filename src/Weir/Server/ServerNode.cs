@@ -238,12 +238,15 @@ internal sealed class ServerNode : IMachine, IDisposable
         }
     }
 
-    /// <summary>It has looked at as many keys as the largest frame has raw: frames that name their keys in a few bytes must not make a turn long.</summary>
-    public bool TurnIsFull => _keysInTurn >= FrameHeader.MaxBodyBytes / sizeof(ulong);
+    /// <summary>
+    /// It has looked at as many keys as the largest frame has raw: frames that name their keys in a few bytes must not make a turn long. Or functions of users have taken the time that is theirs.
+    /// </summary>
+    public bool TurnIsFull => _keysInTurn >= FrameHeader.MaxBodyBytes / sizeof(ulong) || _pushes.TurnIsFull;
 
     public void EndTurn()
     {
         _keysInTurn = 0;
+        _pushes.EndTurn();
         AdvanceRegister();
         while (_follower.HasParked && _follower.Take(_now) is { Count: > 0 } taken)
         {

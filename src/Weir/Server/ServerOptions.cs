@@ -1,5 +1,8 @@
+using System.Text;
+using Weir.Functions;
 using Weir.Placement;
 using Weir.Register;
+using Weir.Wire;
 using Weir.World;
 
 namespace Weir.Server;
@@ -58,6 +61,12 @@ internal sealed record ServerOptions
     /// <summary>Sees each operation of the node on the register begin and end, in its place: a simulation checks the history. Default: nobody looks.</summary>
     public Func<IRegister, IRegister>? RegisterSeen { get; init; }
 
+    /// <summary>Functions of users that clients may call, each under a name of its own. Default: none.</summary>
+    public IReadOnlyList<IServerFunction> Functions { get; init; } = [];
+
+    /// <summary>Measures them. Default: no time passes, as in a simulation.</summary>
+    public IFunctionTimer FunctionTimer { get; init; } = UntimedFunctions.Instance;
+
     public ServerLimits Limits { get; init; } = new();
 
     /// <summary>All faults at once; empty where there are none.</summary>
@@ -102,6 +111,16 @@ internal sealed record ServerOptions
         if (Acceptor is { Start: AcceptorStart.Replacement } && Acceptors.Count == 1)
         {
             faults.Add("Acceptor is to replace the only one: nobody knows what that had accepted. The cluster's map is lost with it; begin a new cluster");
+        }
+
+        foreach (IServerFunction function in Functions.Where(f => string.IsNullOrEmpty(f.Name) || Encoding.UTF8.GetByteCount(f.Name) > FunctionRequest.MaxNameBytes))
+        {
+            faults.Add($"the function {function.GetType().FullName} is called '{function.Name}'; a name has 1 to {FunctionRequest.MaxNameBytes} bytes of UTF-8");
+        }
+
+        foreach (IGrouping<string, IServerFunction> same in Functions.GroupBy(f => f.Name, StringComparer.Ordinal).Where(g => g.Count() > 1))
+        {
+            faults.Add($"{string.Join(" and ", same.Select(f => $"{f.GetType().FullName} of {f.GetType().Assembly.GetName().Name}"))} are both called {same.Key}: a client could not say which it means");
         }
 
         if (Acceptor is not null && Cluster == 0)
@@ -197,6 +216,10 @@ internal sealed record ServerLimits
     /// <summary>Bytes of key lists that a node keeps for clients that refer to them; the least recently used go first. Default 256 MiB: 32 million
     /// keys, several batches of every worker; only clients that ask for it take any.</summary>
     public long KeyListBytes { get; init; } = 256L << 20;
+
+    /// <summary>How long a function of a user may take for the rows of one part, in milliseconds; looked at between runs of rows, and then the part fails. All functions of one turn have as much, so that two such
+    /// times are the longest that a node is deaf. Default 100 ms: a fifth of the shortest failure timeout, and time for millions of floats.</summary>
+    public long FunctionBudgetMs { get; init; } = 100;
 
     /// <summary>The widest row: with its key it must fit a frame.</summary>
     public int MaxWidth { get; init; } = 65_536;

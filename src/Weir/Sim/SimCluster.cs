@@ -1,4 +1,5 @@
 using Weir.Client;
+using Weir.Functions;
 using Weir.Keys;
 using Weir.Placement;
 using Weir.Register;
@@ -33,6 +34,7 @@ internal sealed class SimCluster : IDisposable
     /// <param name="acceptors">1, 3 or 5 acceptors of the register, on the disks of the first servers; 0: one in the first server's memory.</param>
     /// <param name="replicas">How many members a chain has beside its head.</param>
     /// <param name="journals">Each server has a journal, on a disk that outlives its process.</param>
+    /// <param name="functions">Functions of users that each server has; null for none.</param>
     /// <param name="pool">Where frames come from, where several clusters of one thread, one after another, are to use the same; null for a pool of its own.</param>
     public SimCluster(
         ulong seed,
@@ -43,6 +45,7 @@ internal sealed class SimCluster : IDisposable
         int acceptors = 0,
         int replicas = 0,
         bool journals = false,
+        IReadOnlyList<IServerFunction>? functions = null,
         FramePool? pool = null)
     {
         Pool = pool ?? new FramePool();
@@ -62,6 +65,7 @@ internal sealed class SimCluster : IDisposable
             Acceptors = _acceptors,
             Limits = limits ?? new ServerLimits(),
             MemoryLimitBytes = memoryBytes,
+            Functions = functions ?? [],
         };
         for (int i = 0; i < servers; i++)
         {

@@ -14,7 +14,10 @@ internal struct PartReply
     public uint Segment;
     public ulong N;
 
-    /// <summary>Gap: the last n received. Otherwise the iteration that the segment has closed.</summary>
+    /// <summary>The <see cref="Value"/> of a Failed that stands in no log: the server gives itself up, since a function of a user does not come back. The session is to be given up, and the part sent to nobody else.</summary>
+    public const ulong GivenUp = ulong.MaxValue;
+
+    /// <summary>Gap: the last n received. Failed: <see cref="GivenUp"/>, or nothing. Otherwise the iteration that the segment has closed.</summary>
     public ulong Value;
     public Status Status;
 

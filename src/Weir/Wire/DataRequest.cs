@@ -11,6 +11,9 @@ internal enum PartOperation : byte
 
     /// <summary>Arithmetic with rows of another table: a <see cref="RowArithmetic"/> stands in place of values. A log has what comes of it, as an Assign.</summary>
     Arithmetic = 3,
+
+    /// <summary>A function of a user's own changes the rows: a <see cref="FunctionRequest"/> stands in place of values. A log has what comes of it, as an Assign.</summary>
+    Function = 4,
 }
 
 /// <summary>How a part's or item's keys stand in the frame.</summary>
@@ -314,7 +317,7 @@ internal ref struct DataRequestReader
 
         _partsLeft--;
         part = PartHeader.Read(ref _reader);
-        bool sound = part.Operation <= PartOperation.Arithmetic
+        bool sound = part.Operation <= PartOperation.Function
             && part.KeyEncoding != KeyEncoding.OfPart
             && KeysFit(part.KeyEncoding, part.Rows, part.KeyBytes)
             && ValueEncodings.IsKnown(part.ValueEncoding)

@@ -39,6 +39,14 @@ internal readonly record struct RowArithmetic(ArithmeticKind Kind, uint Source, 
         writer.Int32(Columns);
     }
 
+    public byte[] ToBytes()
+    {
+        byte[] bytes = new byte[Size];
+        var writer = new ByteWriter(bytes);
+        Write(ref writer);
+        return bytes;
+    }
+
     /// <summary>Reads foreign bytes; false where they make no sense for rows of that width.</summary>
     public static bool TryRead(ReadOnlySpan<byte> bytes, int width, out RowArithmetic arithmetic)
     {

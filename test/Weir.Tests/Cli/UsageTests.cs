@@ -130,7 +130,7 @@ public class UsageTests
         string[] options = [.. run.Output.Split('\n').Where(text => text.StartsWith("  --", StringComparison.Ordinal))];
         Assert.Equal(
             ["--train", "--test", "--out", "--report", "--seed", "--method", "--blocks", "--step", "--curvature", "--loss-scale", "--rule", "--alpha", "--beta", "--l1", "--l2", "--admit-after", "--expire-after", "--passes", "--batch", "--servers", "--replicas", "--workers",
-                "--delay", "--aggregate", "--no-intercept", "--segments", "--processes", "--continue-without", "--transport", "--cluster", "--namespace", "--filters", "--init-from", "--evaluate-every",
+                "--delay", "--aggregate", "--no-intercept", "--segments", "--processes", "--continue-without", "--transport", "--cluster", "--namespace", "--filters", "--plug-ins", "--init-from", "--evaluate-every",
                 "--checkpoint", "--checkpoint-every", "--checkpoints-kept", "--resume"],
             options.Select(text => text.Trim().Split(' ')[0]));
         Assert.All(options, text => Assert.Contains("default", text, StringComparison.OrdinalIgnoreCase));

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Weir.Functions;
 using Weir.Keys;
 using Weir.Server;
 using Weir.Wire;
@@ -16,7 +17,7 @@ internal sealed class NodeHarness : INetwork, IDisposable
     private readonly FramePool _pool = new();
     private ulong _request;
 
-    public NodeHarness(ServerLimits? limits = null, long memoryBytes = 1L << 30)
+    public NodeHarness(ServerLimits? limits = null, long memoryBytes = 1L << 30, IReadOnlyList<IServerFunction>? functions = null, IFunctionTimer? timer = null)
     {
         Node = new ServerNode(
             new ServerOptions
@@ -28,6 +29,8 @@ internal sealed class NodeHarness : INetwork, IDisposable
                 SegmentBits = 6,
                 Limits = limits ?? new ServerLimits(),
                 MemoryLimitBytes = memoryBytes,
+                Functions = functions ?? [],
+                FunctionTimer = timer ?? UntimedFunctions.Instance,
             },
             this,
             pool: _pool);

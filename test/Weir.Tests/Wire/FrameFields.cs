@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Numerics;
 using System.Runtime.InteropServices;
+using System.Text;
 using Weir.Keys;
 using Weir.Placement;
 using Weir.Wire;
@@ -87,6 +88,10 @@ internal static class FrameFields
             {
                 Arithmetic(fields, values);
             }
+            else if (part.Operation == PartOperation.Function)
+            {
+                Function(fields, part.Rows, values);
+            }
             else
             {
                 Values(fields, part.ValueEncoding, part.Rows * WorkedWidth, values);
@@ -131,6 +136,28 @@ internal static class FrameFields
 
         Assert.True(reader.AtEnd);
         return again;
+    }
+
+    private static void Function(FieldList fields, int rows, ReadOnlySpan<byte> bytes)
+    {
+        Assert.True(FunctionRequest.TryRead(bytes, rows * WorkedWidth, out FunctionRequest request));
+        fields.Add(4, "nameBytes", request.Name.Length);
+        fields.Add(4, "argumentBytes", request.Argument.Length);
+        Padded(fields, "name", request.Name);
+        Padded(fields, "argument", request.Argument);
+        foreach (float value in request.Values)
+        {
+            fields.Add(4, "value", value);
+        }
+    }
+
+    private static void Padded(FieldList fields, string name, ReadOnlySpan<byte> bytes)
+    {
+        if (bytes.Length > 0)
+        {
+            fields.Add(bytes.Length, name, name == "name" ? Encoding.UTF8.GetString(bytes) : Convert.ToHexString(bytes));
+            fields.Padding(-bytes.Length & 7);
+        }
     }
 
     private static void Arithmetic(FieldList fields, ReadOnlySpan<byte> bytes)

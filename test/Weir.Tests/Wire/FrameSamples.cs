@@ -110,10 +110,12 @@ internal static class FrameSamples
     {
         foreach (ArithmeticKind kind in Enum.GetValues<ArithmeticKind>())
         {
-            SamplePart part = Part(names.Plain, 3, 1, 0, 3, PartOperation.Arithmetic) with { Values = [], Arithmetic = new RowArithmetic(kind, names.Plain, 2, 0.5f, 0, Width) };
-            frames.Add(Frame(FrameKind.Push, new DataBody([part, part with { N = 2, Seq = new Seq(0, 2, 0), Arithmetic = new RowArithmetic(kind, 77, 2, 0.5f, 1, 1) }], []), names, names.OwnSession));
+            SamplePart part = Part(names.Plain, 3, 1, 0, 3, PartOperation.Arithmetic) with { Values = [], Head = new RowArithmetic(kind, names.Plain, 2, 0.5f, 0, Width).ToBytes() };
+            frames.Add(Frame(FrameKind.Push, new DataBody([part, part with { N = 2, Seq = new Seq(0, 2, 0), Head = new RowArithmetic(kind, 77, 2, 0.5f, 1, 1).ToBytes() }], []), names, names.OwnSession));
         }
 
+        SamplePart call = Part(names.Plain, 3, 1, 0, 3, PartOperation.Function) with { Head = FunctionRequest.Head("clip", [0, 0, 128, 63]) };
+        frames.Add(Frame(FrameKind.Push, new DataBody([call, call with { N = 2, Seq = new Seq(0, 2, 0), Values = [], Head = FunctionRequest.Head("not there", []) }], []), names, names.OwnSession));
         SampleItem item = new(names.Plain, 3, 0, PullItem.NoBound, 0, KeysOf(3, 4));
         foreach (ReductionKind kind in Enum.GetValues<ReductionKind>().Where(k => k != ReductionKind.None))
         {
@@ -418,24 +420,10 @@ internal sealed record SamplePart(uint Table, int Segment, ulong N, Seq Seq, Par
     /// <summary>What else its values may be written as.</summary>
     public ValueFilters Rounds { get; init; }
 
-    /// <summary>What stands in place of values where the operation is Arithmetic.</summary>
-    public RowArithmetic Arithmetic { get; init; }
+    /// <summary>What stands before the values, which are then as they are: the arithmetic, or the function and its argument.</summary>
+    public byte[] Head { get; init; } = [];
 
-    public byte[] ValueBytes
-    {
-        get
-        {
-            if (Operation != PartOperation.Arithmetic)
-            {
-                return SampleValues.Write(Values, Rounds | (Packs ? ValueFilters.ZeroBitmap : 0)).Bytes;
-            }
-
-            byte[] bytes = new byte[RowArithmetic.Size];
-            var writer = new ByteWriter(bytes);
-            Arithmetic.Write(ref writer);
-            return bytes;
-        }
-    }
+    public byte[] ValueBytes => [.. Head, .. SampleValues.Write(Values, Rounds | (Packs ? ValueFilters.ZeroBitmap : 0)).Bytes];
 
     public PartHeader Header => new()
     {

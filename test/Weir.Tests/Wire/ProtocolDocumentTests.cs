@@ -35,7 +35,7 @@ public partial class ProtocolDocumentTests
     {
         Assert.Equal(
             [
-                "Push", "Push Arithmetic", "PushReply Acked", "PushReply Gap", "Pull", "PullReply", "Pull Reduction", "PullReply Reduction", "Push PackedDelta", "Push BFloat16", "Push Int8",
+                "Push", "Push Arithmetic", "Push Function", "PushReply Acked", "PushReply Gap", "Pull", "PullReply", "Pull Reduction", "PullReply Reduction", "Push PackedDelta", "Push BFloat16", "Push Int8",
                 "PullReply Int8ZeroBitmap", "Pull Packed", "Pull Cached", "PullReply ZeroBitmap",
                 "PushReply SendKeys", "Clock", "Sent", "OpenTable", "AdminReply", "AddWorkers", "RemoveWorker", "Begun", "ReadMapReply", "MapDifferences",
             ],
