@@ -2,7 +2,7 @@ namespace Weir.Client;
 
 /// <summary>
 /// What makes a client's requests and their answers shorter. The lossless ones change nothing of what they say, bit for bit; <see cref="RoundToBFloat16"/> and
-/// <see cref="RoundToInt8"/>, of which one at most may be named, round floats. Each part of a request is written in the shortest form that the filters allow,
+/// <see cref="RoundToInt8"/>, of which one at most may be named, round floats, but never rows of tables that hold bits (the rules Count, Union and Score). Each part of a request is written in the shortest form that the filters allow,
 /// and as it is where none is shorter.
 /// </summary>
 [Flags]

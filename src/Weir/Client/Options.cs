@@ -86,10 +86,10 @@ public sealed record TableOptions
     /// <summary>What a push does to a row. Default: it is added.</summary>
     public UpdateRule Rule { get; init; } = UpdateRule.Add;
 
-    /// <summary>What an absent row reads as, in each of its floats; also what a new row begins with.</summary>
+    /// <summary>What an absent row reads as, in each of its floats; also what a new row begins with. 0 for the rules Count, Union and Score, whose rows hold bits.</summary>
     public float InitialValue { get; init; }
 
-    /// <summary>Sum the workers' pushes of an iteration and run the rule once on the sum (design R19). Needs <see cref="Job"/>.</summary>
+    /// <summary>Sum the workers' pushes of an iteration and run the rule once on the sum (design R19). Needs <see cref="Job"/>, and a rule of floats: not Count, Union or Score.</summary>
     public bool Aggregate { get; init; }
 
     /// <summary>
