@@ -79,7 +79,7 @@ public sealed class EmbeddedCluster : IAsyncDisposable
             var loop = new NodeLoop(hosted, _timers, options.Host, _log, $"server {address}");
             network.Attach(loop);
             ulong id = (ulong)i + 1;
-            FunctionWatch? watch = FunctionWatch.Over(options.Functions, options.FunctionBudgetMs, network, stuck =>
+            FunctionWatch? watch = FunctionWatch.Over(options.Functions, options.FunctionBudgetMs, standard.NodeTimeoutMs, network, stuck =>
             {
                 loop.GiveUp(stuck);
                 _ = network.DisposeAsync().AsTask();

@@ -87,7 +87,7 @@ public sealed record ServeOptions
 
     /// <summary>
     /// How long a function may take for the rows of one segment, in milliseconds, 1 to a quarter of <see cref="NodeTimeoutMs"/>: meanwhile the server does nothing else, and one that is deaf for longer counts as gone. A call that needs more fails. One that
-    /// has not come back after ten times as long and a second more ends the server. Default 100: millions of floats.
+    /// has not come back after ten times as long and a second more, at most three quarters of <see cref="NodeTimeoutMs"/>, ends the server. Default 100: millions of floats.
     /// </summary>
     public long FunctionBudgetMs { get; init; } = 100;
 
@@ -214,7 +214,7 @@ public sealed class WeirServer : IAsyncDisposable
                 id = journal.Node;
             }
 
-            watch = FunctionWatch.Over(options.Functions, options.FunctionBudgetMs, network, stuck =>
+            watch = FunctionWatch.Over(options.Functions, options.FunctionBudgetMs, options.NodeTimeoutMs, network, stuck =>
             {
                 // The peers see their connections end, and need not wait for its silence.
                 loop.GiveUp(stuck);

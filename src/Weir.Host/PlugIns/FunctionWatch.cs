@@ -7,7 +7,7 @@ namespace Weir.Host.PlugIns;
 
 /// <summary>
 /// Measures the functions of users that a node runs, and watches from a thread of its own whether one comes back: the node's loop is inside it, and nobody can take it out. Where one stays for ten times its budget and a second
-/// more the node is given up.
+/// more, or for three quarters of the time after which the cluster counts the node as gone, the node is given up: the caller has to be told before it sends the call to the next server, which would stick as well.
 /// </summary>
 internal sealed class FunctionWatch : IFunctionTimer, IDisposable
 {
@@ -18,6 +18,7 @@ internal sealed class FunctionWatch : IFunctionTimer, IDisposable
     private const int GraceMs = 100;
 
     private readonly long _budgetMs;
+    private readonly long _nodeTimeoutMs;
     private readonly INetwork _network;
     private readonly Action<StuckFunctionException> _giveUp;
     private readonly ManualResetEventSlim _disposed = new();
@@ -29,9 +30,9 @@ internal sealed class FunctionWatch : IFunctionTimer, IDisposable
     // Odd while a function runs, another number for each call.
     private long _call;
 
-    private FunctionWatch(long budgetMs, INetwork network, Action<StuckFunctionException> giveUp)
+    private FunctionWatch(long budgetMs, long nodeTimeoutMs, INetwork network, Action<StuckFunctionException> giveUp)
     {
-        (_budgetMs, _network, _giveUp) = (budgetMs, network, giveUp);
+        (_budgetMs, _nodeTimeoutMs, _network, _giveUp) = (budgetMs, nodeTimeoutMs, network, giveUp);
 
         // A thread of its own: the pool's may all be inside functions.
         new Thread(Watch) { IsBackground = true, Name = "Weir function watch" }.Start();
@@ -40,13 +41,15 @@ internal sealed class FunctionWatch : IFunctionTimer, IDisposable
     /// <summary>A watch over a node's functions; null where it has none.</summary>
     /// <param name="functions">The functions.</param>
     /// <param name="budgetMs">The budget of each call for the rows of one part.</param>
+    /// <param name="nodeTimeoutMs">After how long a silent node counts as gone, at least four times the budget.</param>
     /// <param name="network">The node's: the caller of a function that does not come back is told.</param>
     /// <param name="giveUp">Called once, on the watch's thread, when one does not come back.</param>
-    public static FunctionWatch? Over(IReadOnlyList<IServerFunction> functions, long budgetMs, INetwork network, Action<StuckFunctionException> giveUp) =>
-        functions.Count == 0 ? null : new FunctionWatch(budgetMs, network, giveUp);
+    public static FunctionWatch? Over(
+        IReadOnlyList<IServerFunction> functions, long budgetMs, long nodeTimeoutMs, INetwork network, Action<StuckFunctionException> giveUp) =>
+        functions.Count == 0 ? null : new FunctionWatch(budgetMs, nodeTimeoutMs, network, giveUp);
 
     /// <summary>How long a function may stay.</summary>
-    public long LimitMs => (10 * _budgetMs) + 1000;
+    public long LimitMs => Math.Min((10 * _budgetMs) + 1000, _nodeTimeoutMs * 3 / 4);
 
     public long Microseconds => (long)Stopwatch.GetElapsedTime(_begun).TotalMicroseconds;
 

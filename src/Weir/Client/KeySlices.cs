@@ -177,7 +177,7 @@ internal sealed class KeySlices : IDisposable
                 Add(MemoryMarshal.Cast<float, long>(sum), MemoryMarshal.Cast<float, long>(addend));
                 break;
             case UpdateRuleKind.Score:
-                Add(MemoryMarshal.Cast<float, double>(sum), MemoryMarshal.Cast<float, double>(addend));
+                AddScores(MemoryMarshal.Cast<float, double>(sum), MemoryMarshal.Cast<float, double>(addend));
                 break;
             case UpdateRuleKind.Union:
                 Span<uint> bits = MemoryMarshal.Cast<float, uint>(sum);
@@ -191,6 +191,17 @@ internal sealed class KeySlices : IDisposable
             default:
                 Add<float>(sum, addend);
                 break;
+        }
+    }
+
+    /// <summary>As the rule does it: a sum of finite numbers beyond the largest is the largest.</summary>
+    private static void AddScores(Span<double> sum, ReadOnlySpan<double> addend)
+    {
+        for (int i = 0; i < sum.Length; i++)
+        {
+            double added = sum[i] + addend[i];
+            bool isBeyond = double.IsInfinity(added) && double.IsFinite(sum[i]) && double.IsFinite(addend[i]);
+            sum[i] = isBeyond ? Math.CopySign(double.MaxValue, added) : added;
         }
     }
 

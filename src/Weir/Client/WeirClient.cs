@@ -92,7 +92,10 @@ public sealed class WeirClient : IAsyncDisposable
     /// Asks the servers whether they know the encodings that came after the first release, where this client will use one: a frame with one that they do
     /// not know they would refuse whole. The one that gave the map has to answer; others may be down, and are asked for a second.
     /// </summary>
-    private async Task AgreeAsync(KnownEncodings used, string first, CancellationToken cancellation)
+    /// <param name="used">Those that it will use.</param>
+    /// <param name="first">Who gave the map; null where any server that answers will do.</param>
+    /// <param name="cancellation">Ends it.</param>
+    private async Task AgreeAsync(KnownEncodings used, string? first, CancellationToken cancellation)
     {
         ClusterMap map;
         lock (State.Gate)
@@ -108,7 +111,7 @@ public sealed class WeirClient : IAsyncDisposable
 
         const int OthersMs = 1000;
         var hello = new HelloBody(State.Process, State.Incarnation, FrameHeader.Version, FrameHeader.Version, used, "");
-        string[] addresses = [first, .. map.Members.Select(member => member.Address).Where(address => address != first)];
+        string[] addresses = [.. first is null ? [] : new[] { first }, .. map.Members.Select(member => member.Address).Where(address => address != first)];
         Task<byte[]>[] asked = [.. addresses.Select(address => _core.AskAsync(
             address, FrameKind.Hello, FrameKind.HelloReply, hello, address == first ? State.Options.ConnectMs : Math.Min(OthersMs, State.Options.ConnectMs), cancellation))];
         for (int i = 0; i < asked.Length; i++)
@@ -121,15 +124,18 @@ public sealed class WeirClient : IAsyncDisposable
                         Status.Conflict, $"server {addresses[i]} does not know the encoding {used}, which this client's filters use; start it with this release of Weir, or connect without that filter", addresses[i]);
                 }
             }
-            catch (WeirException silent) when (silent.Status == Status.Unreachable && i > 0)
+            catch (WeirException silent) when (silent.Status == Status.Unreachable && (first is null || i > 0))
             {
                 // It is down, or still unknown to the network: what it would refuse fails with its own words.
             }
         }
 
-        lock (State.Gate)
+        if (Array.Exists(asked, answer => answer.IsCompletedSuccessfully))
         {
-            _agreed |= used;
+            lock (State.Gate)
+            {
+                _agreed |= used;
+            }
         }
     }
 
@@ -155,7 +161,7 @@ public sealed class WeirClient : IAsyncDisposable
             options.Durable,
             options.DelayBound ?? PullItem.NoBound,
             options.Dimensions);
-        await AgreeAsync(FilterForms.Newer(filters), State.Map!.Manager.Address, cancellation);
+        await AgreeAsync(FilterForms.Newer(filters), first: null, cancellation);
         AdminReplyBody reply = await ChangeAsync(FrameKind.OpenTable, body, cancellation);
         uint id = (uint)reply.First;
         lock (State.Gate)

@@ -271,7 +271,7 @@ internal sealed class AdminPath(NodeState node, MapFollower follower)
                 membership.Request(link, header, map => MapChanges.SetDelayBound(map, set));
                 return true;
             case FrameKind.SetNamespaceQuota when SetNamespaceQuotaBody.TryRead(body, out SetNamespaceQuotaBody quota):
-                membership.Request(link, header, map => MapChanges.SetNamespaceQuota(map, quota));
+                membership.Request(link, header, map => MapChanges.SetNamespaceQuota(map, quota, node.Limits));
                 return true;
             case FrameKind.DropTable when NumberBody.TryRead(body, out NumberBody drop):
                 membership.Request(link, header, map => MapChanges.DropTable(map, drop.Number));

@@ -203,7 +203,7 @@ internal sealed class Aggregation
         _waitingSents.Clear();
         Array.Clear(_through);
         HeldBytes = 0;
-        IsFull = false;
+        IsFull = IsOverQuota = false;
     }
 
     public void Forget(Func<WorkerId, bool> ended)

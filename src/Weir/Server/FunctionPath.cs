@@ -19,19 +19,20 @@ internal sealed class FunctionPath(NodeState node)
     /// <summary>Characters of an exception's message that a reply repeats.</summary>
     private const int MostMessage = 500;
 
-    private readonly (byte[] Name, IServerFunction Function)[] _functions = [.. node.Options.Functions.Select(f => (Encoding.UTF8.GetBytes(f.Name), f))];
+    // The names as they were at the start: asking for one is code of the user's.
+    private readonly Named[] _functions = [.. node.Options.Functions.Select(Named.Of)];
     private readonly IFunctionTimer _timer = node.Options.FunctionTimer;
     private float[] _rows = [];
     private float[] _before = [];
     private ulong[] _keys = [];
-    private long _turnUs;
+    private long _sinceTickUs;
 
-    /// <summary>The functions of this turn have used the budget of one: what else of them is in the turn comes again, since a node that is busy for long counts as gone.</summary>
-    public bool HasUsedTurn => _turnUs >= BudgetUs;
+    /// <summary>The functions since the last tick have used the budget of one: others come again after the next, which sends what a node that is busy for long has to send so that it does not count as gone.</summary>
+    public bool HasUsedBudget => _sinceTickUs >= BudgetUs;
 
     private long BudgetUs => node.Limits.FunctionBudgetMs * 1000;
 
-    public void EndTurn() => _turnUs = 0;
+    public void Tick() => _sinceTickUs = 0;
 
     /// <summary>What the rows of the keys become. Rows that stay what they are, absent ones among them, are left out.</summary>
     /// <returns>Acked, or why nothing of it is applied: Failed counts as done.</returns>
@@ -89,7 +90,7 @@ internal sealed class FunctionPath(NodeState node)
     }
 
     /// <summary>Hands the rows to the function, run by run; gives what is wrong, or null.</summary>
-    private string? Run(IServerFunction function, string table, int width, ReadOnlySpan<ulong> keys, Span<float> own, in FunctionRequest request, in LastWord lastWord)
+    private string? Run(Named function, string table, int width, ReadOnlySpan<ulong> keys, Span<float> own, in FunctionRequest request, in LastWord lastWord)
     {
         int runRows = Math.Max(1, RunFloats / width);
         string? fault = null;
@@ -99,7 +100,7 @@ internal sealed class FunctionPath(NodeState node)
             int count = Math.Min(runRows, keys.Length - from);
             try
             {
-                function.Apply(new FunctionCall
+                function.Function.Apply(new FunctionCall
                 {
                     Table = table,
                     Width = width,
@@ -112,7 +113,7 @@ internal sealed class FunctionPath(NodeState node)
             catch (Exception thrown)
             {
                 // Whatever it is: it came out of code that is not the server's, and fails the call alone.
-                fault = $"function {function.Name} threw {thrown.GetType().Name}: {(thrown.Message.Length > MostMessage ? thrown.Message[..MostMessage] + "..." : thrown.Message)}";
+                fault = $"function {function.Name} threw {Describe(thrown)}";
             }
 
             if (fault is null && from + runRows < keys.Length && _timer.Microseconds > BudgetUs)
@@ -121,9 +122,25 @@ internal sealed class FunctionPath(NodeState node)
             }
         }
 
-        _turnUs += _timer.Microseconds;
+        _sinceTickUs += _timer.Microseconds;
         _timer.End();
         return fault;
+    }
+
+    /// <summary>An exception's type and message. The message is code of the user's too, and may throw or be null.</summary>
+    private static string Describe(Exception thrown)
+    {
+        string message;
+        try
+        {
+            message = thrown.Message ?? "";
+        }
+        catch (Exception another)
+        {
+            message = $"(its message threw {another.GetType().Name})";
+        }
+
+        return $"{thrown.GetType().Name}: {(message.Length > MostMessage ? message[..MostMessage] + "..." : message)}";
     }
 
     /// <summary>Moves the rows that changed to the front; gives how many there are.</summary>
@@ -149,11 +166,11 @@ internal sealed class FunctionPath(NodeState node)
         return kept;
     }
 
-    private IServerFunction? Find(ReadOnlySpan<byte> name)
+    private Named? Find(ReadOnlySpan<byte> name)
     {
-        foreach ((byte[] known, IServerFunction function) in _functions)
+        foreach (Named function in _functions)
         {
-            if (name.SequenceEqual(known))
+            if (name.SequenceEqual(function.Encoded))
             {
                 return function;
             }
@@ -164,8 +181,18 @@ internal sealed class FunctionPath(NodeState node)
 
     private string Missing(ReadOnlySpan<byte> name)
     {
-        string has = _functions.Length == 0 ? "none" : string.Join(", ", _functions.Select(f => f.Function.Name));
+        string has = _functions.Length == 0 ? "none" : string.Join(", ", _functions.Select(f => f.Name));
         return $"server {node.Options.Address} has no function {Encoding.UTF8.GetString(name)}; it has {has}. Its assembly belongs into the plug-in folder of every server (weir serve --plug-ins FOLDER), which reads it at its start";
+    }
+
+    /// <summary>A function under its name.</summary>
+    private sealed record Named(byte[] Encoded, string Name, IServerFunction Function)
+    {
+        public static Named Of(IServerFunction function)
+        {
+            string name = function.Name;
+            return new Named(Encoding.UTF8.GetBytes(name), name, function);
+        }
     }
 
     private static Span<float> Room(ref float[] buffer, int floats)

@@ -10,33 +10,36 @@ namespace Weir.Server;
 /// </summary>
 internal sealed class HighestRows(NodeState node)
 {
-    private const int PieceRows = 1024;
+    private const int FloatsOfScore = sizeof(double) / sizeof(float);
+    private const int PieceFloats = 2048;
 
-    /// <summary>What one request goes through: the rows of the largest frame that are scores, so that none is passed over however many are asked for, and one Receive stays bounded work (R25).</summary>
-    private const int MostPieces = (FrameHeader.MaxBodyBytes - ScanReplyHead.Size) / (sizeof(ulong) + sizeof(double)) / PieceRows;
+    /// <summary>
+    /// The floats that one request goes through: the rows of the largest frame where they are scores and nothing else, so that none is passed over however many are asked for, and fewer rows where they are wider: one Receive stays bounded work (R25).
+    /// </summary>
+    private const int MostFloats = (FrameHeader.MaxBodyBytes - ScanReplyHead.Size) / (sizeof(ulong) + sizeof(double)) * FloatsOfScore / PieceFloats * PieceFloats;
 
-    private readonly ulong[] _keys = new ulong[PieceRows];
+    private readonly ulong[] _keys = new ulong[PieceFloats / FloatsOfScore];
     private float[] _values = [];
 
     /// <summary>Goes on where the scan's cursor stands.</summary>
     public void Answer(LinkId link, in FrameHeader header, in ScanHighestBody wanted, TableSegment rows)
     {
-        int width = rows.Table.Width;
-        if (_values.Length < PieceRows * width)
+        int width = rows.Table.Width, pieceRows = Math.Max(1, PieceFloats / width), mostRows = Math.Max(1, MostFloats / width);
+        if (_values.Length < pieceRows * width)
         {
-            _values = new float[PieceRows * width];
+            _values = new float[pieceRows * width];
         }
 
-        var highest = new HighestScores(Math.Min(wanted.Count, MostPieces * PieceRows));
+        var highest = new HighestScores(Math.Min(wanted.Count, mostRows));
         ulong from = wanted.Scan.FromMixed;
         bool isDone = false;
-        for (int piece = 0; piece < MostPieces && !isDone; piece++)
+        for (int gone = 0; gone < mostRows && !isDone; gone += pieceRows)
         {
-            int count = rows.Rows.Scan(from, _keys, _values.AsSpan(0, PieceRows * width), out from, out isDone);
+            int count = rows.Rows.Scan(from, _keys.AsSpan(0, pieceRows), _values.AsSpan(0, pieceRows * width), out from, out isDone);
             ReadOnlySpan<double> scores = MemoryMarshal.Cast<float, double>(_values);
             for (int row = 0; row < count; row++)
             {
-                double score = scores[row * (width / 2)];
+                double score = scores[row * (width / FloatsOfScore)];
                 if (score >= wanted.Floor)
                 {
                     highest.Offer(_keys[row], score);
@@ -44,6 +47,7 @@ internal sealed class HighestRows(NodeState node)
             }
         }
 
+        node.KeysInTurn += mostRows;
         Send(link, header, highest.Descending(), from, isDone);
     }
 

@@ -313,7 +313,7 @@ internal static class MapChanges
         Done(map.Table(table) is null ? map : map with { Tables = [.. map.Tables.Where(t => t.Id != table)] });
 
     /// <summary>A namespace may have so many bytes of rows from now on, or as many as the servers have room for (PS-6).</summary>
-    public static Decision SetNamespaceQuota(ClusterMap map, in SetNamespaceQuotaBody set)
+    public static Decision SetNamespaceQuota(ClusterMap map, in SetNamespaceQuotaBody set, ServerLimits limits)
     {
         SetNamespaceQuotaBody body = set;
         if (QualifiedName.NamespaceFault(body.Name) is { } fault)
@@ -328,6 +328,11 @@ internal static class MapChanges
         }
 
         MapNamespace[] others = [.. map.Namespaces.Where(n => n.Name != body.Name)];
+        if (body.QuotaBytes > 0 && others.Length >= limits.MaxNamespaces)
+        {
+            return Refuse($"{others.Length} namespaces have a quota, and no more may: take away one that nothing uses with `weir namespace NAME --no-quota`");
+        }
+
         return others.Length == map.Namespaces.Length && body.QuotaBytes == 0 ? Done(map) : Done(map with { Namespaces = body.QuotaBytes == 0 ? others : [.. others, wanted] });
     }
 

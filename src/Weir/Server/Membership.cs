@@ -138,7 +138,7 @@ internal sealed class Membership(
         {
             _looked = map;
             _awaited = MapChanges.Awaited(map);
-            _silent.RemoveWhere(id => map.IndexOf(id) < 0);
+            ForgetStrangers(map);
             _unheard.Clear();
         }
 
@@ -164,6 +164,9 @@ internal sealed class Membership(
 
         return hasChanged;
     }
+
+    // As below: what the lambda holds would be made in every tick.
+    private void ForgetStrangers(ClusterMap map) => _silent.RemoveWhere(id => map.IndexOf(id) < 0);
 
     private static bool Note(HashSet<ulong> nodes, ulong id, bool isSo) => isSo ? nodes.Add(id) : nodes.Remove(id);
 
@@ -369,7 +372,7 @@ internal sealed class Membership(
             bool isAsked = change.Link != LinkId.None;
             if (isAsked && change.Outcome.Map is { } changed && !ReferenceEquals(changed, next) && MapEncoding.Size(changed) is var bytes && bytes > MapEncoding.MaxBytes)
             {
-                change.Outcome = new Decision(null, Status.Full, Text: $"the map would take {bytes} bytes; at most {MapEncoding.MaxBytes} fit the register and a frame. End sessions, jobs or tables first");
+                change.Outcome = new Decision(null, Status.Full, Text: $"the map would take {bytes} bytes; at most {MapEncoding.MaxBytes} fit the register and a frame. End sessions, jobs, tables or quotas of namespaces first");
             }
 
             next = change.Outcome.Map ?? next;

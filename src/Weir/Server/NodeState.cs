@@ -78,6 +78,9 @@ internal sealed class NodeState : IDisposable
     /// <summary>Bytes of contributions held for open iterations.</summary>
     public long HeldBytes { get; set; }
 
+    /// <summary>Keys looked at in the turn that runs now.</summary>
+    public long KeysInTurn { get; set; }
+
     /// <summary>What the manager asks of this node, where it is the manager itself.</summary>
     public Queue<Step> OwnSteps { get; } = [];
 

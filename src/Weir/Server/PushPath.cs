@@ -33,13 +33,13 @@ internal sealed class PushPath(NodeState node)
     public bool HadAggregated { get; private set; }
 
     /// <summary>Functions of users have taken the time that they have in one turn.</summary>
-    public bool TurnIsFull => _functions.HasUsedTurn;
+    public bool TurnIsFull => _functions.HasUsedBudget;
 
     private string MemoryLimit => node.Budget.SystemHasNoMore
         ? $"the system grants {node.Options.Address} no more than its {node.Budget.Used} bytes of rows, though its limit is {node.Budget.Limit}"
         : $"the memory limit of {node.Budget.Limit} bytes at {node.Options.Address} is reached";
 
-    public void EndTurn() => _functions.EndTurn();
+    public void Tick() => _functions.Tick();
 
     /// <summary>Handles all parts in a body that is whole, and answers with one PushReply.</summary>
     public void Handle(LinkId link, in FrameHeader header, ref DataRequestReader reader)
@@ -211,7 +211,7 @@ internal sealed class PushPath(NodeState node)
 
         if (isComputed)
         {
-            if (node.LogBytes.Total > node.Limits.LogBytes || (part.Operation == PartOperation.Function && _functions.HasUsedTurn))
+            if (node.LogBytes.Total > node.Limits.LogBytes || (part.Operation == PartOperation.Function && _functions.HasUsedBudget))
             {
                 return Reply(part, Status.Busy, 0, "");
             }

@@ -40,7 +40,6 @@ internal sealed class ServerNode : IMachine, IDisposable
     private readonly List<Claim> _readClaims = [];
     private readonly List<Step> _readSteps = [];
     private bool _wasMember;
-    private long _keysInTurn;
 
     /// <param name="options">What the node is told.</param>
     /// <param name="network">Carries its frames.</param>
@@ -217,6 +216,7 @@ internal sealed class ServerNode : IMachine, IDisposable
             _follower.Want(journal.Replay?.Needs ?? 0, now);
         }
 
+        _pushes.Tick();
         _follower.Tick(now);
         _admin.Tick(now);
         _expiry.Tick();
@@ -241,12 +241,11 @@ internal sealed class ServerNode : IMachine, IDisposable
     /// <summary>
     /// It has looked at as many keys as the largest frame has raw: frames that name their keys in a few bytes must not make a turn long. Or functions of users have taken the time that is theirs.
     /// </summary>
-    public bool TurnIsFull => _keysInTurn >= FrameHeader.MaxBodyBytes / sizeof(ulong) || _pushes.TurnIsFull;
+    public bool TurnIsFull => _state.KeysInTurn >= FrameHeader.MaxBodyBytes / sizeof(ulong) || _pushes.TurnIsFull;
 
     public void EndTurn()
     {
-        _keysInTurn = 0;
-        _pushes.EndTurn();
+        _state.KeysInTurn = 0;
         AdvanceRegister();
         while (_follower.HasParked && _follower.Take(_now) is { Count: > 0 } taken)
         {
@@ -476,8 +475,7 @@ internal sealed class ServerNode : IMachine, IDisposable
                     break;
                 }
 
-                _keysInTurn += keys;
-
+                _state.KeysInTurn += keys;
                 _pushes.Outcomes.Clear();
                 if (reader.Parts > 0)
                 {
@@ -598,7 +596,7 @@ internal sealed class ServerNode : IMachine, IDisposable
     /// Whether others may tell this node a map. A manager decides it, and asks nobody, unless it is one of a newer term: it is the manager no longer then, and may be long in finding that out from the
     /// register, where its reads are refused for as long as the newer one writes faster (seed 395069).
     /// </summary>
-    private bool MayTell(ClusterMap map) => _role?.Membership is not { } membership || membership.IsOverBy(map);
+    private bool MayTell(ClusterMap map) => _role?.Membership is not { } membership || (_state.Map is { } current && MapSoundness.Follows(map, current) && membership.IsOverBy(map));
 
     private void HeartbeatReply(LinkId link, in FrameHeader header, ReadOnlySpan<byte> body)
     {

@@ -217,7 +217,7 @@ internal sealed record ServerLimits
     /// keys, several batches of every worker; only clients that ask for it take any.</summary>
     public long KeyListBytes { get; init; } = 256L << 20;
 
-    /// <summary>How long a function of a user may take for the rows of one part, in milliseconds; looked at between runs of rows, and then the part fails. All functions of one turn have as much, so that two such
+    /// <summary>How long a function of a user may take for the rows of one part, in milliseconds; looked at between runs of rows, and then the part fails. All functions between two ticks have as much, so that two such
     /// times are the longest that a node is deaf. Default 100 ms: a fifth of the shortest failure timeout, and time for millions of floats.</summary>
     public long FunctionBudgetMs { get; init; } = 100;
 
@@ -225,6 +225,9 @@ internal sealed record ServerLimits
     public int MaxWidth { get; init; } = 65_536;
 
     public int MaxTables { get; init; } = 10_000;
+
+    /// <summary>Namespaces with a quota: their names stand in the map.</summary>
+    public int MaxNamespaces { get; init; } = 1_000;
 
     public int MaxWorkers { get; init; } = 100_000;
 

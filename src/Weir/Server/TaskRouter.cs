@@ -48,9 +48,11 @@ internal sealed class TaskRouter(NodeState node)
     {
         if (!_serving.TryGetValue(tasks.Node, out Serving serving) || IsSilent(serving, now))
         {
-            string[] names = [.. _serving.Where(s => !IsSilent(s.Value, now)).Select(s => s.Key).Order(StringComparer.Ordinal)];
+            // Of its issuer's namespace alone: nothing else is seen by name (PS-6).
+            QualifiedName wanted = QualifiedName.Parse(tasks.Node);
+            string[] names = [.. _serving.Where(s => !IsSilent(s.Value, now)).Select(s => QualifiedName.Parse(s.Key)).Where(n => n.Namespace == wanted.Namespace).Select(n => n.Name).Order(StringComparer.Ordinal)];
             string known = names.Length == 0 ? "none does" : $"these do: {string.Join(", ", names.Take(NamedNodes))}{(names.Length > NamedNodes ? " and more" : "")}";
-            node.Outbox.Send(link, node.Reply(FrameKind.TaskReply, header), new TaskReplyBody(tasks.Issuer, Status.Down, $"no process runs tasks as {tasks.Node}; {known}", []));
+            node.Outbox.Send(link, node.Reply(FrameKind.TaskReply, header), new TaskReplyBody(tasks.Issuer, Status.Down, $"no process runs tasks as {wanted.Name}; {known}", []));
             return;
         }
 

@@ -34,8 +34,8 @@ internal sealed class GroupProximalRule(float gamma, float group, float l1, floa
         float curvature = 0;
         for (int i = 1; i < pushed.Length; i += 2)
         {
-            // What is not a number is none of these, and stays so.
-            curvature = pushed[i] <= curvature ? curvature : pushed[i];
+            // What is not a number is no largest, and the row's step is none either.
+            curvature = pushed[i] <= curvature || float.IsNaN(curvature) ? curvature : pushed[i];
         }
 
         if (curvature <= 0)

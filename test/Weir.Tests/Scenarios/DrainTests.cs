@@ -179,16 +179,14 @@ public class DrainTests
                 cluster.KillServer(2);
                 await UntilAsync(cluster, () => cluster.Nodes[0].Map!.Chains.Any(c => c.IsDown));
                 await cluster.Scheduler.Delay(2000, CancellationToken.None);
-                string refusal = (await Assert.ThrowsAsync<WeirException>(() => client.ForgetServerAsync("server:1"))).Message;
+
+                // Both are waited for, since either has what both held: one may be forgotten, the last may not.
+                Assert.Contains(cluster.Nodes[0].Map!.Members, m => m.Address == "server:1");
+                Assert.Equal(0, await client.ForgetServerAsync("server:1"));
+                string refusal = (await Assert.ThrowsAsync<WeirException>(() => client.ForgetServerAsync("server:2"))).Message;
                 Assert.Contains("last complete copy", refusal);
                 Assert.Contains("--give-up", refusal);
-                int lost = 0;
-                foreach (string dead in (string[])["server:1", "server:2"])
-                {
-                    lost += cluster.Nodes[0].Map!.Members.Any(m => m.Address == dead) ? await client.ForgetServerAsync(dead, givesUp: true) : 0;
-                }
-
-                Assert.True(lost > 0);
+                Assert.True(await client.ForgetServerAsync("server:2", givesUp: true) > 0);
                 ClusterMap map = cluster.Nodes[0].Map!;
                 Assert.DoesNotContain(map.Chains, c => c.IsDown || c.Members.Length == 0);
                 Assert.NotEmpty(map.Losses);

@@ -257,6 +257,19 @@ public class FilterTests
     }
 
     [Fact]
+    public void A_table_with_filters_of_its_own_is_opened_although_the_manager_has_just_died()
+    {
+        using var cluster = new SimCluster(9, servers: 3, replicas: 1, acceptors: 3, limits: new ServerLimits { NodeTimeoutMs = 500 });
+        cluster.Run(async () =>
+        {
+            WeirClient client = await cluster.ConnectAsync("a");
+            cluster.KillServer(0);
+            WeirTable table = await client.OpenTableAsync(new TableOptions { Name = "t", Filters = Filters.RoundToInt8 });
+            Assert.Equal(Filters.RoundToInt8, table.Filters);
+        });
+    }
+
+    [Fact]
     public void Two_forms_of_a_float_exclude_each_other() =>
         Assert.Contains("both RoundToBFloat16 and RoundToInt8", Assert.Single(new ClientOptions { Filters = Filters.RoundToBFloat16 | Filters.RoundToInt8 }.Validate()));
 

@@ -210,6 +210,24 @@ public sealed class ForeignFrameTests : IDisposable
         Assert.Equal(names.WorkerSession, Node.Map!.Job(names.Group)!.Workers[0].Session);
     }
 
+    /// <summary>A map that does not follow the manager's own is no reason to step down, whatever term it names.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_manager_is_not_deposed_by_a_map_that_does_not_follow_its_own(bool isOtherCluster)
+    {
+        FuzzPeer peer = First();
+        peer.OpenEverything();
+        ClusterMap own = Node.Map!;
+        ulong? term = Node.ManagerTerm;
+        ClusterMap other = own with { ManagerTerm = own.ManagerTerm + 5, Version = own.Version + (isOtherCluster ? 9ul : 0), Cluster = isOtherCluster ? own.Cluster + 1 : own.Cluster };
+        peer.Send(FrameSamples.Frame(FrameKind.ReadMapReply, new RawBody(MapEncoding.Encode(other)), FrameSamples.Names.Default with { MapVersion = other.Version }));
+        Node.Tick(new Instant(5_000_000));
+        Node.EndTurn();
+        Assert.Equal((own, term), (Node.Map, Node.ManagerTerm));
+        Assert.NotNull(term);
+    }
+
     [Fact]
     public void Refusals_that_peers_send_leave_a_bounded_number_of_notes()
     {

@@ -107,9 +107,9 @@ public class FunctionPathTests
         Assert.Contains(expected == Status.Acked ? "" : "function slow used up its budget of 98 ms after 8192 of 9000 rows of table t", reply.Text);
     }
 
-    /// <summary>A node that runs one function after another for seconds would count as gone; and each turn gets somewhere.</summary>
+    /// <summary>A node that runs one function after another for seconds, in one turn or in many, would count as gone; and after each tick, which says that it lives, it gets somewhere.</summary>
     [Fact]
-    public void The_parts_of_a_turn_share_one_budget_and_those_beyond_it_come_again()
+    public void Calls_between_two_ticks_share_one_budget_and_those_beyond_it_come_again()
     {
         var timer = new PlayedTimer();
         using var node = new Called(new ServerLimits { FunctionBudgetMs = 100 }, timer, new Function("slow", run =>
@@ -119,7 +119,22 @@ public class FunctionPathTests
         }));
         PartReply[] replies = node.CallInOneFrame("slow", parts: 4);
         Assert.Equal([Status.Acked, Status.Acked, Status.Busy, Status.Gap], replies.Select(r => r.Status));
+        Assert.Equal(Status.Busy, node.Again(2).Status);
+        node.Harness.Node.Tick(node.Harness.Now);
         Assert.False(node.Harness.Node.TurnIsFull);
+        Assert.Equal(Status.Acked, node.Again(2).Status);
+    }
+
+    /// <summary>What an exception says is code of the user's as well.</summary>
+    [Theory]
+    [InlineData(false, "function f threw Speechless: (its message threw NotSupportedException)")]
+    [InlineData(true, "function f threw Speechless: ")]
+    public void An_exception_that_cannot_say_what_it_is_fails_the_call_alone(bool isNull, string expected)
+    {
+        using var node = new Called(new Function("f", _ => throw new Speechless(isNull)));
+        PartReply reply = node.Call("f", [], rows: 1);
+        Assert.Equal(Status.Failed, reply.Status);
+        Assert.StartsWith(expected, reply.Text, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -179,6 +194,11 @@ public class FunctionPathTests
     }
 
     /// <summary>A node with functions and a table of one float a row, and a session that calls them for the first of the keys.</summary>
+    private sealed class Speechless(bool isNull) : Exception
+    {
+        public override string Message => isNull ? null! : throw new NotSupportedException();
+    }
+
     private sealed class Called : IDisposable
     {
         private readonly ulong _session;
@@ -209,6 +229,16 @@ public class FunctionPathTests
         {
             _last = [.. Enumerable.Range(0, parts).Select(i => Part(function, [], [Keys[i]], []))];
             return Send();
+        }
+
+        /// <summary>One of the last parts once more, in a frame of its own.</summary>
+        public PartReply Again(int part)
+        {
+            SamplePart[] all = _last;
+            _last = [all[part]];
+            PartReply reply = Repeat();
+            _last = all;
+            return reply;
         }
 
         public PartReply Repeat() => Assert.Single(Send());

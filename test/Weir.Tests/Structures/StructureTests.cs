@@ -1,5 +1,7 @@
+using System.Runtime.InteropServices;
 using CsCheck;
 using Weir.Client;
+using Weir.Keys;
 using Weir.Sim;
 using Weir.Structures;
 using Weir.World;
@@ -101,7 +103,7 @@ public class StructureTests
         while (model.Count < 70_000)
         {
             // Hashes below 2^40 are all of segment 0.
-            model[Weir.Keys.Mix.Inverse((ulong)random.Below(1L << 40))] = random.Below(20_000);
+            model[Mix.Inverse((ulong)random.Below(1L << 40))] = random.Below(20_000);
         }
 
         await ranking.SetAsync(model.Keys.ToArray(), model.Values.ToArray());
@@ -109,6 +111,30 @@ public class StructureTests
         {
             Assert.True(Top(model, count).SequenceEqual(await ranking.TopAsync(count)), $"the highest {count}");
         }
+    });
+
+    /// <summary>What one request goes through is bounded in floats, not in rows; and repeated members are added up as single pushes would be.</summary>
+    [Fact]
+    public void PS09_the_top_of_wide_rows_is_found_and_scores_stop_at_the_largest_number() => Run(6, async client =>
+    {
+        const int Width = 65_536, Members = 20;
+        WeirTable wide = await client.OpenTableAsync(new TableOptions { Name = "wide", Width = Width, Rule = UpdateRule.Score });
+        for (ulong member = 0; member < Members; member++)
+        {
+            float[] row = new float[Width];
+            MemoryMarshal.Cast<float, double>(row.AsSpan())[0] = member * 1.5;
+            await client.PushAsync(wide, new[] { member }, row);
+        }
+
+        var highest = new HighestScores(3);
+        await client.OfferHighestAsync(wide, highest, CancellationToken.None);
+        Assert.Equal([(19ul, 28.5), (18ul, 27.0), (17ul, 25.5)], highest.Descending().ToArray());
+
+        WeirRanking ranking = await WeirRanking.OpenAsync(client, new RankingOptions("huge"));
+        await ranking.AddAsync(new ulong[] { 1, 1, 2 }, new[] { 1e308, 1e308, 4 });
+        double[] scores = new double[2];
+        await ranking.ReadAsync(new ulong[] { 1, 2 }, scores);
+        Assert.Equal([double.MaxValue, 4], scores);
     });
 
     [Fact]
