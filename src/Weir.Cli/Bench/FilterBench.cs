@@ -21,6 +21,7 @@ internal sealed class FilterBench(FilterSettings settings, ToolConsole console)
         ("alone", Wire(Filters.ZeroBitmap)),
         ("alone", Wire(Filters.RoundToBFloat16)),
         ("alone", Wire(Filters.RoundToInt8)),
+        ("alone", Wire(Filters.Lz4)),
         ("alone", default(TrainingFilters) with { Significant = FilterSettings.Significant }),
         ("alone", default(TrainingFilters) with { TopK = FilterSettings.TopK }),
         ("alone", default(TrainingFilters) with { Skip = FilterSettings.Skip }),
