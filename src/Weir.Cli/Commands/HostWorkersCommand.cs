@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using Weir.Cli.Processes;
+using Weir.Cli.Progress;
 using Weir.Cli.Training;
 using Weir.Client;
 using Weir.Host.PlugIns;
@@ -53,6 +54,9 @@ internal static class HostWorkersCommand
         WeirTable table = await client.OpenTableAsync(training.Table(order.Table, job), cancellation);
         var workers = new HostedWorkers(
             training, table, order.Pauses, gate, step => console.Say(HostLineJson.Write(new HostLine(step, client.Counters, null))));
+        using var end = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        _ = RoomNotes.RunAsync(client, console.Error.WriteLine, end.Token);
         await client.HostWorkersAsync(job, workers.RunAsync, cancellation);
+        await end.CancelAsync();
     }
 }

@@ -187,6 +187,7 @@ internal sealed class TrainingRun(TrainSettings settings, ToolConsole console, S
         Task measuring = MeasureAsync(hosts, work, table, meter, pauses, best, end.Token);
         Task counting = bytes.RunAsync(end.Token);
         Task following = FollowScheduleAsync(client, table.Job, hosts, meter, end.Token);
+        _ = RoomNotes.RunAsync(client, _display.Note, end.Token);
         Task saving = checkpoints is not null
             ? new CheckpointSchedule(client, checkpoints.Store, settings.CheckpointEvery, settings.CheckpointsKept).RunAsync(() => meter.LeastClock, _display.Say, _display.Note, end.Token)
             : Task.CompletedTask;

@@ -20,6 +20,9 @@ internal sealed class PushSender(ClientState state)
     private readonly Dictionary<ulong, PushSession> _sessions = [];
     private readonly WaitingPushes _waiting = new();
     private readonly List<PushCall> _calls = [];
+
+    /// <summary>Why a call waits for room for new rows; null where none does.</summary>
+    public string? LacksRoom => _calls.Find(call => call.LacksRoom is not null)?.LacksRoom;
     private readonly HashSet<PushStream> _stirred = [];
     private readonly List<PartReply> _replies = [];
     private long _pendingBytes;
@@ -546,6 +549,7 @@ internal sealed class PushSender(ClientState state)
             case Status.Acked or Status.Superseded or Status.Failed:
                 state.RestsOn(header.MapVersion);
                 state.Superseded += reply.Status == Status.Superseded ? 1 : 0;
+                part.Call.LacksRoom = null;
                 if (reply.Status == Status.Failed)
                 {
                     part.Call.Failure ??= new WeirException(Status.Failed, reply.Text, node.Address, (int)reply.Segment);
@@ -586,6 +590,7 @@ internal sealed class PushSender(ClientState state)
                 }
 
                 part.Call.WaitsFor = reply.Text.Length > 0 ? reply.Text : part.Call.WaitsFor;
+                part.Call.LacksRoom = reply.Status == Status.Full ? reply.Text : part.Call.LacksRoom;
                 Unsend(part, now.AfterMs(state.Options.BackoffMs));
                 break;
             case Status.SendKeys when part.Request == header.RequestId && part.State == PartState.InFlight:

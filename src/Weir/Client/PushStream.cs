@@ -322,6 +322,9 @@ internal sealed class PushCall(
     /// <summary>What the servers said a part waits for.</summary>
     public string? WaitsFor { get; set; }
 
+    /// <summary>What a server that had no room for new rows said of a part, until a part is taken again; null for none.</summary>
+    public string? LacksRoom { get; set; }
+
     /// <summary>The other half of a PushPull: it fails with this one.</summary>
     public PullCall? Pull { get; init; }
 

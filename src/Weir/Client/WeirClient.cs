@@ -49,6 +49,20 @@ public sealed class WeirClient : IAsyncDisposable
         }
     }
 
+    /// <summary>
+    /// Why pushes wait, where servers have no room for new rows, in memory or in the quota of the client's namespace; null where none waits for that. They go on by themselves once there is room, and fail with their deadline.
+    /// </summary>
+    public string? LacksRoom
+    {
+        get
+        {
+            lock (State.Gate)
+            {
+                return _core.Pushes.LacksRoom;
+            }
+        }
+    }
+
     /// <summary>Finds the cluster at any of the addresses and reads its map.</summary>
     /// <exception cref="WeirException">Unreachable: nobody answered in time, the message names every address and why. Conflict: a server does not know an
     /// encoding that the client's filters use, the message names both.</exception>

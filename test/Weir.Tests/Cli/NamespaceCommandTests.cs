@@ -51,6 +51,24 @@ public sealed class NamespaceCommandTests : IDisposable
         Assert.Equal("the default namespace: 0 tables, 0 jobs, 0 rows, 0 MB without a quota\n", free.Output);
     }
 
+    /// <summary>A rate that falls to nothing says why, and the run goes on by itself once there is room.</summary>
+    [Fact]
+    public async Task A_run_that_waits_for_its_quota_says_so_and_goes_on_when_it_is_raised()
+    {
+        CancellationToken stop = TestContext.Current.CancellationToken;
+        await using WeirServer server = await WeirHost.ServeAsync(new ServeOptions { SegmentBits = 6 }, cancellation: stop);
+        await using WeirClient client = await WeirHost.ConnectAsync([server.Address], cancellation: stop);
+        await client.SetNamespaceQuotaAsync("ads", 50_000, stop);
+        string[] words = [.. Small, "--namespace", "ads", "--cluster", server.Address, "--out", _folder["model"]];
+        Task<ToolRun> run = Task.Run(() => ToolRun.Of(words), stop);
+        await Task.Delay(5000, stop);
+        Assert.False(run.IsCompleted);
+        await client.SetNamespaceQuotaAsync("ads", 50_000_000, stop);
+        ToolRun done = await run;
+        Assert.True(done.Code == ExitCode.Done, done.Error);
+        Assert.Contains("pushes wait: namespace ads is over its quota", done.Error);
+    }
+
     [Fact]
     public async Task A_run_trains_in_its_namespace_and_goes_on_there_from_a_checkpoint()
     {
